@@ -1,0 +1,153 @@
+"""`sosw package`: the zip that all Essentials run from, the same bytes on every run and every machine."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import distribution
+from importlib.resources import as_file, files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+import sosw_runtime
+from sosw_runtime.cli import output
+from sosw_runtime.errors import SoswError
+
+Python = Literal["3.11", "3.12", "3.13"]
+Architecture = Literal["arm64", "x86_64"]
+
+# The C library of each runtime, as N of glibc 2.N: Amazon Linux 2 up to Python 3.11, Amazon Linux 2023 after it.
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
+GLIBC_MINOR: dict[Python, int] = {"3.11": 26, "3.12": 34, "3.13": 34}
+OLDEST_GLIBC_MINOR = 17  # manylinux2014, https://peps.python.org/pep-0599/
+WHEEL_MACHINE: dict[Architecture, str] = {"arm64": "aarch64", "x86_64": "x86_64"}
+
+# What tells where and how a package was installed, and so differs between machines.
+INSTALL_RECORDS = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
+# The parts of the runtime that no Essential imports.
+NOT_FOR_LAMBDA = {"cli", "testing.py", "__pycache__"}
+
+
+class PackageNotBuilt(SoswError):
+    """pip could not install the pinned dependencies."""
+
+
+@dataclass(frozen=True)
+class Package:
+    package: str  # path of the zip
+    version: str  # of the runtime
+    python: Python
+    architecture: Architecture
+    sha256: str  # of the zip, hex
+    bytes: int  # size of the zip
+
+
+def package(
+    python: Annotated[Python, typer.Option(help="Version of the Lambda runtime.")] = "3.13",
+    architecture: Annotated[Architecture, typer.Option(help="Instruction set of the functions.")] = "arm64",
+    folder: Annotated[Path, typer.Option("--output", help="Folder that receives the zip.")] = Path("build"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Build the Essentials' package for AWS Lambda."""
+    built = build(folder, python, architecture, output.progress)
+    if as_json:
+        output.result_json(asdict(built))
+    else:
+        output.result(f"{built.package}  {built.bytes / 1_000_000:.1f} MB  sha256 {built.sha256}")
+
+
+def build(folder: Path, python: Python, architecture: Architecture, progress: Callable[[str], None]) -> Package:
+    """
+    Writes `sosw-runtime-<version>-py<python>-<architecture>.zip` to the folder, whole or not at all.
+
+    Raises `PackageNotBuilt` when pip cannot install the pinned dependencies.
+    """
+    version = sosw_runtime.__version__
+    path = folder / f"sosw-runtime-{version}-py{python.replace('.', '')}-{architecture}.zip"
+    with tempfile.TemporaryDirectory() as installed:
+        progress(f"Installing the pinned dependencies for Python {python} on {architecture}")
+        _install_dependencies(Path(installed), python, architecture)
+        progress(f"Writing {path}")
+        contents = {**dict(_dependency_files(Path(installed))), **dict(_own_files(version))}
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    _write_zip(unfinished, contents)
+    unfinished.replace(path)
+    data = path.read_bytes()
+    return Package(str(path), version, python, architecture, hashlib.sha256(data).hexdigest(), len(data))
+
+
+def _install_dependencies(target: Path, python: Python, architecture: Architecture) -> None:
+    machine = WHEEL_MACHINE[architecture]
+    platforms = [f"manylinux_2_{n}_{machine}" for n in range(GLIBC_MINOR[python], OLDEST_GLIBC_MINOR - 1, -1)]
+    with as_file(files("sosw_runtime.cli") / "essentials.txt") as lock:
+        pip = subprocess.run(  # noqa: S603  every argument is one of ours
+            [
+                *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"),
+                *("--target", str(target), "--no-compile", "--no-deps", "--require-hashes", "--only-binary", ":all:"),
+                *("--implementation", "cp", "--python-version", python),
+                *(option for platform in platforms for option in ("--platform", platform)),
+                *("--requirement", str(lock)),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if pip.returncode != 0:
+        raise PackageNotBuilt(f"the package could not be built: pip: {_first_error(pip.stderr)}")
+
+
+def _first_error(stderr: str) -> str:
+    lines = stderr.splitlines() or ["it ended without a word"]
+    return next((line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")), lines[-1])
+
+
+def _dependency_files(installed: Path) -> Iterator[tuple[str, bytes]]:
+    for path in installed.rglob("*"):
+        name = path.relative_to(installed)
+        # pip writes console scripts, which start with the path of this machine's Python, to bin.
+        if path.is_file() and name.parts[0] != "bin" and not _is_install_record(name):
+            yield name.as_posix(), path.read_bytes()
+
+
+def _is_install_record(name: Path) -> bool:
+    return name.parts[0].endswith(".dist-info") and name.name in INSTALL_RECORDS
+
+
+def _own_files(version: str) -> Iterator[tuple[str, bytes]]:
+    for part in files(sosw_runtime).iterdir():
+        if part.name not in NOT_FOR_LAMBDA:
+            yield from _tree(part, f"sosw_runtime/{part.name}")
+    about = f"sosw_runtime-{version}.dist-info"
+    yield f"{about}/METADATA", f"Metadata-Version: 2.1\nName: sosw-runtime\nVersion: {version}\n".encode()
+    entry_points = distribution("sosw-runtime").read_text("entry_points.txt")
+    if entry_points:
+        yield f"{about}/entry_points.txt", entry_points.encode()
+
+
+def _tree(part: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
+    if part.is_file():
+        yield name, part.read_bytes()
+    else:
+        for child in part.iterdir():
+            if child.name != "__pycache__":
+                yield from _tree(child, f"{name}/{child.name}")
+
+
+def _write_zip(path: Path, contents: dict[str, bytes]) -> None:
+    # Stored, not deflated: zlib and its replacements (zlib-ng, Apple's) compress the same input to different bytes, and
+    # each difference would be a change of all functions in the next plan. Lambda unpacks the zip at deployment.
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in sorted(contents.items()):
+            member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            member.create_system = 3  # Unix, also when written elsewhere
+            member.external_attr = 0o100644 << 16
+            archive.writestr(member, data)
