@@ -1,0 +1,104 @@
+"""DynamoDB Local, AWS's own engine, from Maven; `python -m tests.support.dynamodb_local` pins what Maven brings anew."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.support import server
+from tests.support.cache import CACHE, REQUIREMENTS, made_once
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_POM = Path(__file__).with_name("pom.xml")
+_PINS = REQUIREMENTS / "dynamodb-local.sha256"
+
+
+class UnpinnedError(Exception):
+    """Maven brought files that the pins do not allow."""
+
+
+@dataclass(frozen=True)
+class DynamoDBLocal:
+    """A running DynamoDB Local; each access key has tables of its own."""
+
+    endpoint: str
+
+
+def missing_tools() -> list[str]:
+    """The programs that it needs and the machine lacks."""
+    return [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
+
+
+@contextlib.contextmanager
+def dynamodb_local(name: str = "dynamodb-local") -> Iterator[DynamoDBLocal]:
+    """A new DynamoDB Local on a free port, in memory; its log is `.cache/logs/<name>.log`."""
+    libraries = installation()
+    port = server.free_port()
+    with (
+        tempfile.TemporaryDirectory(prefix="dynamodb-local-") as scratch,
+        server.serve(
+            [
+                "java",
+                "-Xmx1g",
+                f"-Djava.io.tmpdir={scratch}",
+                f"-Djava.library.path={libraries}",
+                "--class-path",
+                f"{libraries}/*",
+                "software.amazon.dynamodb.services.local.main.ServerRunner",
+                "-inMemory",
+                "-disableTelemetry",
+                "-port",
+                str(port),
+            ],
+            is_ready=lambda: server.listens(port),
+            log=CACHE / "logs" / f"{name}.log",
+            environment=os.environ,
+        ),
+    ):
+        yield DynamoDBLocal(endpoint=f"http://127.0.0.1:{port}")
+
+
+def installation() -> Path:
+    """The directory of its libraries, each of which has its pinned SHA-256."""
+
+    def make(directory: Path) -> None:
+        _copy_dependencies(directory)
+        if _checksums(directory) != _PINS.read_text():
+            msg = f"what Maven brought to {directory} differs from {_PINS.relative_to(REQUIREMENTS.parent)}"
+            raise UnpinnedError(msg)
+
+    return made_once("dynamodb-local", _POM.read_text() + _PINS.read_text(), make)
+
+
+def pin() -> None:
+    """Write the SHA-256 of every library that the POM asks for."""
+    with tempfile.TemporaryDirectory() as directory:
+        _copy_dependencies(Path(directory))
+        _PINS.write_text(_checksums(Path(directory)))
+
+
+def _copy_dependencies(directory: Path) -> None:
+    goal = ("dependency:copy-dependencies", f"-DoutputDirectory={directory}", "-DincludeScope=runtime")
+    subprocess.run(
+        ["mvn", "--batch-mode", "--quiet", "--strict-checksums", "-Dstyle.color=never", "--file", _POM, *goal],
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def _checksums(directory: Path) -> str:
+    libraries = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
+    return "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in libraries)
+
+
+if __name__ == "__main__":
+    pin()
