@@ -1,0 +1,376 @@
+"""The users' side: a Worker that does one task per invocation and reports how it went.
+
+As a class, whose one instance serves every invocation of a warm container:
+
+    class Resize(Worker):
+        DEFAULT_CONFIG = {"width": 800}
+
+        def __call__(self, event):
+            image = client("s3").get_object(Bucket=event["bucket"], Key=event["key"])
+            self.stats["bytes"] += image["ContentLength"]
+            return {"width": self.config["width"]}
+
+    handler = Resize.handler()
+
+Or around a function that Lambda already calls:
+
+    @worker
+    def handler(event, context):
+        handler.stats["images"] += 1
+        return {"width": 800}
+
+What is reported:
+
+- A call that returns: completed. The result is the returned object, or `self.result` if it returned None.
+- A call that raises: failed, and worth another try unless the exception is a `NotRetryable`. The exception goes on to
+  Lambda afterwards, so that its `Errors` metric counts it.
+- An event without `task_id` (a test invocation): nothing.
+
+The report is an invocation of the WorkerAssistant that waits for the answer. It may be sent more than once: it names
+the attempt, and only the current attempt can finish a task, once. When it cannot be delivered at all, the invocation of
+a completed task raises `Unavailable` or `Misconfigured`, and that of a failed one raises the task's own error: either
+way Lambda's on-failure destination tells the WorkerAssistant within seconds, and the task is tried again without
+waiting for the end of its lease. Had the lost report been recorded after all, the destination's changes nothing.
+
+Settings, from the environment:
+
+| variable | default | meaning |
+| --- | --- | --- |
+| `SOSW_NAME` | `sosw` | the `name` of the Terraform module |
+| `SOSW_WORKER_ASSISTANT` | `<SOSW_NAME>_worker_assistant` | name or ARN of the function that takes the reports |
+| `SOSW_WORKER_CONFIG` | none | configuration of the Worker, a JSON object |
+
+The role needs `lambda:InvokeFunction` on the WorkerAssistant and, if the Worker reads its configuration,
+`ssm:GetParameter` on its parameter.
+
+A Worker's package needs this one and tenacity; boto3 is part of Lambda's runtimes. Both are imported when first used.
+"""
+
+# ruff: noqa: PLC0415 - boto3 and tenacity are imported when first used, so that a Worker that needs neither starts without
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from functools import cached_property, update_wrapper
+from threading import Lock
+from typing import Any, ClassVar, Final, Self
+
+from sosw_runtime.errors import Misconfigured, SoswError, Unavailable
+
+__all__ = ["Event", "Handler", "NotRetryable", "Worker", "client", "worker"]
+
+Event = dict[str, Any]
+
+CONNECT_TIMEOUT_SECONDS: Final = 2.0
+READ_TIMEOUT_SECONDS: Final = 60.0
+REPORT_READ_TIMEOUT_SECONDS: Final = 20.0
+PARAMETER_READ_TIMEOUT_SECONDS: Final = 5.0
+TRIES: Final = 3
+LONGEST_MESSAGE: Final = 2_000
+
+logger = logging.getLogger(__name__)
+
+
+class NotRetryable(SoswError):  # noqa: N818 - read at the raise, it says what matters there
+    """Raised by a Worker for a task that no other try can save: it is dead at once."""
+
+
+class Worker(ABC):
+    """Base class of Workers; `handler()` makes what Lambda calls.
+
+    The instance is made by the first invocation and serves the following ones, one at a time. `stats`, `result` and
+    `context` belong to an invocation and start anew with each; whatever else the instance holds stays.
+    """
+
+    DEFAULT_CONFIG: ClassVar[Mapping[str, Any]] = {}
+
+    stats: defaultdict[str, float]
+    """Counted by name, from 0: `self.stats["rows"] += 1`. Reported with the task, also with a failed one."""
+    result: dict[str, Any]
+    """Reported when the call returns None."""
+    context: Any
+    """Lambda's context of the invocation."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
+        instance = super().__new__(cls)
+        instance._begin(None)
+        return instance
+
+    @abstractmethod
+    def __call__(self, event: Event) -> Mapping[str, Any] | None:
+        """Do the task: the payload's keys, `task_id`, `worker_id`, `job_id`, `attempt` and `created_at` (ms)."""
+
+    @classmethod
+    def handler(cls) -> Handler:
+        """What Lambda calls: `handler = Resize.handler()`."""
+        return Handler(cls)
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Three layers, the later wins, nested objects merged key by key; read once per instance, when first used.
+
+        1. `DEFAULT_CONFIG` of the class.
+        2. The environment variable `SOSW_WORKER_CONFIG`, a JSON object.
+        3. The SSM parameter `/<SOSW_NAME>/<function name>/config`, a String or SecureString with a JSON object. It may
+           be missing. Outside Lambda, where `AWS_LAMBDA_FUNCTION_NAME` is not set, it is not read.
+
+        Raises `Misconfigured` for a layer that is not a JSON object and for a parameter that the role may not read, and
+        `Unavailable` when SSM does not answer.
+        """
+        return _merged(_merged(self.DEFAULT_CONFIG, _environment_config()), _parameter_config())
+
+    def _begin(self, context: Any) -> None:
+        self.stats = defaultdict(int)
+        self.result = {}
+        self.context = context
+
+
+class Handler:
+    """A Lambda handler around a Worker: runs it and reports."""
+
+    def __init__(self, make: Callable[[], Worker]) -> None:
+        self._make = make
+
+    @cached_property
+    def worker(self) -> Worker:
+        return self._make()
+
+    @property
+    def stats(self) -> defaultdict[str, float]:
+        """`Worker.stats`, for a decorated function."""
+        return self.worker.stats
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """`Worker.config`, for a decorated function."""
+        return self.worker.config
+
+    def __call__(self, event: Event, context: Any = None) -> dict[str, Any]:
+        """Do the task that `event` is, report it and return its result."""
+        task = _Task(event)
+        stats: Mapping[str, float] = {}
+        try:
+            self.worker._begin(context)
+            stats = self.worker.stats
+            returned = self.worker(event)
+            result = _json_object("result", self.worker.result if returned is None else returned)
+            stats = _json_object("stats", stats)
+        except Exception as error:
+            task.failed(error, stats)
+            raise
+        task.completed(result, stats)
+        return result
+
+
+def worker(function: Callable[[Event, Any], Mapping[str, Any] | None]) -> Handler:
+    """Make a plain Lambda handler a Worker. `stats` and `config` are attributes of the decorated function."""
+    handler = Handler(lambda: _FunctionWorker(function))
+    update_wrapper(handler, function)
+    return handler
+
+
+class _FunctionWorker(Worker):
+    def __init__(self, function: Callable[[Event, Any], Mapping[str, Any] | None]) -> None:
+        self._function = function
+
+    def __call__(self, event: Event) -> Mapping[str, Any] | None:
+        return self._function(event, self.context)
+
+
+class _Task:
+    """The task of an event, towards the WorkerAssistant; of an event without `task_id` nothing is reported."""
+
+    def __init__(self, event: object) -> None:
+        ids = ("task_id", "worker_id", "job_id", "attempt")
+        fields: Event = event if isinstance(event, dict) else {}
+        self._ids = {name: fields[name] for name in ids if name in fields}
+
+    def completed(self, result: Mapping[str, Any], stats: Mapping[str, float]) -> None:
+        try:
+            self._report({"action": "mark_task_as_completed", "result": result, "stats": stats})
+        except SoswError as undelivered:
+            self._log(logging.ERROR, f"completed, but the report was not delivered: {undelivered}")
+            raise
+
+    def failed(self, error: Exception, stats: Mapping[str, float]) -> None:
+        name = type(error).__name__
+        retryable = not isinstance(error, NotRetryable)
+        self._log(logging.WARNING, f"failed with {name}, {'worth' if retryable else 'not worth'} another try")
+        report = {
+            "action": "mark_task_as_failed",
+            "error": {"type": name, "message": _shortened(str(error))},
+            "retryable": retryable,
+            "stats": {} if _json_problem(stats) else stats,
+        }
+        try:
+            self._report(report)
+        except Exception as undelivered:  # noqa: BLE001 - whatever it is, Lambda must see the task's own error
+            self._log(logging.ERROR, f"failed, and the report was not delivered: {undelivered}")
+
+    def _report(self, report: Mapping[str, Any]) -> None:
+        if "task_id" not in self._ids:
+            return
+        fence = {"attempt": self._ids["attempt"]} if "attempt" in self._ids else {}
+        answer = _deliver({**report, "task_id": self._ids["task_id"], **fence})
+        if answer["accepted"]:
+            self._log(logging.INFO, f"reported: {answer.get('state')}")
+        else:
+            self._log(logging.WARNING, f"report not accepted: {answer.get('reason')}")
+
+    def _log(self, level: int, message: str) -> None:
+        ids = "".join(f" {name}={value}" for name, value in self._ids.items())
+        logger.log(level, "%s%s", message, ids, extra=self._ids)
+
+
+def _deliver(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The WorkerAssistant's answer. boto repeats what AWS refused or lost; here one that failed is asked again.
+
+    Raises `Misconfigured` when there is no such function, or not for this role, and `Unavailable` when the tries are
+    used up.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+    from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
+
+    function = os.environ.get("SOSW_WORKER_ASSISTANT") or f"{_name()}_worker_assistant"
+    retrying = Retrying(
+        retry=retry_if_result(lambda response: "FunctionError" in response),
+        stop=stop_after_attempt(TRIES),
+        wait=wait_random_exponential(multiplier=0.5, max=5),
+        retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+    )
+    try:
+        invoke = client("lambda", read_timeout_seconds=REPORT_READ_TIMEOUT_SECONDS).invoke
+        response = retrying(invoke, FunctionName=function, InvocationType="RequestResponse", Payload=json.dumps(report))
+        answer = _parsed_answer(response["Payload"].read())
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("AccessDeniedException", "ResourceNotFoundException"):
+            raise Misconfigured(f"SOSW_WORKER_ASSISTANT: {function} cannot be invoked: {error}") from error
+        raise Unavailable(f"{function} could not be invoked: {error}") from error
+    except BotoCoreError as error:
+        raise Unavailable(f"{function} could not be invoked: {error}") from error
+    if "FunctionError" in response:
+        raise Unavailable(f"{function} failed {TRIES} times, the last time with {answer.get('errorType')}")
+    if "accepted" not in answer:
+        raise Misconfigured(f"SOSW_WORKER_ASSISTANT: {function} does not answer as the WorkerAssistant does")
+    return answer
+
+
+def _parsed_answer(text: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+_clients: dict[tuple[str, float], Any] = {}
+_clients_lock = Lock()
+
+
+def client(service: str, *, read_timeout_seconds: float = READ_TIMEOUT_SECONDS) -> Any:
+    """The boto3 client of a service, e.g. `client("s3")`: made once per process, when first asked for, by any thread.
+
+    It waits 2 s for a connection and `read_timeout_seconds` for an answer; 3 tries in all, with exponential back-off.
+    """
+    import boto3
+    from botocore.config import Config
+
+    with _clients_lock:
+        key = (service, read_timeout_seconds)
+        if key not in _clients:
+            config = Config(
+                connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                read_timeout=read_timeout_seconds,
+                retries={"mode": "standard", "total_max_attempts": TRIES},
+            )
+            make: Callable[..., Any] = boto3.client
+            _clients[key] = make(service, config=config)
+        return _clients[key]
+
+
+def _name() -> str:
+    return os.environ.get("SOSW_NAME") or "sosw"
+
+
+def _environment_config() -> dict[str, Any]:
+    text = os.environ.get("SOSW_WORKER_CONFIG")
+    return _parsed_config("SOSW_WORKER_CONFIG", text) if text else {}
+
+
+def _parameter_config() -> dict[str, Any]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
+    if not function:
+        return {}
+    parameter = f"/{_name()}/{function}/config"
+    try:
+        ssm = client("ssm", read_timeout_seconds=PARAMETER_READ_TIMEOUT_SECONDS)
+        text = ssm.get_parameter(Name=parameter, WithDecryption=True)["Parameter"]["Value"]
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code == "ParameterNotFound":
+            return {}
+        if code == "AccessDeniedException":
+            raise Misconfigured(f"SSM parameter {parameter}: the role needs ssm:GetParameter on it: {error}") from error
+        raise Unavailable(f"SSM parameter {parameter} could not be read: {error}") from error
+    except BotoCoreError as error:
+        raise Unavailable(f"SSM parameter {parameter} could not be read: {error}") from error
+    return _parsed_config(f"SSM parameter {parameter}", text)
+
+
+def _parsed_config(source: str, text: str) -> dict[str, Any]:
+    """Errors never quote the text, which may hold secrets."""
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise Misconfigured(f"{source}: not JSON ({error}); a JSON object is needed") from None
+    if not isinstance(config, dict):
+        raise Misconfigured(f"{source}: a JSON {type(config).__name__}; a JSON object is needed")
+    return config
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _json_object(name: str, value: object) -> dict[str, Any]:
+    """`value` as a dict that JSON can carry; else a `NotRetryable`, for the next try would return the same."""
+    if not isinstance(value, Mapping):
+        raise NotRetryable(f"{name}: {type(value).__name__} is refused; it must be a dict")
+    document = dict(value)
+    if _json_problem(document):
+        path, culprit = _culprit(name, document, ())
+        raise NotRetryable(f"{path} is refused: {_json_problem(culprit)}")
+    return document
+
+
+def _json_problem(value: object) -> str | None:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        return str(error)
+    return None
+
+
+def _culprit(path: str, value: object, ancestors: tuple[object, ...]) -> tuple[str, object]:
+    """The innermost part of `value` that JSON cannot carry, and the way to it."""
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, child in children:
+        circular = any(child is ancestor for ancestor in ancestors)
+        if not circular and _json_problem(child):
+            return _culprit(f"{path}[{key!r}]", child, (*ancestors, child))
+    return path, value
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE - 3]}..."

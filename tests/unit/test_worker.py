@@ -1,0 +1,460 @@
+"""A Worker against a WorkerAssistant that answers over real HTTP, as Lambda's API would, and that can be in trouble."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from sosw_runtime import worker as worker_module
+from sosw_runtime.errors import Misconfigured, Unavailable
+from sosw_runtime.worker import Event, NotRetryable, Worker, client, worker
+
+TASK = {"task_id": "t-1", "worker_id": "resize", "job_id": "j-1", "attempt": 2, "created_at": 1, "secret": "s3cr3t"}
+
+
+class Assistant(ThreadingHTTPServer):
+    """Records what it is told. `troubles` are the ways in which the next calls go wrong, in order."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Call)
+        self.troubles: list[str] = []
+        self.reports: list[dict[str, Any]] = []
+        self.functions: list[str] = []
+        self.finished: set[str] = set()
+        self.released = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def record(self, report: dict[str, Any]) -> dict[str, Any]:
+        self.reports.append(report)
+        state = report["action"].removeprefix("mark_task_as_")
+        accepted = report["task_id"] not in self.finished
+        self.finished.add(report["task_id"])
+        return {
+            "task_id": report["task_id"],
+            "accepted": accepted,
+            "state": state,
+            "reason": None if accepted else "not running",
+        }
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A caller that hung up is part of the stories here."""
+
+
+class _Call(BaseHTTPRequestHandler):
+    server: Assistant
+
+    def do_POST(self) -> None:
+        report = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.functions.append(self.path.split("/")[3])
+        match self.server.troubles.pop(0) if self.server.troubles else "none":
+            case "none":
+                self._answer(200, self.server.record(report))
+            case "acts, then the answer is lost":
+                self.server.record(report)
+                self.server.released.wait(10)
+            case "drops the connection":
+                self.close_connection = True
+            case "throttled":
+                self._refuse(429, "TooManyRequestsException")
+            case "denied":
+                self._refuse(403, "AccessDeniedException")
+            case "absent":
+                self._refuse(404, "ResourceNotFoundException")
+            case "raises":
+                error = {"errorType": "Unavailable", "errorMessage": "DynamoDB"}
+                self._answer(200, error, {"X-Amz-Function-Error": "Unhandled"})
+            case "is another function":
+                self._answer(200, "hello")
+
+    def _refuse(self, status: int, code: str) -> None:
+        self._answer(status, {"__type": code}, {"x-amzn-ErrorType": code})
+
+    def _answer(self, status: int, body: object, headers: Mapping[str, str] | None = None) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in {**(headers or {}), "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args: object) -> None:
+        """Silent."""
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SOSW_NAME", "SOSW_WORKER_ASSISTANT", "SOSW_WORKER_CONFIG", "AWS_LAMBDA_FUNCTION_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setattr(worker_module, "_clients", {})
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+
+
+@pytest.fixture
+def assistant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Assistant]:
+    with Assistant() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", server.url)
+        yield server
+        server.released.set()
+        server.shutdown()
+        thread.join()
+
+
+class Resize(Worker):
+    """Counts, and does what the event asks for."""
+
+    def __call__(self, event: Event) -> Mapping[str, Any] | None:
+        self.stats["images"] += 1
+        match event.get("then"):
+            case "fail":
+                raise ConnectionError("upstream is down")
+            case "give up":
+                raise NotRetryable("the image is no image")
+            case "fill the result":
+                self.result["width"] = 7
+                return None
+        return {"width": 800}
+
+
+class TestCompleted:
+    def test_result_and_stats_are_reported_and_returned(self, assistant: Assistant) -> None:
+        assert Resize.handler()(TASK, None) == {"width": 800}
+        assert assistant.reports == [
+            {
+                "action": "mark_task_as_completed",
+                "task_id": "t-1",
+                "attempt": 2,
+                "result": {"width": 800},
+                "stats": {"images": 1},
+            }
+        ]
+
+    def test_a_call_that_returns_none_reports_what_it_put_into_result(self, assistant: Assistant) -> None:
+        assert Resize.handler()({**TASK, "then": "fill the result"}) == {"width": 7}
+        assert assistant.reports[0]["result"] == {"width": 7}
+
+    def test_a_warm_container_starts_every_invocation_anew_and_keeps_its_instance(self, assistant: Assistant) -> None:
+        handler = Resize.handler()
+        handler({**TASK, "then": "fill the result"})
+        warm = handler.worker
+        handler({**TASK, "task_id": "t-2", "then": "fill the result"})
+        assert handler.worker is warm
+        assert [report["stats"] for report in assistant.reports] == [{"images": 1}, {"images": 1}]
+        assert handler.worker.result == {"width": 7}
+
+    def test_an_event_without_attempt_is_reported_without_one(self, assistant: Assistant) -> None:
+        Resize.handler()({"task_id": "t-1"})
+        assert "attempt" not in assistant.reports[0]
+
+    def test_a_test_invocation_works_and_reports_nothing(self, assistant: Assistant) -> None:
+        assert Resize.handler()({"bucket": "b"}) == {"width": 800}
+        assert assistant.functions == []
+
+    def test_a_report_that_comes_too_late_is_logged_and_no_error(
+        self, assistant: Assistant, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assistant.finished.add("t-1")
+        assert Resize.handler()(TASK) == {"width": 800}
+        assert "report not accepted: not running task_id=t-1" in caplog.text
+
+
+class TestFailed:
+    def test_an_exception_is_reported_worth_another_try_and_raised(self, assistant: Assistant) -> None:
+        with pytest.raises(ConnectionError, match="upstream is down"):
+            Resize.handler()({**TASK, "then": "fail"})
+        assert assistant.reports == [
+            {
+                "action": "mark_task_as_failed",
+                "task_id": "t-1",
+                "attempt": 2,
+                "error": {"type": "ConnectionError", "message": "upstream is down"},
+                "retryable": True,
+                "stats": {"images": 1},
+            }
+        ]
+
+    def test_not_retryable_is_reported_as_not_worth_another_try(self, assistant: Assistant) -> None:
+        with pytest.raises(NotRetryable):
+            Resize.handler()({**TASK, "then": "give up"})
+        assert assistant.reports[0]["retryable"] is False
+        assert assistant.reports[0]["error"] == {"type": "NotRetryable", "message": "the image is no image"}
+
+    def test_a_constructor_that_raises_fails_the_task_and_is_tried_again_by_the_next(
+        self, assistant: Assistant
+    ) -> None:
+        class Fragile(Resize):
+            tries: ClassVar[int] = 0
+
+            def __init__(self) -> None:
+                Fragile.tries += 1
+                if Fragile.tries == 1:
+                    raise OSError("no model file")
+
+        handler = Fragile.handler()
+        with pytest.raises(OSError, match="no model file"):
+            handler(TASK)
+        assert assistant.reports[0]["error"]["type"] == "OSError"
+        assert handler({**TASK, "task_id": "t-2"}) == {"width": 800}
+
+    def test_a_long_message_is_cut(self, assistant: Assistant) -> None:
+        @worker
+        def handler(event: Event, context: Any) -> None:
+            raise ValueError("x" * 100_000)
+
+        with pytest.raises(ValueError, match="x"):
+            handler(TASK)
+        assert len(assistant.reports[0]["error"]["message"]) == 2_000
+
+    def test_no_payload_and_no_message_of_an_error_is_logged(
+        self, assistant: Assistant, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, logger="sosw_runtime.worker")
+        Resize.handler()(TASK)
+        with pytest.raises(ConnectionError):
+            Resize.handler()({**TASK, "task_id": "t-2", "then": "fail"})
+        assert "reported: completed task_id=t-1 worker_id=resize job_id=j-1 attempt=2" in caplog.text
+        assert "failed with ConnectionError, worth another try task_id=t-2" in caplog.text
+        assert "s3cr3t" not in caplog.text
+        assert "upstream" not in caplog.text
+        assert {record.__dict__["attempt"] for record in caplog.records} == {2}
+
+
+class TestDelivery:
+    @pytest.mark.parametrize("trouble", ["throttled", "drops the connection", "raises"])
+    def test_trouble_that_passes_is_waited_out(self, assistant: Assistant, trouble: str) -> None:
+        assistant.troubles = [trouble, trouble]
+        Resize.handler()(TASK)
+        assert len(assistant.functions) == 3
+        assert len(assistant.reports) == 1
+
+    def test_a_report_whose_answer_was_lost_is_sent_again_and_counts_once(
+        self, assistant: Assistant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(worker_module, "REPORT_READ_TIMEOUT_SECONDS", 0.3)
+        assistant.troubles = ["acts, then the answer is lost"]
+        assert Resize.handler()(TASK) == {"width": 800}
+        assert len(assistant.reports) == 2
+        assert "report not accepted: not running" in caplog.text
+
+    @pytest.mark.parametrize("trouble", ["throttled", "drops the connection", "raises"])
+    def test_a_completed_task_whose_report_is_undeliverable_fails_loudly(
+        self, assistant: Assistant, trouble: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assistant.troubles = [trouble] * 9
+        with pytest.raises(Unavailable, match="sosw_worker_assistant"):
+            Resize.handler()(TASK)
+        assert len(assistant.functions) == 3
+        assert "completed, but the report was not delivered" in caplog.text
+
+    def test_a_failed_task_whose_report_is_undeliverable_raises_its_own_error(
+        self, assistant: Assistant, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assistant.troubles = ["throttled"] * 3
+        with pytest.raises(ConnectionError, match="upstream is down"):
+            Resize.handler()({**TASK, "then": "fail"})
+        assert "failed, and the report was not delivered" in caplog.text
+
+    @pytest.mark.parametrize("trouble", ["denied", "absent", "is another function"])
+    def test_a_wrong_worker_assistant_is_a_mistake_of_configuration_and_not_asked_twice(
+        self, assistant: Assistant, trouble: str
+    ) -> None:
+        assistant.troubles = [trouble]
+        with pytest.raises(Misconfigured, match="SOSW_WORKER_ASSISTANT: sosw_worker_assistant"):
+            Resize.handler()(TASK)
+        assert len(assistant.functions) == 1
+
+    def test_the_worker_assistant_follows_the_name_or_is_given(
+        self, assistant: Assistant, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Resize.handler()(TASK)
+        monkeypatch.setenv("SOSW_NAME", "acme")
+        Resize.handler()(TASK)
+        monkeypatch.setenv("SOSW_WORKER_ASSISTANT", "elsewhere")
+        Resize.handler()(TASK)
+        assert assistant.functions == ["sosw_worker_assistant", "acme_worker_assistant", "elsewhere"]
+
+
+class TestWhatJsonCannotCarry:
+    @pytest.mark.parametrize(
+        ("result", "message"),
+        [
+            ({"days": [{"at": date(2012, 1, 1)}]}, r"result\['days'\]\[0\]\['at'\] is refused: .*type date"),
+            ({"mean": float("nan")}, r"result\['mean'\] is refused: .*float"),
+            ({"by": {("a", "b"): 1}}, r"result\['by'\] is refused: keys must be str"),
+            ([1, 2], r"result: list is refused; it must be a dict"),
+        ],
+    )
+    def test_is_named_and_not_tried_again(self, assistant: Assistant, result: Any, message: str) -> None:
+        @worker
+        def handler(event: Event, context: Any) -> Any:
+            return result
+
+        with pytest.raises(NotRetryable, match=message):
+            handler(TASK)
+        assert assistant.reports[0]["retryable"] is False
+
+    def test_a_circle_is_named(self, assistant: Assistant) -> None:
+        circle: dict[str, Any] = {}
+        circle["again"] = circle
+
+        @worker
+        def handler(event: Event, context: Any) -> Any:
+            return circle
+
+        with pytest.raises(NotRetryable, match="Circular reference"):
+            handler(TASK)
+
+    def test_stats_too_and_the_failure_is_reported_without_them(self, assistant: Assistant) -> None:
+        @worker
+        def handler(event: Event, context: Any) -> None:
+            handler.stats["share"] = float("inf")
+
+        with pytest.raises(NotRetryable, match=r"stats\['share'\] is refused"):
+            handler(TASK)
+        assert assistant.reports[0]["stats"] == {}
+
+
+class TestDecoratedFunction:
+    def test_it_counts_reports_and_keeps_its_name(self, assistant: Assistant) -> None:
+        context = object()
+
+        @worker
+        def resize(event: Event, context: Any) -> dict[str, Any]:
+            """Resizes."""
+            resize.stats["images"] += 2
+            return {"same": context is resize.worker.context}
+
+        assert resize(TASK, context) == {"same": True}
+        assert assistant.reports[0]["stats"] == {"images": 2}
+        assert (vars(resize)["__name__"], resize.__doc__) == ("resize", "Resizes.")
+
+    def test_it_has_a_configuration(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SOSW_WORKER_CONFIG", '{"width": 3}')
+
+        @worker
+        def resize(event: Event, context: Any) -> dict[str, Any]:
+            return {"width": resize.config["width"]}
+
+        assert resize({}, None) == {"width": 3}
+
+
+class Configured(Resize):
+    DEFAULT_CONFIG: ClassVar[Mapping[str, Any]] = {"width": 1, "source": {"bucket": "default", "prefix": "in/"}}
+
+
+@mock_aws
+class TestConfig:
+    @pytest.fixture(autouse=True)
+    def in_lambda(self, environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "resize")
+
+    def put_parameter(self, name: str, value: str) -> None:
+        boto3.client("ssm").put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True)
+
+    def test_without_environment_and_parameter_the_defaults_hold(self) -> None:
+        assert Configured().config == Configured.DEFAULT_CONFIG
+
+    def test_later_layers_win_key_by_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SOSW_WORKER_CONFIG", '{"width": 2, "source": {"bucket": "environment"}}')
+        self.put_parameter("/sosw/resize/config", '{"width": 3, "extra": [1]}')
+        source = {"bucket": "environment", "prefix": "in/"}
+        assert Configured().config == {"width": 3, "source": source, "extra": [1]}
+        assert Configured.DEFAULT_CONFIG["source"] == {"bucket": "default", "prefix": "in/"}
+
+    def test_it_is_read_once_per_cold_start(self) -> None:
+        warm = Configured()
+        self.put_parameter("/sosw/resize/config", '{"width": 3}')
+        assert warm.config["width"] == 3
+        self.put_parameter("/sosw/resize/config", '{"width": 4}')
+        assert warm.config["width"] == 3
+        assert Configured().config["width"] == 4
+
+    def test_the_parameter_follows_the_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SOSW_NAME", "acme")
+        self.put_parameter("/acme/resize/config", '{"width": 5}')
+        assert Configured().config["width"] == 5
+
+    def test_outside_lambda_no_parameter_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.put_parameter("/sosw/resize/config", '{"width": 3}')
+        monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME")
+        assert Configured().config["width"] == 1
+
+    @pytest.mark.parametrize(("text", "problem"), [("{s3cr3t", "not JSON"), ('["s3cr3t"]', "a JSON list")])
+    def test_a_malformed_layer_is_named_and_not_quoted(
+        self, text: str, problem: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.put_parameter("/sosw/resize/config", text)
+        with pytest.raises(Misconfigured, match=f"SSM parameter /sosw/resize/config: {problem}") as refused:
+            _ = Configured().config
+        assert "s3cr3t" not in str(refused.value)
+        monkeypatch.setenv("SOSW_WORKER_CONFIG", text)
+        with pytest.raises(Misconfigured, match=f"SOSW_WORKER_CONFIG: {problem}"):
+            _ = Configured().config
+
+
+@pytest.mark.parametrize(
+    ("trouble", "error", "message"),
+    [
+        ("denied", Misconfigured, "/sosw/resize/config: the role needs ssm:GetParameter"),
+        ("drops the connection", Unavailable, "/sosw/resize/config could not be read"),
+    ],
+)
+def test_a_parameter_that_cannot_be_read_is_never_taken_for_a_missing_one(
+    assistant: Assistant, monkeypatch: pytest.MonkeyPatch, trouble: str, error: type[Exception], message: str
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "resize")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", f"{assistant.url}/2015-03-31/functions/ssm")
+    assistant.troubles = [trouble] * 3
+    with pytest.raises(error, match=message):
+        _ = Configured().config
+
+
+def test_a_client_is_made_once_whoever_asks_first() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        clients = list(pool.map(client, ["s3"] * 8))
+    assert len({id(each) for each in clients}) == 1
+    assert clients[0].meta.config.connect_timeout == 2
+    assert clients[0].meta.config.read_timeout == 60
+
+
+class TestImport:
+    """In interpreters of their own, since this one has loaded everything."""
+
+    def python(self, code: str) -> str:
+        runtime = Path(worker_module.__file__).parents[1]
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=runtime)
+        return done.stdout.strip()
+
+    def test_it_loads_neither_boto3_nor_pydantic_nor_tenacity(self) -> None:
+        heavy = "{'boto3', 'botocore', 'pydantic', 'pydantic_settings', 'aws_lambda_powertools', 'tenacity'}"
+        assert self.python(f"import sys, sosw_runtime.worker; print(sorted({heavy} & set(sys.modules)))") == "[]"
+
+    def test_it_takes_less_than_a_quarter_of_boto3(self) -> None:
+        timed = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
+
+        def seconds(module: str) -> float:
+            return min(float(self.python(timed.format(module))) for _ in range(5))
+
+        assert seconds("sosw_runtime.worker") < seconds("boto3") / 4
