@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Runs the command line and ends the process with its exit code (see `sosw_runtime.cli.app.run`)."""
+    """Run the command line and end the process with its exit code (see `sosw_runtime.cli.app.run`)."""
     try:
         from sosw_runtime.cli.app import run  # noqa: PLC0415  typer and rich are an extra that may be missing
     except ModuleNotFoundError as missing:

@@ -9,9 +9,9 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 import sosw_runtime
-from sosw_runtime.cli import output
+from sosw_runtime.cli import failures, jobs, output
 from sosw_runtime.cli.package import package
-from sosw_runtime.errors import Refused, SoswError, Unavailable
+from sosw_runtime.errors import SoswError
 
 app = typer.Typer(
     name="sosw",
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(package)
+app.add_typer(jobs.app, name="jobs")
 
 
 def _show_version(wanted: bool) -> None:
@@ -38,27 +39,18 @@ def _root(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """
-    Runs one command.
+    """Run one command.
 
-    Returns its exit code: 0 done, 1 the command ran and its answer is no (a dead task, a package that could not be
-    built), 2 the input is refused, 3 AWS could not be asked, 130 interrupted.
+    Returns:
+        Its exit code: 0 done; 1 the answer is no, e.g. a task is dead or the package could not be built; 2 the input is
+        refused; 3 AWS could not be asked; 130 interrupted.
     """
     try:
         code = app(args=list(arguments), prog_name="sosw", standalone_mode=False)
     except typer.Abort:
         return 130
-    except typer.TyperException as misuse:
-        if text := misuse.format_message():  # none when the help was shown instead
-            output.problem(text)
-        return misuse.exit_code
-    except Refused as refused:
-        output.problem(str(refused))
-        return 2
-    except (BotoCoreError, ClientError, Unavailable) as unavailable:
-        output.problem(str(unavailable))
-        return 3
-    except SoswError as failed:
-        output.problem(str(failed))
-        return 1
+    except (typer.TyperException, SoswError, BotoCoreError, ClientError) as failure:
+        code, line = failures.explain(failure)
+        if line:  # none when the help was shown instead
+            output.problem(line)
     return code if isinstance(code, int) else 0

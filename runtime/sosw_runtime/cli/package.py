@@ -65,10 +65,10 @@ def package(
 
 
 def build(folder: Path, python: Python, architecture: Architecture, progress: Callable[[str], None]) -> Package:
-    """
-    Writes `sosw-runtime-<version>-py<python>-<architecture>.zip` to the folder, whole or not at all.
+    """Write `sosw-runtime-<version>-py<python>-<architecture>.zip` to the folder, whole or not at all.
 
-    Raises `PackageNotBuilt` when pip cannot install the pinned dependencies.
+    Raises:
+        PackageNotBuilt: see there.
     """
     version = sosw_runtime.__version__
     path = folder / f"sosw-runtime-{version}-py{python.replace('.', '')}-{architecture}.zip"

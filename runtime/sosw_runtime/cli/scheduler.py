@@ -1,0 +1,56 @@
+"""Asking the Scheduler to take a job, and waiting for its answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+from botocore.config import Config
+
+from sosw_runtime.errors import SoswError
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+
+# The answer comes when the function ends, after 15 minutes at most, and may be lost on the way. The job's id is given,
+# so that a repeated request adds nothing.
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+_PATIENT: Final = Config(
+    connect_timeout=5,
+    read_timeout=15 * 60 + 10,
+    tcp_keepalive=True,
+    retries={"mode": "standard", "total_max_attempts": 3},
+)
+
+
+class JobRefused(SoswError):
+    """The Scheduler refused the job as a whole; the message names the field. Nothing was enqueued."""
+
+
+class SchedulerFailed(SoswError):
+    """The Scheduler ended with an error or a time-out; the job may be enqueued in part."""
+
+
+def submit(name: str, job: Mapping[str, Any]) -> dict[str, Any]:
+    """Have the Scheduler of the installation `name` take a job that has a `job_id`.
+
+    Returns:
+        Its answer, `{"job_id": str, "tasks": int, "first_start": int (ms) | None}`.
+
+    Raises:
+        JobRefused, SchedulerFailed: see there.
+        botocore.exceptions.ClientError, BotoCoreError: AWS could not be asked.
+    """
+    client: LambdaClient = boto3.Session().client("lambda", config=_PATIENT)
+    response: Mapping[str, Any] = client.invoke(
+        FunctionName=f"{name}_scheduler", Payload=json.dumps({"job": job}).encode()
+    )
+    answer: dict[str, Any] = json.loads(response["Payload"].read())
+    if "FunctionError" not in response:
+        return answer
+    kind, message = answer.get("errorType", response["FunctionError"]), answer.get("errorMessage", "")
+    if kind == "Refused":
+        raise JobRefused(message)
+    raise SchedulerFailed(f"the Scheduler failed on job {job['job_id']!r}: {kind}: {message}")

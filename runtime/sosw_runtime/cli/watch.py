@@ -1,0 +1,127 @@
+"""Looking at a job until it ends, and showing each look."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from botocore.exceptions import ConnectionError as NoConnectionError
+from botocore.exceptions import HTTPClientError
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from sosw_runtime.cli import output
+from sosw_runtime.cli.progress import Snapshot
+from sosw_runtime.errors import Unavailable
+
+#: Seconds between two looks, at least.
+PAUSE: Final = 1.0
+#: The pause as a multiple of the time that a look took: a look reads every open task, so a large job gets fewer.
+REST: Final = 4.0
+#: Seconds for which a watch that has begun goes on trying while AWS cannot be reached.
+PATIENCE: Final = 300.0
+
+_STYLES: Final = {
+    "to come": "dim",
+    "queued": "",
+    "running": "cyan",
+    "waiting": "yellow",
+    "completed": "green",
+    "dead": "bold red",
+    "cancelled": "magenta",
+}
+
+
+def until_done(look: Callable[[], Snapshot]) -> Iterator[Snapshot]:
+    """Look again and again, the last time when every task is closed.
+
+    Raises:
+        Whatever the first look raises, and what a later one still raises after `PATIENCE`.
+    """
+    patiently = Retrying(
+        retry=retry_if_exception_type((Unavailable, NoConnectionError, HTTPClientError)),
+        wait=wait_exponential(max=20),
+        stop=stop_after_delay(PATIENCE),
+        reraise=True,
+    )
+    began = time.monotonic()
+    snapshot = look()
+    yield snapshot
+    while not snapshot.done:
+        time.sleep(max(PAUSE, REST * (time.monotonic() - began)))
+        began = time.monotonic()
+        snapshot = patiently(look)
+        yield snapshot
+
+
+def show_json(snapshots: Iterator[Snapshot]) -> Snapshot:
+    """One JSON line a look on standard output; the last look."""
+    for snapshot in snapshots:
+        output.result_json(snapshot.to_json())
+    return snapshot
+
+
+def show(snapshots: Iterator[Snapshot]) -> Snapshot:
+    """Progress on standard error, live on a terminal and a line a change elsewhere, then the outcome; the last look."""
+    console = Console(stderr=True)
+    snapshot = _show_live(console, snapshots) if console.is_terminal else _show_lines(snapshots)
+    output.result(f"job {snapshot.job_id}: {_counts_text(snapshot)}")
+    return snapshot
+
+
+def _show_live(console: Console, snapshots: Iterator[Snapshot]) -> Snapshot:
+    with Live(console=console, transient=True) as live:
+        for snapshot in snapshots:
+            live.update(_panel(snapshot))
+    return snapshot
+
+
+def _show_lines(snapshots: Iterator[Snapshot]) -> Snapshot:
+    shown = ""
+    for snapshot in snapshots:
+        if (text := _counts_text(snapshot)) != shown:
+            output.progress(", ".join([text, *_outlook(snapshot)]))
+            shown = text
+    return snapshot
+
+
+def _panel(snapshot: Snapshot) -> Group:
+    bar = Table.grid(padding=(0, 2))
+    bar.add_row(
+        snapshot.job_id,
+        ProgressBar(total=max(snapshot.total, 1), completed=snapshot.closed, width=32),
+        f"{snapshot.closed} of {snapshot.total}",
+        *_outlook(snapshot),
+    )
+    counts = Text("   ").join(Text(f"{state} {count}", _STYLES[state]) for state, count in _counts(snapshot).items())
+    return Group(bar, counts)
+
+
+def _counts_text(snapshot: Snapshot) -> str:
+    counts = ", ".join(f"{count} {state}" for state, count in _counts(snapshot).items() if count)
+    return f"{snapshot.closed} of {snapshot.total} tasks closed: {counts or 'none'}"
+
+
+def _counts(snapshot: Snapshot) -> dict[str, int]:
+    return {state: getattr(snapshot, state.replace(" ", "_")) for state in _STYLES}
+
+
+def _outlook(snapshot: Snapshot) -> list[str]:
+    if snapshot.done or snapshot.rate_per_second is None:
+        return []
+    rate = [f"{snapshot.rate_per_second:.1f} tasks/s"]
+    return rate if snapshot.seconds_left is None else [*rate, f"{duration(snapshot.seconds_left)} left"]
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it, to two units: `3 h 5 min`."""
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"

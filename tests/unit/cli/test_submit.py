@@ -1,0 +1,164 @@
+"""`sosw jobs submit`: what the Scheduler is sent, and what its answer becomes."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from sosw_runtime.cli.app import run
+from tests.unit.cli.conftest import FakeLambda
+
+ACCEPTED = {"job_id": "nightly", "tasks": 366, "first_start": 1_772_000_000_000}
+
+
+@pytest.fixture
+def job_file(tmp_path: Path) -> Path:
+    path = tmp_path / "job.json"
+    path.write_text('{"job_id": "nightly", "worker": "resize", "period": "yesterday"}')
+    return path
+
+
+def test_the_scheduler_is_sent_the_job_and_its_answer_is_told(
+    fake_lambda: FakeLambda, job_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_lambda.returns(ACCEPTED)
+
+    code = run(["jobs", "submit", str(job_file)])
+
+    assert code == 0
+    assert fake_lambda.requests == [
+        (
+            "/2015-03-31/functions/sosw_scheduler/invocations",
+            {"job": {"job_id": "nightly", "worker": "resize", "period": "yesterday"}},
+        )
+    ]
+    assert capsys.readouterr().out == "job nightly: 366 tasks, the first may start at 2026-02-25 06:13:20 UTC\n"
+
+
+def test_json_is_the_schedulers_answer(
+    fake_lambda: FakeLambda, job_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_lambda.returns(ACCEPTED)
+
+    assert run(["jobs", "submit", str(job_file), "--json"]) == 0
+
+    assert json.loads(capsys.readouterr().out) == ACCEPTED
+
+
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_another_installation_is_named(
+    by: str, fake_lambda: FakeLambda, job_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_lambda.returns(ACCEPTED)
+    if by == "environment":
+        monkeypatch.setenv("SOSW_NAME", "media")
+
+    assert run(["jobs", "submit", str(job_file), *(["--name", "media"] if by == "option" else [])]) == 0
+
+    assert fake_lambda.requests[0][0] == "/2015-03-31/functions/media_scheduler/invocations"
+
+
+def test_a_job_without_an_id_gets_one_that_is_kept_when_the_request_is_repeated(
+    fake_lambda: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"worker": "resize"}'), encoding="utf-8"))
+    fake_lambda.refuses(500, "ServiceException", "lost on the way")
+    fake_lambda.returns(ACCEPTED)
+
+    assert run(["jobs", "submit", "-"]) == 0
+
+    first, second = (body["job"]["job_id"] for _, body in fake_lambda.requests)
+    assert first == second
+    assert UUID(first)
+
+
+def test_a_refused_job_is_one_line_and_exit_code_2(
+    fake_lambda: FakeLambda, job_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_lambda.raises("Refused", "period: 'yesterdey' is refused; known are today, yesterday")
+
+    code = run(["jobs", "submit", str(job_file)])
+
+    answer = capsys.readouterr()
+    assert (code, answer.out) == (2, "")
+    assert answer.err == "sosw: period: 'yesterdey' is refused; known are today, yesterday\n"
+
+
+def test_a_failing_scheduler_is_exit_code_1_and_names_the_job(
+    fake_lambda: FakeLambda, job_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_lambda.raises("Sandbox.Timedout", "Task timed out after 900.00 seconds")
+
+    assert run(["jobs", "submit", str(job_file)]) == 1
+
+    assert capsys.readouterr().err == (
+        "sosw: the Scheduler failed on job 'nightly': Sandbox.Timedout: Task timed out after 900.00 seconds\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[1, 2]", "sosw: job: [1, 2] is refused; expected a JSON object\n"),
+        (
+            '{"worker": }',
+            "sosw: job: '{\"worker\": }' is refused; expected a JSON object: "
+            "Expecting value: line 1 column 12 (char 11)\n",
+        ),
+    ],
+)
+def test_what_is_no_json_object_is_refused_before_aws_is_asked(
+    text: str, problem: str, fake_lambda: FakeLambda, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(text)
+
+    code = run(["jobs", "submit", str(path)])
+
+    assert (code, fake_lambda.requests) == (2, [])
+    assert capsys.readouterr().err == problem
+
+
+def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "no.json"
+
+    assert run(["jobs", "submit", str(path)]) == 2
+
+    assert str(path) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "advice"),
+    [
+        (404, "ResourceNotFoundException", "; check --name (or SOSW_NAME), the account and the region"),
+        (403, "AccessDeniedException", ""),
+        (429, "TooManyRequestsException", ""),
+    ],
+)
+def test_what_aws_refuses_is_one_line_and_exit_code_3(
+    *, status: int, error: str, advice: str, fake_lambda: FakeLambda, job_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_lambda.refuses(status, error, "said AWS.")
+
+    code = run(["jobs", "submit", str(job_file)])
+
+    assert code == 3
+    assert capsys.readouterr().err == f"sosw: AWS: Invoke: {error}: said AWS.{advice}\n"
+
+
+def test_missing_credentials_say_what_to_set(
+    fake_lambda: FakeLambda, job_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+
+    assert run(["jobs", "submit", str(job_file)]) == 3
+
+    assert capsys.readouterr().err == "sosw: AWS: no credentials were found; set AWS_PROFILE, or sign in\n"
