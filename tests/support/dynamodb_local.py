@@ -1,4 +1,4 @@
-"""DynamoDB Local, AWS's own engine, from Maven; `python -m tests.support.dynamodb_local` pins what Maven brings anew."""
+"""DynamoDB Local, AWS's own engine, by Maven; `python -m tests.support.dynamodb_local` pins what Maven brings anew."""
 
 from __future__ import annotations
 
