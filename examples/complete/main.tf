@@ -1,0 +1,181 @@
+provider "aws" {}
+
+module "sosw" {
+  source = "../.."
+
+  name    = var.name
+  runtime = var.runtime
+
+  # An example is taken down again. Leave this out where tasks matter.
+  tables = { deletion_protection = false }
+}
+
+# Two Workers, as a team has them anyway ----------------------------------------------------------------------------
+
+locals {
+  function_names = {
+    collect   = "weather_collect"
+    summarise = "weather_summarise"
+  }
+}
+
+resource "aws_cloudwatch_log_group" "worker" {
+  for_each = local.function_names
+
+  name              = "/aws/lambda/${each.value}"
+  retention_in_days = 14
+}
+
+data "aws_iam_policy_document" "lambda" {
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["lambda.amazonaws.com"]
+    }
+  }
+}
+
+resource "aws_iam_role" "worker" {
+  for_each = local.function_names
+
+  name               = each.value
+  assume_role_policy = data.aws_iam_policy_document.lambda.json
+}
+
+data "aws_iam_policy_document" "logs" {
+  for_each = local.function_names
+
+  statement {
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.worker[each.key].arn}:*"]
+  }
+}
+
+resource "aws_iam_role_policy" "logs" {
+  for_each = local.function_names
+
+  name   = "logs"
+  role   = aws_iam_role.worker[each.key].name
+  policy = data.aws_iam_policy_document.logs[each.key].json
+}
+
+resource "aws_lambda_function" "worker" {
+  for_each = local.function_names
+
+  function_name    = each.value
+  role             = aws_iam_role.worker[each.key].arn
+  handler          = "${each.key}.handler"
+  runtime          = "python3.13"
+  timeout          = 30
+  memory_size      = 256
+  filename         = var.workers_package
+  source_code_hash = filebase64sha256(var.workers_package)
+
+  environment {
+    variables = merge(module.sosw.worker_environment, { SOSW_NAME = var.name })
+  }
+
+  depends_on = [aws_cloudwatch_log_group.worker, aws_iam_role_policy.logs]
+}
+
+# The configuration of weather_collect. A change is read by every instance that starts after it, without a deployment.
+resource "aws_ssm_parameter" "collect" {
+  name  = "/${var.name}/${local.function_names.collect}/config"
+  type  = "String"
+  value = jsonencode({ station = var.station })
+}
+
+data "aws_iam_policy_document" "config" {
+  statement {
+    actions   = ["ssm:GetParameter"]
+    resources = [aws_ssm_parameter.collect.arn]
+  }
+}
+
+resource "aws_iam_role_policy" "config" {
+  name   = "config"
+  role   = aws_iam_role.worker["collect"].name
+  policy = data.aws_iam_policy_document.config.json
+}
+
+# What they are allowed, and what they do ---------------------------------------------------------------------------
+
+module "collect" {
+  source = "../../modules/worker"
+
+  orchestrator    = module.sosw.orchestrator
+  function_name   = aws_lambda_function.worker["collect"].function_name
+  role_name       = aws_iam_role.worker["collect"].name
+  timeout_seconds = aws_lambda_function.worker["collect"].timeout
+  max_concurrency = var.max_concurrency
+
+  # The station is soon up again.
+  retry = { max_attempts = 3, base_delay_seconds = 5 }
+}
+
+module "summarise" {
+  source = "../../modules/worker"
+
+  orchestrator    = module.sosw.orchestrator
+  function_name   = aws_lambda_function.worker["summarise"].function_name
+  role_name       = aws_iam_role.worker["summarise"].name
+  timeout_seconds = aws_lambda_function.worker["summarise"].timeout
+  max_concurrency = 1
+}
+
+module "monthly_summary" {
+  source = "../../modules/job"
+
+  orchestrator        = module.sosw.orchestrator
+  name                = "monthly_summary"
+  schedule_expression = "cron(0 3 1 * ? *)"
+
+  # The file ends with 2015, so that this would give the same month again and again. A job on live data has a
+  # `period`, such as "yesterday", and runs.
+  enabled = false
+  job = {
+    worker     = module.summarise.worker_id
+    start_date = "2015-12-01"
+    end_date   = "2015-12-31"
+  }
+}
+
+# Where alarms go: here a queue, elsewhere a mailbox or a pager -------------------------------------------------------
+
+resource "aws_sqs_queue" "alarms" {
+  name                    = "${var.name}_alarms"
+  sqs_managed_sse_enabled = true
+}
+
+data "aws_iam_policy_document" "alarms" {
+  statement {
+    actions   = ["sqs:SendMessage"]
+    resources = [aws_sqs_queue.alarms.arn]
+
+    principals {
+      type        = "Service"
+      identifiers = ["sns.amazonaws.com"]
+    }
+
+    condition {
+      test     = "ArnEquals"
+      variable = "aws:SourceArn"
+      values   = [module.sosw.alarm_topic_arn]
+    }
+  }
+}
+
+resource "aws_sqs_queue_policy" "alarms" {
+  queue_url = aws_sqs_queue.alarms.id
+  policy    = data.aws_iam_policy_document.alarms.json
+}
+
+resource "aws_sns_topic_subscription" "alarms" {
+  topic_arn = module.sosw.alarm_topic_arn
+  protocol  = "sqs"
+  endpoint  = aws_sqs_queue.alarms.arn
+
+  depends_on = [aws_sqs_queue_policy.alarms]
+}
