@@ -1,0 +1,41 @@
+# Region and credentials come from the environment.
+provider "aws" {}
+
+module "sosw" {
+  source = "../.."
+
+  runtime = {
+    package = var.runtime_package
+    version = var.runtime_version
+  }
+}
+
+# A Lambda function that exists already. It stays as it is.
+data "aws_lambda_function" "worker" {
+  function_name = var.function_name
+}
+
+module "worker" {
+  source = "../../modules/worker"
+
+  orchestrator    = module.sosw.orchestrator
+  function_name   = data.aws_lambda_function.worker.function_name
+  role_name       = element(split("/", data.aws_lambda_function.worker.role), -1)
+  timeout_seconds = data.aws_lambda_function.worker.timeout
+  max_concurrency = 5
+
+  # Lambda reports for the function when it returns. With `code`, the function reports itself, with a result.
+  report_by = "destination"
+}
+
+# One task for the Worker, every night.
+module "nightly" {
+  source = "../../modules/job"
+
+  orchestrator        = module.sosw.orchestrator
+  schedule_expression = "cron(0 3 * * ? *)"
+  job = {
+    worker = module.worker.worker_id
+    period = "yesterday"
+  }
+}

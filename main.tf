@@ -1,0 +1,298 @@
+data "aws_partition" "this" {}
+
+data "aws_region" "this" {}
+
+data "aws_caller_identity" "this" {}
+
+locals {
+  partition = data.aws_partition.this.partition
+  region    = data.aws_region.this.id
+  account   = data.aws_caller_identity.this.account_id
+
+  # Names, and the ARNs that follow from them: policies know each other's subjects without a cycle, and at plan.
+  function_names = {
+    scheduler        = "${var.name}_scheduler"
+    orchestrator     = "${var.name}_orchestrator"
+    scavenger        = "${var.name}_scavenger"
+    worker_assistant = "${var.name}_worker_assistant"
+  }
+  function_arns = {
+    for essential, function_name in local.function_names :
+    essential => "arn:${local.partition}:lambda:${local.region}:${local.account}:function:${function_name}"
+  }
+  table_arns = {
+    for table in ["tasks", "retry_tasks", "closed_tasks", "registry"] :
+    table => "arn:${local.partition}:dynamodb:${local.region}:${local.account}:table/${var.name}_${table}"
+  }
+
+  alarm_topic_name = "${var.name}_alarms"
+  alarm_topic_arn = (
+    var.alarms.topic == null
+    ? "arn:${local.partition}:sns:${local.region}:${local.account}:${local.alarm_topic_name}"
+    : var.alarms.topic.arn
+  )
+  rejected_jobs_queue_name = "${var.name}_rejected_jobs"
+  rejected_jobs_queue_arn  = "arn:${local.partition}:sqs:${local.region}:${local.account}:${local.rejected_jobs_queue_name}"
+
+  package = {
+    path = var.runtime.package
+    s3   = var.runtime.s3
+  }
+  environment = merge(
+    {
+      SOSW_NAME                    = var.name
+      SOSW_VERSION                 = var.runtime.version
+      SOSW_ALARM_TOPIC_ARN         = local.alarm_topic_arn
+      SOSW_TIMEZONE                = var.time_zone
+      POWERTOOLS_LOG_LEVEL         = var.logging.level
+      POWERTOOLS_METRICS_NAMESPACE = var.name
+    },
+    var.closed_tasks_retention_days == null ? {} : {
+      SOSW_CLOSED_TASKS_RETENTION_DAYS = tostring(var.closed_tasks_retention_days)
+    },
+  )
+
+  # What a role needs of the key to read and write tables (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html),
+  # to send to queue and topic, and to read its function's environment.
+  kms = {
+    for essential, services in {
+      scheduler        = ["dynamodb", "lambda", "sns", "sqs"]
+      orchestrator     = ["dynamodb", "lambda"]
+      scavenger        = ["dynamodb", "lambda", "sns"]
+      worker_assistant = ["dynamodb", "lambda"]
+    } :
+    essential => var.encryption == null ? null : {
+      key_arn  = var.encryption.kms_key_arn
+      services = services
+      actions = [
+        "kms:Decrypt",
+        "kms:DescribeKey",
+        "kms:Encrypt",
+        "kms:GenerateDataKey",
+        "kms:ReEncryptFrom",
+        "kms:ReEncryptTo",
+      ]
+    }
+  }
+}
+
+# Tables ------------------------------------------------------------------------------------------------------------
+
+module "tables" {
+  source = "./modules/tables"
+
+  name                   = var.name
+  point_in_time_recovery = var.tables.point_in_time_recovery
+  deletion_protection    = var.tables.deletion_protection
+  encryption             = var.tables.encryption
+  kms_key_arn            = one(var.encryption[*].kms_key_arn)
+  tags                   = var.tags
+}
+
+# Essentials --------------------------------------------------------------------------------------------------------
+
+module "scheduler" {
+  source = "./modules/essential"
+
+  function_name      = local.function_names.scheduler
+  description        = "Cuts jobs into tasks and enqueues them."
+  handler            = "sosw_runtime.essentials.scheduler.handler"
+  package            = local.package
+  environment        = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "scheduler" })
+  policy_json        = data.aws_iam_policy_document.scheduler.json
+  memory_mb          = var.essentials.scheduler.memory_mb
+  timeout_seconds    = var.essentials.scheduler.timeout_seconds
+  log_retention_days = var.logging.retention_days
+  iam                = var.iam
+  kms                = local.kms.scheduler
+  tags               = var.tags
+
+  async = {
+    max_retry_attempts    = 2
+    max_event_age_seconds = 3600
+    on_failure            = { arn = aws_sqs_queue.rejected_jobs.arn }
+  }
+}
+
+# The Scheduler hands a long job on to itself. Lambda would take that for a runaway loop and stop it after about 16 rounds.
+# It cannot run away: a hand-over whose cursor did not rise is refused.
+resource "aws_lambda_function_recursion_config" "scheduler" {
+  function_name  = module.scheduler.function_name
+  recursive_loop = "Allow"
+}
+
+module "orchestrator" {
+  source = "./modules/essential"
+
+  function_name      = local.function_names.orchestrator
+  description        = "Fills the free slots of every Worker with queued tasks."
+  handler            = "sosw_runtime.essentials.orchestrator.handler"
+  package            = local.package
+  environment        = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "orchestrator" })
+  policy_json        = data.aws_iam_policy_document.orchestrator.json
+  memory_mb          = var.essentials.orchestrator.memory_mb
+  timeout_seconds    = var.essentials.orchestrator.timeout_seconds
+  log_retention_days = var.logging.retention_days
+  iam                = var.iam
+  kms                = local.kms.orchestrator
+  tags               = var.tags
+
+  # A failed or late tick is of no use: the next one comes within a minute.
+  async = {
+    max_retry_attempts    = 0
+    max_event_age_seconds = 60
+  }
+}
+
+module "scavenger" {
+  source = "./modules/essential"
+
+  function_name      = local.function_names.scavenger
+  description        = "Archives, retries or buries finished tasks, and puts right what stalled."
+  handler            = "sosw_runtime.essentials.scavenger.handler"
+  package            = local.package
+  environment        = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "scavenger" })
+  policy_json        = data.aws_iam_policy_document.scavenger.json
+  memory_mb          = var.essentials.scavenger.memory_mb
+  timeout_seconds    = var.essentials.scavenger.timeout_seconds
+  log_retention_days = var.logging.retention_days
+  iam                = var.iam
+  kms                = local.kms.scavenger
+  tags               = var.tags
+
+  async = {
+    max_retry_attempts    = 0
+    max_event_age_seconds = 60
+  }
+}
+
+module "worker_assistant" {
+  source = "./modules/essential"
+
+  function_name      = local.function_names.worker_assistant
+  description        = "Records what Workers report."
+  handler            = "sosw_runtime.essentials.worker_assistant.handler"
+  package            = local.package
+  environment        = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "worker_assistant" })
+  policy_json        = data.aws_iam_policy_document.worker_assistant.json
+  memory_mb          = var.essentials.worker_assistant.memory_mb
+  timeout_seconds    = var.essentials.worker_assistant.timeout_seconds
+  log_retention_days = var.logging.retention_days
+  iam                = var.iam
+  kms                = local.kms.worker_assistant
+  tags               = var.tags
+
+  async = {
+    max_retry_attempts    = 2
+    max_event_age_seconds = 21600
+  }
+}
+
+# What wakes them ---------------------------------------------------------------------------------------------------
+
+locals {
+  reported = jsonencode({
+    eventName = ["MODIFY"]
+    dynamodb  = { NewImage = { status = { S = ["completed", "failed"] } } }
+  })
+}
+
+# Records are hints, and the tick catches up on lost ones: a batch that keeps failing is given up rather than holding up the rest.
+
+resource "aws_lambda_event_source_mapping" "orchestrator" {
+  function_name                      = module.orchestrator.function_arn
+  event_source_arn                   = module.tables.tasks_stream_arn
+  starting_position                  = "LATEST"
+  batch_size                         = 100
+  maximum_batching_window_in_seconds = 0
+  parallelization_factor             = 1
+  bisect_batch_on_function_error     = true
+  maximum_retry_attempts             = 2
+  maximum_record_age_in_seconds      = 300
+  tags                               = var.tags
+
+  filter_criteria {
+    filter {
+      pattern = jsonencode({ eventName = ["INSERT"] })
+    }
+
+    filter {
+      pattern = local.reported
+    }
+  }
+
+  # Lambda checks the role's right to read the stream when the mapping is made.
+  depends_on = [module.orchestrator]
+}
+
+resource "aws_lambda_event_source_mapping" "scavenger" {
+  function_name                      = module.scavenger.function_arn
+  event_source_arn                   = module.tables.tasks_stream_arn
+  starting_position                  = "LATEST"
+  batch_size                         = 100
+  maximum_batching_window_in_seconds = 2
+  parallelization_factor             = 1
+  bisect_batch_on_function_error     = true
+  maximum_retry_attempts             = 2
+  maximum_record_age_in_seconds      = 300
+  tags                               = var.tags
+
+  filter_criteria {
+    filter {
+      pattern = local.reported
+    }
+  }
+
+  depends_on = [module.scavenger]
+}
+
+module "schedule" {
+  source = "./modules/schedule"
+
+  name = var.name
+  functions = {
+    orchestrator = { name = module.orchestrator.function_name, arn = module.orchestrator.function_arn }
+    scavenger    = { name = module.scavenger.function_name, arn = module.scavenger.function_arn }
+  }
+  tags = var.tags
+}
+
+# One permission for all rules of the job module: one each would fill the function's policy (20 KB) with some fifty jobs.
+resource "aws_lambda_permission" "jobs" {
+  statement_id   = "${var.name}_jobs"
+  action         = "lambda:InvokeFunction"
+  function_name  = module.scheduler.function_name
+  principal      = "events.amazonaws.com"
+  source_account = local.account
+  source_arn     = "arn:${local.partition}:events:${local.region}:${local.account}:rule/${var.name}_job_*"
+}
+
+# What they leave for people ----------------------------------------------------------------------------------------
+
+resource "aws_sqs_queue" "rejected_jobs" {
+  name                      = local.rejected_jobs_queue_name
+  message_retention_seconds = 1209600 # 14 days, the most
+  sqs_managed_sse_enabled   = var.encryption == null ? true : null
+  kms_master_key_id         = one(var.encryption[*].kms_key_arn)
+  tags                      = var.tags
+}
+
+resource "aws_sns_topic" "alarms" {
+  count = var.alarms.topic == null ? 1 : 0
+
+  name              = local.alarm_topic_name
+  kms_master_key_id = one(var.encryption[*].kms_key_arn)
+  tags              = var.tags
+}
+
+module "alarms" {
+  source = "./modules/alarms"
+  count  = var.alarms.enabled ? 1 : 0
+
+  name                     = var.name
+  topic_arn                = local.alarm_topic_arn
+  functions                = values(local.function_names)
+  stream_consumers         = [local.function_names.orchestrator, local.function_names.scavenger]
+  rejected_jobs_queue_name = aws_sqs_queue.rejected_jobs.name
+  tags                     = var.tags
+}

@@ -1,0 +1,9 @@
+output "rule_name" {
+  description = "Name of the EventBridge rule."
+  value       = aws_cloudwatch_event_rule.this.name
+}
+
+output "rule_arn" {
+  description = "ARN of the EventBridge rule."
+  value       = aws_cloudwatch_event_rule.this.arn
+}

@@ -1,0 +1,39 @@
+variable "name" {
+  description = "Prefix of the tables' names."
+  type        = string
+  nullable    = false
+}
+
+variable "point_in_time_recovery" {
+  description = "Keep continuous backups of the last 35 days."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "deletion_protection" {
+  description = "Refuse to delete the tables until this is turned off."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "encryption" {
+  description = "Encrypt under a KMS key of this account: `kms_key_arn`, or the AWS-managed one without it. If false, DynamoDB encrypts under a key that AWS owns."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "kms_key_arn" {
+  description = "ARN of a customer-managed KMS key."
+  type        = string
+  default     = null
+}
+
+variable "tags" {
+  description = "Tags of every table."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}

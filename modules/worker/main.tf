@@ -1,0 +1,91 @@
+locals {
+  qualified_function_name = join(":", compact([var.function_name, var.qualifier]))
+  worker_id               = coalesce(var.worker_id, element(split(":", var.function_name), -1))
+
+  registration = {
+    worker_id             = local.worker_id
+    function_name         = local.qualified_function_name
+    timeout_seconds       = var.timeout_seconds
+    max_concurrency       = var.max_concurrency
+    labels                = var.labels
+    report_by             = var.report_by
+    max_event_age_seconds = var.max_event_age_seconds
+    retry                 = var.retry
+    health_metrics        = var.health_metrics
+    queue_shards          = var.queue_shards
+    job_schemas = merge(
+      var.job_schemas,
+      { for name, schema in var.job_schemas_07 : name => { chunkable_attrs = schema.chunkable_attrs[*][0] } },
+    )
+  }
+}
+
+# Terraform owns this item whole and nothing else writes it: slots, health and pauses are items of their own.
+resource "aws_dynamodb_table_item" "registration" {
+  table_name = var.orchestrator.registry_table_name
+  hash_key   = "pk"
+  range_key  = "sk"
+  item = jsonencode({
+    pk   = { S = "worker" }
+    sk   = { S = local.worker_id }
+    spec = { S = jsonencode(local.registration) }
+  })
+
+  # A registered Worker is invoked: its answers must already find their way.
+  depends_on = [
+    aws_iam_role_policy.report,
+    aws_lambda_function_event_invoke_config.this,
+    aws_lambda_permission.orchestrator,
+  ]
+}
+
+resource "aws_lambda_permission" "orchestrator" {
+  statement_id  = "${var.orchestrator.name}_orchestrator"
+  action        = "lambda:InvokeFunction"
+  function_name = var.function_name
+  qualifier     = var.qualifier
+  principal     = var.orchestrator.orchestrator_role_arn
+}
+
+# Attempts are counted and delayed by the Orchestrator's side, and an attempt's lease is as long as its event can live. With Lambda's
+# own retries, or its six hours, an old attempt could run when a newer one already does.
+resource "aws_lambda_function_event_invoke_config" "this" {
+  function_name                = var.function_name
+  qualifier                    = var.qualifier
+  maximum_retry_attempts       = 0
+  maximum_event_age_in_seconds = var.max_event_age_seconds
+
+  destination_config {
+    # Also for Workers that report by code: one that crashed cannot.
+    on_failure {
+      destination = var.orchestrator.worker_assistant_function_arn
+    }
+
+    dynamic "on_success" {
+      for_each = var.report_by == "destination" ? ["WorkerAssistant"] : []
+
+      content {
+        destination = var.orchestrator.worker_assistant_function_arn
+      }
+    }
+  }
+
+  # Lambda checks the role's right to invoke a destination when it is set.
+  depends_on = [aws_iam_role_policy.report]
+}
+
+data "aws_iam_policy_document" "report" {
+  statement {
+    sid       = "ReportToWorkerAssistant"
+    actions   = ["lambda:InvokeFunction"]
+    resources = [var.orchestrator.worker_assistant_function_arn]
+  }
+}
+
+resource "aws_iam_role_policy" "report" {
+  count = var.attach_policy ? 1 : 0
+
+  name   = "${var.orchestrator.name}_report_${local.worker_id}"
+  role   = var.role_name
+  policy = data.aws_iam_policy_document.report.json
+}

@@ -1,0 +1,243 @@
+variable "orchestrator" {
+  description = "The output `orchestrator` of the root module."
+  type = object({
+    name                          = string
+    registry_table_name           = string
+    orchestrator_role_arn         = string
+    worker_assistant_function_arn = string
+  })
+  nullable = false
+}
+
+variable "function_name" {
+  description = "Name or ARN of the Worker's Lambda function, without a version or alias."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^(arn:[^:]+:lambda:[^:]+:[0-9]{12}:function:)?[A-Za-z0-9_-]{1,64}$", var.function_name))
+    error_message = "function_name: \"${var.function_name}\" must be the name of a Lambda function or its ARN (arn:<partition>:lambda:<region>:<account>:function:<name>); give a version or alias as qualifier."
+  }
+}
+
+variable "qualifier" {
+  description = "Alias or version of the function that is invoked; null invokes the unqualified function."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.qualifier == null || can(regex("^[A-Za-z0-9_-]{1,128}$", var.qualifier))
+    error_message = "qualifier: \"${coalesce(var.qualifier, "-")}\" must be an alias or a version number of the function."
+  }
+}
+
+variable "worker_id" {
+  description = "Name under which jobs ask for this Worker; by default the function's name."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.worker_id == null || can(regex("^[A-Za-z0-9_.:-]{1,140}$", var.worker_id))
+    error_message = "worker_id: \"${coalesce(var.worker_id, "-")}\" must be 1 to 140 letters, digits, _, ., : or -."
+  }
+}
+
+variable "role_name" {
+  description = "Name of the function's execution role, which gets the right to invoke the WorkerAssistant."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = !var.attach_policy || var.role_name != null
+    error_message = "role_name: must be given, so that the function's role gets the right to report; or set attach_policy = false and grant lambda:InvokeFunction on the WorkerAssistant yourself."
+  }
+}
+
+variable "attach_policy" {
+  description = "Attach the right to report to `role_name`. If false, grant `lambda:InvokeFunction` on `orchestrator.worker_assistant_function_arn` to the function's role where that role is managed."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "timeout_seconds" {
+  description = "The function's timeout, 1 to 900 s. It decides how long a task may hold its slot."
+  type        = number
+  nullable    = false
+
+  validation {
+    condition     = var.timeout_seconds >= 1 && var.timeout_seconds <= 900 && floor(var.timeout_seconds) == var.timeout_seconds
+    error_message = "timeout_seconds: is ${var.timeout_seconds}; must be the function's own timeout, a whole number from 1 to 900."
+  }
+}
+
+variable "max_concurrency" {
+  description = "Most tasks of this Worker that ever run at once, across all jobs: 1 to 10000."
+  type        = number
+  nullable    = false
+
+  validation {
+    condition     = var.max_concurrency >= 1 && var.max_concurrency <= 10000 && floor(var.max_concurrency) == var.max_concurrency
+    error_message = "max_concurrency: is ${var.max_concurrency}; must be a whole number from 1 to 10000. To stop a Worker, pause it."
+  }
+}
+
+variable "labels" {
+  description = "Labels for finding the Worker's tasks."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "report_by" {
+  description = "How a success is reported: by `code` (the `Worker` class, the decorator, or sosw 0.7's) or by Lambda's on-success `destination`, without any code. Failures are reported by destination in both."
+  type        = string
+  default     = "code"
+  nullable    = false
+
+  validation {
+    condition     = contains(["code", "destination"], var.report_by)
+    error_message = "report_by: is \"${var.report_by}\"; must be code or destination."
+  }
+}
+
+variable "max_event_age_seconds" {
+  description = "How long AWS may hold an invocation back before the attempt is given up, 60 to 21600 s. A lost task holds its slot at least that long."
+  type        = number
+  default     = 60
+  nullable    = false
+
+  validation {
+    condition     = var.max_event_age_seconds >= 60 && var.max_event_age_seconds <= 21600 && floor(var.max_event_age_seconds) == var.max_event_age_seconds
+    error_message = "max_event_age_seconds: is ${var.max_event_age_seconds}; must be a whole number from 60 to 21600, Lambda's own range."
+  }
+}
+
+variable "retry" {
+  description = "Attempts of a task (1 to 100), and the delay before the next: random, up to the base, doubled with each attempt up to the maximum."
+  type = object({
+    max_attempts       = optional(number, 3)
+    base_delay_seconds = optional(number, 30)
+    max_delay_seconds  = optional(number, 3600)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.retry.max_attempts >= 1 && var.retry.max_attempts <= 100 && floor(var.retry.max_attempts) == var.retry.max_attempts
+    error_message = "retry.max_attempts: is ${var.retry.max_attempts}; must be a whole number from 1 (no retry) to 100."
+  }
+
+  validation {
+    condition     = var.retry.base_delay_seconds >= 0
+    error_message = "retry.base_delay_seconds: is ${var.retry.base_delay_seconds}; must not be negative."
+  }
+
+  validation {
+    condition     = var.retry.max_delay_seconds >= var.retry.base_delay_seconds
+    error_message = "retry.max_delay_seconds: ${var.retry.max_delay_seconds} is below base_delay_seconds (${var.retry.base_delay_seconds}); must be at least that."
+  }
+}
+
+variable "health_metrics" {
+  description = <<-EOT
+    CloudWatch metrics of what the Worker depends on, by a name of your own. `levels` maps a level (4 best, 3, 2, 1) to the threshold up to which
+    (`better` = `low`) or down to which (`better` = `high`) it holds; beyond them all is level 0. At level 4 the whole of max_concurrency is used,
+    at 3 three quarters, at 2 half, at 1 and 0 nothing is started. The worst metric decides.
+  EOT
+  type = map(object({
+    namespace      = string
+    metric_name    = string
+    dimensions     = optional(map(string), {})
+    statistic      = optional(string, "Average")
+    period_seconds = optional(number, 60)
+    better         = optional(string, "low")
+    levels         = map(number)
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for metric in values(var.health_metrics) : contains(["Average", "Maximum", "Minimum", "Sum", "SampleCount"], metric.statistic)])
+    error_message = "health_metrics: statistic is ${join(", ", [for name, metric in var.health_metrics : "${metric.statistic} in ${name}"])}; each must be Average, Maximum, Minimum, Sum or SampleCount."
+  }
+
+  validation {
+    condition     = alltrue([for metric in values(var.health_metrics) : metric.period_seconds >= 60 && metric.period_seconds % 60 == 0])
+    error_message = "health_metrics: period_seconds is ${join(", ", [for name, metric in var.health_metrics : "${metric.period_seconds} in ${name}"])}; each must be a multiple of 60."
+  }
+
+  validation {
+    condition     = alltrue([for metric in values(var.health_metrics) : contains(["low", "high"], metric.better)])
+    error_message = "health_metrics: better is ${join(", ", [for name, metric in var.health_metrics : "${metric.better} in ${name}"])}; each must be low or high."
+  }
+
+  validation {
+    condition     = alltrue([for metric in values(var.health_metrics) : length(metric.levels) > 0 && length(setsubtract(keys(metric.levels), ["4", "3", "2", "1"])) == 0])
+    error_message = "health_metrics: levels has the keys ${join("; ", [for name, metric in var.health_metrics : "${join(", ", keys(metric.levels))} in ${name}"])}; each must have one to four of the levels 4, 3, 2 and 1."
+  }
+
+  # keys() sorts, from the worst level to the best.
+  validation {
+    condition = alltrue(flatten([
+      for metric in values(var.health_metrics) : [
+        for i in range(1, length(metric.levels)) :
+        metric.better == "low"
+        ? values(metric.levels)[i] < values(metric.levels)[i - 1]
+        : values(metric.levels)[i] > values(metric.levels)[i - 1]
+      ]
+    ]))
+    error_message = "health_metrics: levels is ${join("; ", [for name, metric in var.health_metrics : "${jsonencode(metric.levels)} in ${name}, where better = ${metric.better}"])}; from level 4 to 1 thresholds must rise where low is better and fall where high is."
+  }
+}
+
+variable "job_schemas" {
+  description = "What jobs of this Worker may be cut by: `default` and named schemas, each with the attributes from outer to inner, in the singular. Without any, jobs use the calendar only."
+  type        = map(object({ chunkable_attrs = list(string) }))
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for schema in values(var.job_schemas) : length(distinct(schema.chunkable_attrs)) == length(schema.chunkable_attrs)])
+    error_message = "job_schemas: chunkable_attrs names an attribute twice: ${jsonencode(var.job_schemas)}."
+  }
+
+  validation {
+    condition     = alltrue([for schema in values(var.job_schemas) : alltrue([for attribute in schema.chunkable_attrs : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", attribute))])])
+    error_message = "job_schemas: each of chunkable_attrs must be a name of letters, digits and _, such as store: ${jsonencode(var.job_schemas)}."
+  }
+}
+
+variable "job_schemas_07" {
+  description = "Schemas in the form of sosw 0.7, `chunkable_attrs = [[\"section\", {}], [\"store\", {}]]`, as an alternative to `job_schemas`. Only the names are used, as 0.7 did."
+  type        = map(object({ chunkable_attrs = list(tuple([string, object({})])) }))
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = length(setintersection(keys(var.job_schemas), keys(var.job_schemas_07))) == 0
+    error_message = "job_schemas_07: ${join(", ", setintersection(keys(var.job_schemas), keys(var.job_schemas_07)))} is in job_schemas as well; leave it out of one."
+  }
+
+  validation {
+    condition     = alltrue([for schema in values(var.job_schemas_07) : length(distinct(schema.chunkable_attrs[*][0])) == length(schema.chunkable_attrs)])
+    error_message = "job_schemas_07: chunkable_attrs names an attribute twice: ${jsonencode(var.job_schemas_07)}."
+  }
+
+  validation {
+    condition     = alltrue([for schema in values(var.job_schemas_07) : alltrue([for attribute in schema.chunkable_attrs[*][0] : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", attribute))])])
+    error_message = "job_schemas_07: each of chunkable_attrs must be a name of letters, digits and _, such as store: ${jsonencode(var.job_schemas_07)}."
+  }
+}
+
+variable "queue_shards" {
+  description = "Index keys that the Worker's queue is spread over, 1 to 100. One takes about 500 tasks a second."
+  type        = number
+  default     = 1
+  nullable    = false
+
+  validation {
+    condition     = var.queue_shards >= 1 && var.queue_shards <= 100 && floor(var.queue_shards) == var.queue_shards
+    error_message = "queue_shards: is ${var.queue_shards}; must be a whole number from 1 to 100."
+  }
+}

@@ -1,0 +1,90 @@
+output "orchestrator" {
+  description = "What the `worker` and `job` modules need to know: pass it to them whole."
+  value = {
+    name                          = var.name
+    version                       = var.runtime.version
+    registry_table_name           = module.tables.names.registry
+    scheduler_function_name       = module.scheduler.function_name
+    scheduler_function_arn        = module.scheduler.function_arn
+    orchestrator_role_arn         = module.orchestrator.role_arn
+    worker_assistant_function_arn = module.worker_assistant.function_arn
+  }
+}
+
+output "worker_environment" {
+  description = "Environment variables of Workers that report by code; merge them into the function's."
+  # Derived from the name, so that a Worker may be named in invokable_function_arns and take this without a cycle.
+  value = {
+    SOSW_WORKER_ASSISTANT = local.function_arns.worker_assistant
+  }
+}
+
+output "function_names" {
+  description = "Names of the Essentials' functions, by Essential."
+  value = {
+    scheduler        = module.scheduler.function_name
+    orchestrator     = module.orchestrator.function_name
+    scavenger        = module.scavenger.function_name
+    worker_assistant = module.worker_assistant.function_name
+  }
+}
+
+output "function_arns" {
+  description = "ARNs of the Essentials' functions, by Essential."
+  value = {
+    scheduler        = module.scheduler.function_arn
+    orchestrator     = module.orchestrator.function_arn
+    scavenger        = module.scavenger.function_arn
+    worker_assistant = module.worker_assistant.function_arn
+  }
+}
+
+output "role_arns" {
+  description = "ARNs of the Essentials' roles, by Essential."
+  value = {
+    scheduler        = module.scheduler.role_arn
+    orchestrator     = module.orchestrator.role_arn
+    scavenger        = module.scavenger.role_arn
+    worker_assistant = module.worker_assistant.role_arn
+  }
+}
+
+output "log_group_names" {
+  description = "Names of the Essentials' log groups, by Essential."
+  value = {
+    scheduler        = module.scheduler.log_group_name
+    orchestrator     = module.orchestrator.log_group_name
+    scavenger        = module.scavenger.log_group_name
+    worker_assistant = module.worker_assistant.log_group_name
+  }
+}
+
+output "table_names" {
+  description = "Names of the tables: `tasks`, `retry_tasks`, `closed_tasks`, `registry`."
+  value       = module.tables.names
+}
+
+output "table_arns" {
+  description = "ARNs of the tables: `tasks`, `retry_tasks`, `closed_tasks`, `registry`."
+  value       = module.tables.arns
+}
+
+output "alarm_topic_arn" {
+  description = "ARN of the SNS topic for alarms and dead tasks; subscribe to it."
+  value       = var.alarms.topic == null ? one(aws_sns_topic.alarms[*].arn) : var.alarms.topic.arn
+}
+
+output "alarm_names" {
+  description = "Names of the CloudWatch alarms."
+  value       = flatten(module.alarms[*].names)
+}
+
+output "rejected_jobs_queue_arn" {
+  description = "ARN of the queue of jobs that the Scheduler could not take."
+  value       = aws_sqs_queue.rejected_jobs.arn
+}
+
+output "rejected_jobs_queue_url" {
+  description = "URL of the queue of jobs that the Scheduler could not take."
+  value       = aws_sqs_queue.rejected_jobs.id
+}

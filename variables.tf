@@ -1,0 +1,204 @@
+variable "name" {
+  description = "Prefix of everything: tables, functions, roles, alarms; also the namespace of the Essentials' metrics."
+  type        = string
+  default     = "sosw"
+  nullable    = false
+
+  # The longest name derived from it is that of a role: <name>_worker_assistant_<region>, of at most 64 characters
+  # (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html), the region's up to 14.
+  validation {
+    condition     = can(regex("^[A-Za-z][A-Za-z0-9_-]{1,31}$", var.name))
+    error_message = "name: \"${var.name}\" must be 2 to 32 letters, digits, _ or -, starting with a letter: the longest name made of it, <name>_worker_assistant_<region>, may have 64 characters."
+  }
+}
+
+variable "runtime" {
+  description = <<-EOT
+    The packaged runtime of the Essentials, as `sosw package` builds it, and its pinned version: `package`, the path of a local zip, or `s3`, an object.
+    The file is named `sosw-runtime-<version>-py<311|312|313>-<arm64|x86_64>.zip`; Lambda's Python and architecture are read from the name.
+    A package of another version is refused at plan, and by the functions at start.
+  EOT
+  type = object({
+    version = string
+    package = optional(string)
+    s3 = optional(object({
+      bucket         = string
+      key            = string
+      object_version = optional(string)
+    }))
+  })
+  nullable = false
+
+  validation {
+    condition     = (var.runtime.package != null) != (var.runtime.s3 != null)
+    error_message = "runtime: give package (the path of a local zip) or s3 (an object), one of them."
+  }
+
+  validation {
+    condition = can(regex(
+      "^sosw-runtime-.+-py3(11|12|13)-(arm64|x86_64)\\.zip$",
+      basename(coalesce(var.runtime.package, try(var.runtime.s3.key, ""), "none")),
+    ))
+    error_message = "runtime: the package's file name is \"${basename(coalesce(var.runtime.package, try(var.runtime.s3.key, ""), "none"))}\"; must be sosw-runtime-<version>-py<311|312|313>-<arm64|x86_64>.zip, as `sosw package` names it."
+  }
+
+  validation {
+    condition = startswith(
+      basename(coalesce(var.runtime.package, try(var.runtime.s3.key, ""), "none")),
+      "sosw-runtime-${var.runtime.version}-py",
+    )
+    error_message = "runtime.version: ${var.runtime.version} is pinned, but the package is \"${basename(coalesce(var.runtime.package, try(var.runtime.s3.key, ""), "none"))}\"; give the package of the pinned version, or pin the version of the package."
+  }
+
+  validation {
+    condition     = var.runtime.package == null || try(fileexists(var.runtime.package), false)
+    error_message = "runtime.package: there is no file \"${coalesce(var.runtime.package, "-")}\"; build it with `sosw package`."
+  }
+}
+
+variable "tags" {
+  description = "Tags of everything that can be tagged."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "logging" {
+  description = "Least `level` that the Essentials log (DEBUG, INFO, WARNING, ERROR, CRITICAL), and `retention_days` of their log groups (0: for ever)."
+  type = object({
+    level          = optional(string, "INFO")
+    retention_days = optional(number, 30)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = contains(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], var.logging.level)
+    error_message = "logging.level: is \"${var.logging.level}\"; must be DEBUG, INFO, WARNING, ERROR or CRITICAL."
+  }
+
+  # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+  validation {
+    condition = contains(
+      [0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653],
+      var.logging.retention_days,
+    )
+    error_message = "logging.retention_days: is ${var.logging.retention_days}; CloudWatch Logs takes 0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
+  }
+}
+
+variable "encryption" {
+  description = "A customer-managed KMS key for tables, queue, topic, logs and functions' environments; the roles' rights on it are derived. Its own policy must let `logs.<region>.amazonaws.com` and `cloudwatch.amazonaws.com` use it. Without it: AWS-managed keys."
+  type = object({
+    kms_key_arn = string
+  })
+  default = null
+
+  validation {
+    condition     = var.encryption == null || can(regex("^arn:[^:]+:kms:[^:]+:[0-9]{12}:key/.+$", var.encryption.kms_key_arn))
+    error_message = "encryption.kms_key_arn: is \"${try(var.encryption.kms_key_arn, "")}\"; must be the ARN of a key (arn:<partition>:kms:<region>:<account>:key/<id>), not of an alias: rights are not granted on aliases, and on a topic under alias/aws/sns alarms are lost, since CloudWatch cannot use that key."
+  }
+}
+
+variable "tables" {
+  description = "Protection of the four tables. Without `encryption` they are encrypted under a key that AWS owns."
+  type = object({
+    point_in_time_recovery = optional(bool, true)
+    deletion_protection    = optional(bool, true)
+    encryption             = optional(bool, true)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.tables.encryption || var.encryption == null
+    error_message = "tables.encryption: is false although encryption.kms_key_arn is given; leave one of them out."
+  }
+}
+
+variable "closed_tasks_retention_days" {
+  description = "Days for which completed, dead and cancelled tasks are kept; null keeps them for ever."
+  type        = number
+  default     = 90
+
+  validation {
+    condition     = var.closed_tasks_retention_days == null ? true : var.closed_tasks_retention_days >= 1 && floor(var.closed_tasks_retention_days) == var.closed_tasks_retention_days
+    error_message = "closed_tasks_retention_days: is ${coalesce(var.closed_tasks_retention_days, 0)}; must be a whole number of at least 1, or null."
+  }
+}
+
+variable "time_zone" {
+  description = "IANA time zone in which the periods of jobs are cut, such as `Europe/Berlin`."
+  type        = string
+  default     = "UTC"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$", var.time_zone))
+    error_message = "time_zone: \"${var.time_zone}\" is no IANA time zone; must be one such as UTC or Europe/Berlin."
+  }
+}
+
+variable "iam" {
+  description = "Path and permissions boundary of the Essentials' roles."
+  type = object({
+    path                     = optional(string, "/")
+    permissions_boundary_arn = optional(string)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = can(regex("^/([!-~]+/)?$", var.iam.path))
+    error_message = "iam.path: is \"${var.iam.path}\"; must begin and end with /, as in /teams/media/."
+  }
+}
+
+variable "essentials" {
+  description = "Memory and longest run of each Essential."
+  type = object({
+    scheduler        = optional(object({ memory_mb = optional(number, 512), timeout_seconds = optional(number, 900) }), {})
+    orchestrator     = optional(object({ memory_mb = optional(number, 512), timeout_seconds = optional(number, 60) }), {})
+    scavenger        = optional(object({ memory_mb = optional(number, 512), timeout_seconds = optional(number, 60) }), {})
+    worker_assistant = optional(object({ memory_mb = optional(number, 512), timeout_seconds = optional(number, 30) }), {})
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for essential in values(var.essentials) : essential.memory_mb >= 128 && essential.memory_mb <= 10240 && floor(essential.memory_mb) == essential.memory_mb])
+    error_message = "essentials: memory_mb is ${join(", ", [for name, essential in var.essentials : "${essential.memory_mb} of ${name}"])}; each must be a whole number from 128 to 10240."
+  }
+
+  validation {
+    condition     = alltrue([for essential in values(var.essentials) : essential.timeout_seconds >= 10 && essential.timeout_seconds <= 900 && floor(essential.timeout_seconds) == essential.timeout_seconds])
+    error_message = "essentials: timeout_seconds is ${join(", ", [for name, essential in var.essentials : "${essential.timeout_seconds} of ${name}"])}; each must be a whole number from 10 to 900."
+  }
+}
+
+variable "alarms" {
+  description = "CloudWatch alarms on the Essentials, and the SNS topic that they and dead tasks are published to: one of its own, or the existing `topic`, which must not be encrypted under alias/aws/sns."
+  type = object({
+    enabled = optional(bool, true)
+    topic   = optional(object({ arn = string }))
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.alarms.topic == null || can(regex("^arn:[^:]+:sns:[^:]+:[0-9]{12}:[A-Za-z0-9_-]+$", var.alarms.topic.arn))
+    error_message = "alarms.topic.arn: is \"${try(var.alarms.topic.arn, "")}\"; must be the ARN of a standard SNS topic (arn:<partition>:sns:<region>:<account>:<name>)."
+  }
+}
+
+variable "invokable_function_arns" {
+  description = "ARNs, or patterns with *, of Workers that the Orchestrator's role itself needs the right to invoke, since their own policy does not grant it alone: in another account, or under a permissions boundary."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for arn in var.invokable_function_arns : can(regex("^arn:[^:]+:lambda:[^:]+:([0-9]{12}|\\*):function:.+$", arn))])
+    error_message = "invokable_function_arns: each must be arn:<partition>:lambda:<region>:<account>:function:<name>, in which * may stand for any part of a name."
+  }
+}
