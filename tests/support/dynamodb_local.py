@@ -73,8 +73,9 @@ def installation() -> Path:
     def make(directory: Path) -> None:
         _copy_dependencies(directory)
         if _checksums(directory) != _PINS.read_text():
-            msg = f"what Maven brought to {directory} differs from {_PINS.relative_to(REQUIREMENTS.parent)}"
-            raise UnpinnedError(msg)
+            raise UnpinnedError(
+                f"what Maven brought to {directory} differs from {_PINS.relative_to(REQUIREMENTS.parent)}"
+            )
 
     return made_once("dynamodb-local", _POM.read_text() + _PINS.read_text(), make)
 

@@ -26,8 +26,7 @@ def cut(source: str, positions: Collection[int]) -> tuple[str, list[str]]:
         block = next((block for block in blocks if _holds(block, position)), None)
         if block is None:
             line = source.count("\n", 0, position) + 1
-            msg = f"line {line} is outside every AWS resource and data source"
-            raise ValueError(msg)
+            raise ValueError(f"line {line} is outside every AWS resource and data source")
         node = _innermost(block, position)
         words, address = _words(node), ".".join(_words(block)[1:])
         name = words[1] if words[0] == "dynamic" else words[0]

@@ -30,11 +30,11 @@ def is_packaged() -> bool:
     runs_here = sys.platform == "linux" and platform.machine() == "x86_64"
     choice = os.environ.get("PROVIDER") or ("packaged" if runs_here else "registry")
     if choice not in {"packaged", "registry"}:
-        msg = f"PROVIDER is {choice!r}; it is 'packaged' (Linux x86-64 only) or 'registry'"
-        raise ValueError(msg)
+        raise ValueError(f"PROVIDER is {choice!r}; it is 'packaged' (Linux x86-64 only) or 'registry'")
     if choice == "packaged" and not runs_here:
-        msg = f"PROVIDER is 'packaged', which runs on Linux x86-64 only; this is {sys.platform} {platform.machine()}"
-        raise ValueError(msg)
+        raise ValueError(
+            f"PROVIDER is 'packaged', which runs on Linux x86-64 only; this is {sys.platform} {platform.machine()}"
+        )
     return choice == "packaged"
 
 
@@ -58,8 +58,7 @@ def schema() -> Path:
             with tarfile.open(packed) as package:
                 member = package.extractfile("package/.jsii")
                 if member is None:
-                    msg = f"{archive} holds no package/.jsii"
-                    raise FileNotFoundError(msg)
+                    raise FileNotFoundError(f"{archive} holds no package/.jsii")
                 (directory / "schema.json").write_bytes(member.read())
 
     return made_once("provider-schema", _SCHEMA_LOCK.read_text(), make) / "schema.json"

@@ -61,11 +61,11 @@ def _wait(supervisor: subprocess.Popen[bytes], is_ready: Callable[[], bool], log
     deadline = time.monotonic() + timeout_seconds
     while not is_ready():
         if supervisor.poll() is not None:
-            msg = f"the server ended at its start; its log {log} says:\n{tail(log)}"
-            raise ServerError(msg)
+            raise ServerError(f"the server ended at its start; its log {log} says:\n{tail(log)}")
         if time.monotonic() > deadline:
-            msg = f"the server was not ready within {timeout_seconds:g} s; its log {log} says:\n{tail(log)}"
-            raise ServerError(msg)
+            raise ServerError(
+                f"the server was not ready within {timeout_seconds:g} s; its log {log} says:\n{tail(log)}"
+            )
         time.sleep(0.05)
 
 

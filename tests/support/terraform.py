@@ -94,8 +94,9 @@ class Terraform:
                     self._progress(line.rstrip("\n"))
         output = "".join(lines)
         if process.returncode not in accept:
-            msg = f"`{' '.join(command)}` in {self.directory} ended with exit code {process.returncode}:\n{output}"
-            raise TerraformError(msg)
+            raise TerraformError(
+                f"`{' '.join(command)}` in {self.directory} ended with exit code {process.returncode}:\n{output}"
+            )
         return output
 
     def init(self) -> None:
@@ -219,8 +220,7 @@ def _cut_unsupported(tree: Path, directory: Path, errors: Sequence[Mapping[str, 
     positions = defaultdict(set)
     for error in errors:
         if not provider.is_packaged() or error["summary"] not in _UNSUPPORTED or "range" not in error:
-            msg = f"{directory.relative_to(tree)} is not valid:\n{describe(error)}"
-            raise TerraformError(msg)
+            raise TerraformError(f"{directory.relative_to(tree)} is not valid:\n{describe(error)}")
         path = (directory / error["range"]["filename"]).resolve()
         before = path.read_bytes()[: error["range"]["start"]["byte"]].decode()
         positions[path].add(len(before))
@@ -231,8 +231,7 @@ def _cut_unsupported(tree: Path, directory: Path, errors: Sequence[Mapping[str, 
             source, what = hcl.cut(path.read_text(), found)
         except ValueError as error:
             details = "\n".join(describe(found) for found in errors)
-            msg = f"{name}: {error}:\n{details}"
-            raise TerraformError(msg) from error
+            raise TerraformError(f"{name}: {error}:\n{details}") from error
         path.write_text(source)
         cuts += [f"{name.parent} {one}" for one in what]
     return cuts

@@ -1,0 +1,82 @@
+"""Fixtures of all tests: an environment that reaches no account, and two backends for one contract."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from sosw_runtime import aws
+from tests.support import dynamodb_local as local
+from tests.support.lambdas import FakeLambda
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+REGION = "eu-west-1"
+BACKENDS = ("moto", "dynamodb-local")
+
+
+@pytest.fixture(autouse=True)
+def aws_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Credentials of nobody, in place of whatever the machine has; clients of the runtime are made anew."""
+    for variable in [name for name in os.environ if name.startswith(("AWS_", "SOSW_", "POWERTOOLS_"))]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    aws.forget_clients()
+    yield
+    aws.forget_clients()
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local() -> Iterator[local.DynamoDBLocal]:
+    """One DynamoDB Local for the whole run; skips the test where Java or Maven is missing."""
+    if missing := local.missing_tools():
+        pytest.skip(f"DynamoDB Local needs {' and '.join(missing)} on the PATH")
+    with local.dynamodb_local(f"dynamodb-local-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}") as running:
+        yield running
+
+
+@pytest.fixture
+def lambdas() -> Iterator[FakeLambda]:
+    """Lambda's Invoke for every client made in the test."""
+    with FakeLambda() as fake:
+        yield fake
+
+
+@pytest.fixture(params=BACKENDS)
+def dynamodb(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, lambdas: FakeLambda
+) -> Iterator[DynamoDBClient]:
+    """DynamoDB on each backend, which clients made in the test reach too; other services but Lambda are moto's."""
+    real = []
+    if request.param == "dynamodb-local":
+        running: local.DynamoDBLocal = request.getfixturevalue("dynamodb_local")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", running.endpoint)
+        real.append(running.endpoint)
+    with mock_aws(config={"core": {"mock_credentials": False, "passthrough": {"urls": real, "services": ["lambda"]}}}):
+        yield boto3.client("dynamodb")
+
+
+@pytest.fixture
+def name(dynamodb: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of an installation of its own, whose tables exist and which the Essentials' settings name."""
+    from sosw_runtime.testing import create_tables
+
+    name = f"sosw-{uuid.uuid4().hex[:8]}"
+    create_tables(dynamodb, name)
+    monkeypatch.setenv("SOSW_NAME", name)
+    yield name
+    for table in dynamodb.list_tables()["TableNames"]:
+        if table.startswith(f"{name}_"):
+            dynamodb.delete_table(TableName=table)
