@@ -1,0 +1,81 @@
+"""AWS clients, made once a process, with explicit time-outs and retries."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+
+Service = Literal["cloudwatch", "dynamodb", "lambda", "sns", "sqs"]
+
+#: Threads that share one client. DynamoDB's answers take a few milliseconds, so that this many keep one Lambda busy.
+CONCURRENCY = 64
+
+_RETRIED = Config(
+    connect_timeout=2,
+    read_timeout=5,
+    retries={"mode": "standard", "total_max_attempts": 4},
+    max_pool_connections=CONCURRENCY,
+)
+#: An invoke whose answer is lost may have started the Worker; sent again, it would run the attempt twice.
+_SENT_ONCE = Config(
+    connect_timeout=2,
+    read_timeout=10,
+    retries={"mode": "standard", "total_max_attempts": 1},
+    max_pool_connections=CONCURRENCY,
+)
+
+
+def dynamodb() -> DynamoDBClient:
+    """Retried by botocore: every write of `storage` is conditional or repeatable."""
+    return cast("DynamoDBClient", client("dynamodb"))
+
+
+def lambda_() -> LambdaClient:
+    """Never retried by botocore."""
+    return cast("LambdaClient", client("lambda"))
+
+
+def cloudwatch() -> CloudWatchClient:
+    """Retried by botocore."""
+    return cast("CloudWatchClient", client("cloudwatch"))
+
+
+def sns() -> SNSClient:
+    """Retried by botocore: an alarm may arrive twice, never not at all."""
+    return cast("SNSClient", client("sns"))
+
+
+def sqs() -> SQSClient:
+    """Retried by botocore."""
+    return cast("SQSClient", client("sqs"))
+
+
+def client(service: Service) -> Any:
+    """The process's client of a service at the endpoint and region that the environment names now."""
+    variable = f"AWS_ENDPOINT_URL_{service.upper()}"
+    endpoint = os.environ.get(variable) or os.environ.get("AWS_ENDPOINT_URL")
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return _client(service, endpoint, region)
+
+
+def forget_clients() -> None:
+    """Make new clients on the next use, for tests that change the environment."""
+    _client.cache_clear()
+
+
+@cache
+def _client(service: Service, endpoint: str | None, region: str | None) -> Any:
+    config = _SENT_ONCE if service == "lambda" else _RETRIED
+    # A session of its own: the default session is not safe to make clients from in several threads.
+    return boto3.Session().client(service, region_name=region, endpoint_url=endpoint, config=config)

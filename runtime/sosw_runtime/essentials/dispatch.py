@@ -1,0 +1,218 @@
+"""Dispatch: fills the slots of one Worker. Claims first, then invokes, and takes back what AWS refuses."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Final
+from uuid import uuid4
+
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from sosw_runtime import aws, telemetry
+from sosw_runtime.domain.health import allowed
+from sosw_runtime.domain.registration import Registration
+from sosw_runtime.domain.task import Error, Task
+from sosw_runtime.essentials.invocation import Invocation, side_by_side
+from sosw_runtime.storage import slots, tasks
+from sosw_runtime.storage.registry import Standing
+from sosw_runtime.storage.slots import Slot
+from sosw_runtime.storage.tasks import Candidate, Report
+
+#: How often one dispatch reads the queue, when other Orchestrators were faster with what it read.
+_READS: Final = 3
+
+#: Calls at once for one Worker.
+_CALLS_AT_ONCE: Final = 8
+
+logger = telemetry.logger("orchestrator")
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a dispatch did."""
+
+    dispatched: int = 0  # invokes that AWS accepted
+    refused: int = 0  # invokes that AWS refused
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.dispatched + other.dispatched, self.refused + other.refused)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A slot that may be filled."""
+
+    index: int
+    held_by: Slot | None  # the holder that has just reported; None: free
+
+
+class InvokeRefused(Exception):
+    """AWS refused an invoke: the Worker certainly does not run."""
+
+
+def dispatch(invocation: Invocation, standing: Standing, finished: Sequence[Slot], *, new_work: bool) -> Tally:
+    """Fill a Worker's slots: those that the tasks which just reported hold, and with new work the free ones.
+
+    Args:
+        invocation: whose tables, clock and deadline are used.
+        standing: of the Worker.
+        finished: slots whose task has just reported: handed on, or freed if there is nothing to start.
+        new_work: whether to look for free slots as well.
+
+    Raises:
+        Misconfigured: the Worker's registration cannot be read. The slots are freed all the same.
+    """
+    limit = 0
+    if isinstance(standing.registration, Registration) and not standing.control.paused:
+        limit = allowed(standing.registration.max_concurrency, standing.level)
+    handed_on = [Opening(slot.index, slot) for slot in finished if slot.index < limit]
+    openings = handed_on + (_free_slots(invocation, standing, limit) if new_work else [])
+    candidates = tasks.queued(invocation.tables, standing.worker_id, standing.shards, len(openings)) if openings else []
+    filler = _Filler(invocation, standing, deque(candidates))
+    outcomes = [
+        # Beyond the candidates only those are worth a call that have something to free.
+        *side_by_side(filler.fill, openings[: max(len(handed_on), len(candidates))], _CALLS_AT_ONCE),
+        *side_by_side(filler.vacate, [slot for slot in finished if slot.index >= limit], _CALLS_AT_ONCE),
+    ]
+    for _, outcome in outcomes:
+        if isinstance(outcome, Exception):
+            # Whatever stands half-way, the Scavenger's next tick mends.
+            logger.error("slot not filled", exc_info=outcome, extra={"worker_id": standing.worker_id})
+    if isinstance(standing.registration, Exception):
+        raise standing.registration
+    return sum((outcome for _, outcome in outcomes if isinstance(outcome, Tally)), Tally())
+
+
+def _free_slots(invocation: Invocation, standing: Standing, limit: int) -> list[Opening]:
+    """The free slots below a limit, shuffled, so that Orchestrators at work at once seldom reach for the same."""
+    if limit == 0:
+        return []
+    occupied = {slot.index for slot in slots.occupied(invocation.tables, standing.worker_id)}
+    free = [index for index in range(limit) if index not in occupied]
+    random.shuffle(free)
+    return [Opening(index, None) for index in free]
+
+
+class _Filler:
+    """Fills slots from one queue, several at once."""
+
+    def __init__(self, invocation: Invocation, standing: Standing, candidates: deque[Candidate]) -> None:
+        self._invocation = invocation
+        self._standing = standing
+        self._candidates = candidates
+        self._reads_left = _READS - 1
+        self._overtaken = False  # somebody else claimed a candidate: the queue may hold others
+        self._refused = False  # AWS refused an invoke: the next would be refused as well
+        self._lock = Lock()
+
+    def fill(self, opening: Opening) -> Tally:
+        """Start the next task in a slot; free the slot if there is none."""
+        held_by = opening.held_by
+        while (candidate := self._next()) is not None:
+            slot = Slot(
+                self._standing.worker_id,
+                opening.index,
+                candidate.task_id,
+                candidate.rank,
+                claim=uuid4().hex[:16],
+                claimed_at=self._invocation.clock(),
+            )
+            if not slots.take(self._invocation.tables, slot, held_by):
+                self._give_back(candidate)
+                return Tally()
+            held_by = slot
+            lease_until = slot.claimed_at + self._standing.known.lease_ms
+            task = tasks.claim(self._invocation.tables, slot, lease_until)
+            if task is not None:
+                return self._start(task, slot)
+            self._overtaken = True
+        return Tally() if held_by is None else self.vacate(held_by)
+
+    def vacate(self, slot: Slot) -> Tally:
+        """Free a slot."""
+        slots.free(self._invocation.tables, slot)
+        return Tally()
+
+    def _start(self, task: Task, slot: Slot) -> Tally:
+        try:
+            payload = json.dumps(task.event(), separators=(",", ":")).encode()
+        except ValueError as error:
+            # No Worker can ever be given this task: it is reported on the spot, and buried with the reason.
+            poison = Report(
+                task.task_id, False, task.attempt, error=Error("UnreadablePayload", str(error)), retryable=False
+            )
+            tasks.report(self._invocation.tables, poison, self._invocation.clock())
+            return Tally()
+        try:
+            invoke(self._standing.known, task, payload)
+        except InvokeRefused as refusal:
+            self._refused = True
+            logger.warning("invoke refused", extra={**telemetry.ids(task), "reason": str(refusal)})
+            tasks.unclaim(
+                self._invocation.tables, task, slot.rank, self._standing.shards, self._invocation.clock(), str(refusal)
+            )
+            slots.free(self._invocation.tables, slot)
+            return Tally(refused=1)
+        logger.info("dispatched", extra={**telemetry.ids(task), "slot": slot.index})
+        return Tally(dispatched=1)
+
+    def _next(self) -> Candidate | None:
+        with self._lock:
+            if self._refused or self._invocation.out_of_time:
+                return None
+            if not self._candidates and self._overtaken and self._reads_left > 0:
+                self._reads_left -= 1
+                self._overtaken = False
+                standing = self._standing
+                self._candidates.extend(
+                    tasks.queued(self._invocation.tables, standing.worker_id, standing.shards, _CALLS_AT_ONCE)
+                )
+            return self._candidates.popleft() if self._candidates else None
+
+    def _give_back(self, candidate: Candidate) -> None:
+        with self._lock:
+            self._candidates.appendleft(candidate)
+
+
+def invoke(registration: Registration, task: Task, payload: bytes) -> None:
+    """Hand an attempt to AWS, asynchronously.
+
+    An answer that leaves open whether AWS took the event is taken for a yes: a Worker that runs reports, one that does
+    not costs its lease. Sent again, the attempt might run twice.
+
+    Raises:
+        InvokeRefused: AWS certainly did not take it.
+    """
+    try:
+        for attempt in _on_throttling():
+            with attempt:
+                aws.lambda_().invoke(FunctionName=registration.function_name, InvocationType="Event", Payload=payload)
+    except ClientError as error:
+        status = error.response["ResponseMetadata"].get("HTTPStatusCode", 500)
+        if 400 <= status < 500:
+            raise InvokeRefused(f"{error.response['Error']['Code']}: {error.response['Error']['Message']}") from error
+        logger.warning("invoke in doubt", extra={**telemetry.ids(task), "reason": error.response["Error"]["Code"]})
+    except (ConnectTimeoutError, EndpointConnectionError) as error:
+        raise InvokeRefused(f"{type(error).__name__}: AWS Lambda was not reached") from error
+    except BotoCoreError as error:
+        logger.warning("invoke in doubt", extra={**telemetry.ids(task), "reason": type(error).__name__})
+
+
+def _on_throttling() -> Retrying:
+    """A throttled invoke was not taken, so that it may be sent again."""
+
+    def throttled(error: BaseException) -> bool:
+        return isinstance(error, ClientError) and error.response["Error"]["Code"] == "TooManyRequestsException"
+
+    return Retrying(
+        retry=retry_if_exception(throttled),
+        wait=wait_random_exponential(multiplier=0.1, max=1),
+        stop=stop_after_attempt(3),
+        reraise=True,
+    )

@@ -1,0 +1,89 @@
+"""What every Essential knows of the invocation that it serves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, TypeVar
+from uuid import uuid4
+
+from sosw_runtime import aws
+from sosw_runtime.settings import Settings
+from sosw_runtime.storage.tables import Tables
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+#: What is left of an invocation when no more work is begun, in ms: enough for every call under way to time out.
+RESERVE_MS = 12_000
+
+#: Without a Lambda context (a test, a shell) an invocation is taken to last this long, in ms.
+_DEFAULT_REMAINING_MS = 60_000
+
+
+class LambdaContext(Protocol):
+    """The part of Lambda's context that is used here."""
+
+    aws_request_id: str
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until Lambda stops the invocation."""
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """Settings, tables, the clock and the deadline of one invocation."""
+
+    settings: Settings
+    tables: Tables
+    request_id: str
+    ends_at: int  # ms, when Lambda stops it
+    clock: Callable[[], int] = now_ms
+
+    @classmethod
+    def begin(cls, context: LambdaContext | None) -> Self:
+        """Read the settings and take the clients of this process."""
+        settings = Settings()
+        remaining = _DEFAULT_REMAINING_MS if context is None else context.get_remaining_time_in_millis()
+        return cls(
+            settings=settings,
+            tables=Tables(aws.dynamodb(), settings.name),
+            request_id=str(uuid4()) if context is None else context.aws_request_id,
+            ends_at=now_ms() + remaining,
+        )
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether no more work should be begun."""
+        return self.clock() > self.ends_at - RESERVE_MS
+
+
+def side_by_side(
+    work: Callable[[Argument], Result], arguments: Iterable[Argument], threads: int = aws.CONCURRENCY
+) -> Iterator[tuple[Argument, Result | Exception]]:
+    """Do the same work on many arguments at once; one that raises is answered with its error and stops no other."""
+
+    def guarded(argument: Argument) -> Result | Exception:
+        try:
+            return work(argument)
+        except Exception as error:  # noqa: BLE001 - the caller logs it and the others go on
+            return error
+
+    todo = list(arguments)
+    if len(todo) < 2:
+        yield from ((argument, guarded(argument)) for argument in todo)
+        return
+    with ThreadPoolExecutor(min(threads, len(todo))) as pool:
+        yield from zip(todo, pool.map(guarded, todo), strict=True)
+
+
+def is_stream(event: Any) -> bool:
+    """Whether an event is a batch of the tasks table's stream; anything else is the tick."""
+    return isinstance(event, dict) and "Records" in event

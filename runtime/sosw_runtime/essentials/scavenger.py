@@ -1,0 +1,253 @@
+"""Scavenger: archives what completed, retries or buries what failed, and puts right whatever was left half-way."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from sosw_runtime import aws, telemetry
+from sosw_runtime.domain.registration import Registration, RetryPolicy
+from sosw_runtime.domain.retry import Die, decide
+from sosw_runtime.domain.task import REPORTED, Status, Task
+from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, side_by_side
+from sosw_runtime.storage import jobs, registry, slots, tasks
+from sosw_runtime.storage.items import to_tasks
+from sosw_runtime.storage.registry import Standing
+from sosw_runtime.storage.slots import Slot
+
+#: How long a report may wait for its record, and a slot for its claim, before the tick looks into it, in ms.
+GRACE_MS: Final = 15_000
+
+_WORKERS_AT_ONCE: Final = 8
+_CALLS_AT_ONCE: Final = 8
+
+#: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+_LONGEST_SUBJECT: Final = 100
+
+logger = telemetry.logger("scavenger")
+
+#: What became of tasks, by metric name.
+Tally = Counter[str]
+
+
+def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, Any]:
+    """Settle the reports of a batch of the stream, or on the tick look after everything.
+
+    Args:
+        event: a batch of the tasks table's stream; anything else is the tick.
+        context: Lambda's.
+
+    Returns:
+        Counts of `Archived`, `Retried`, `DeadTasks`, `Requeued`, `Freed`, `Alarms`, `Resumed` and `Failures`.
+    """
+    invocation = Invocation.begin(context)
+    tally = on_stream(invocation, event["Records"]) if is_stream(event) else on_tick(invocation)
+    telemetry.count("scavenger", invocation.settings.name, tally)
+    return dict(tally)
+
+
+def on_stream(invocation: Invocation, records: Iterable[Mapping[str, Any]]) -> Tally:
+    """Settle the tasks that have just reported."""
+    images = [record.get("dynamodb", {}).get("NewImage", {}) for record in records]
+    reported = [task for task in to_tasks(images) if task.status in REPORTED]
+    standings = registry.standing(invocation.tables, (task.worker_id for task in reported))
+    return _settled(invocation, reported, standings)
+
+
+def on_tick(invocation: Invocation) -> Tally:
+    """Look after every Worker, one page of the table, the alarms and the jobs that stopped half-way."""
+    standings = registry.standings(invocation.tables)
+    # Shuffled, so that Workers with much to do are not always in front of the same others.
+    random.shuffle(standings)
+
+    def look_after(standing: Standing) -> Tally:
+        return _slots_mended(invocation, standing) + _requeued(invocation, standing)
+
+    tally = Tally()
+    for standing, outcome in side_by_side(look_after, standings, _WORKERS_AT_ONCE):
+        tally += _counted(outcome, "Worker not looked after", worker_id=standing.worker_id)
+    chores: list[Callable[[], Tally]] = [
+        lambda: _swept(invocation, standings),
+        lambda: _alarmed(invocation),
+        lambda: _jobs_resumed(invocation),
+    ]
+    for _, outcome in side_by_side(lambda chore: chore(), chores):
+        tally += _counted(outcome, "chore not done")
+    return tally
+
+
+# --- what reported, and what never will ----------------------------------------------------------------------------
+
+
+def _settled(invocation: Invocation, ended: Sequence[Task], standings: Mapping[str, Standing]) -> Tally:
+    """Archive, retry or bury tasks whose attempt ended."""
+    tally = Tally()
+    completed = [task for task in ended if task.status is Status.COMPLETED]
+    if completed:
+        tasks.archive(invocation.tables, completed, invocation.settings.closed_tasks_retention_days)
+        tally["Archived"] += len(completed)
+    failed = [task for task in ended if task.status is not Status.COMPLETED]
+
+    def settle(task: Task) -> Tally:
+        return _retried_or_buried(invocation, task, standings.get(task.worker_id))
+
+    for task, outcome in side_by_side(settle, failed, _CALLS_AT_ONCE):
+        tally += _counted(outcome, "task not settled", **telemetry.ids(task))
+    return tally
+
+
+def _retried_or_buried(invocation: Invocation, task: Task, standing: Standing | None) -> Tally:
+    registration = None if standing is None else standing.registration
+    # A Worker without a readable registration may get one with the next apply; its tasks are not given up for it.
+    policy = registration.retry if isinstance(registration, Registration) else RetryPolicy()
+    now = invocation.clock()
+    decision = decide(task, policy, now, random.uniform)
+    failure = str(task.failure) if task.status is Status.FAILED else "the lease ended without a report"
+    if isinstance(decision, Die):
+        retention = invocation.settings.closed_tasks_retention_days
+        dead = tasks.die(invocation.tables, task, now, f"{decision.reason}; {failure}", retention)
+        if dead is None:
+            return Tally()
+        logger.warning("dead", extra={**telemetry.ids(task), "reason": decision.reason})
+        return Tally(DeadTasks=1) + _counted(_guarded_alarm(invocation, dead), "alarm not sent", **telemetry.ids(dead))
+    if not tasks.retry(invocation.tables, task, decision.due_at, now, failure, spare=decision.spare):
+        return Tally()
+    logger.info("retry", extra={**telemetry.ids(task), "due_in_ms": decision.due_at - now})
+    return Tally(Retried=1)
+
+
+# --- slots -------------------------------------------------------------------------------------------------------
+
+
+def _slots_mended(invocation: Invocation, standing: Standing) -> Tally:
+    """Look at every occupied slot's task, and put right what is found."""
+    # The slots first: what they tell of a task is then never newer than the task itself.
+    occupied = slots.occupied(invocation.tables, standing.worker_id, consistent=True)
+    found = tasks.find(invocation.tables, (slot.task_id for slot in occupied))
+
+    def mend(slot: Slot) -> Tally:
+        task = found.get(slot.task_id)
+        if task is not None and task.claim == slot.claim:
+            return _ended(invocation, task, standing)
+        if invocation.clock() <= slot.claimed_at + GRACE_MS:
+            return Tally()
+        # Where the claim went no further than the slot, it might still arrive.
+        pending = task if task is not None and task.queue_rank == slot.rank else None
+        if pending is not None and not tasks.void(invocation.tables, pending, standing.shards, invocation.clock()):
+            return Tally()
+        return _freed(invocation, slot)
+
+    tally = Tally()
+    for slot, outcome in side_by_side(mend, occupied, _CALLS_AT_ONCE):
+        tally += _counted(outcome, "slot not mended", worker_id=slot.worker_id, slot=slot.index, task_id=slot.task_id)
+    return tally
+
+
+def _ended(invocation: Invocation, task: Task, standing: Standing | None) -> Tally:
+    """Settle a task whose report's record is overdue or whose lease ended, and free its slot."""
+    now = invocation.clock()
+    overdue = task.status in REPORTED and now > (task.finished_at or 0) + GRACE_MS
+    expired = task.status is Status.RUNNING and now > (task.lease_until or 0)
+    if not (overdue or expired):
+        return Tally()
+    tally = _settled(invocation, [task], {} if standing is None else {task.worker_id: standing})
+    slot = Slot.of(task)
+    settled = tally["Archived"] + tally["Retried"] + tally["DeadTasks"] > 0
+    return tally + _freed(invocation, slot) if settled and slot is not None else tally
+
+
+def _freed(invocation: Invocation, slot: Slot) -> Tally:
+    return Tally(Freed=int(slots.free(invocation.tables, slot)))
+
+
+# --- chores ------------------------------------------------------------------------------------------------------
+
+
+def _requeued(invocation: Invocation, standing: Standing) -> Tally:
+    """Queue a Worker's waiting tasks whose time has come."""
+
+    def requeue(task: Task) -> Tally:
+        if invocation.out_of_time:
+            return Tally()
+        return Tally(Requeued=int(tasks.requeue(invocation.tables, task, standing.shards, invocation.clock())))
+
+    tally = Tally()
+    due = tasks.waiting(invocation.tables, standing.worker_id, until=invocation.clock())
+    for task, outcome in side_by_side(requeue, due, _CALLS_AT_ONCE):
+        tally += _counted(outcome, "task not requeued", **telemetry.ids(task))
+    return tally
+
+
+def _swept(invocation: Invocation, standings: Sequence[Standing]) -> Tally:
+    """Settle what ended in one page of the table: tasks that no record and no slot tells of any more."""
+    by_worker = {standing.worker_id: standing for standing in standings}
+    page, after = tasks.sweep(invocation.tables, registry.sweep_position(invocation.tables))
+
+    def settle(task: Task) -> Tally:
+        return _ended(invocation, task, by_worker.get(task.worker_id))
+
+    tally = Tally()
+    for task, outcome in side_by_side(settle, page, _CALLS_AT_ONCE):
+        tally += _counted(outcome, "task not settled", **telemetry.ids(task))
+    registry.put_sweep_position(invocation.tables, after)
+    return tally
+
+
+def _alarmed(invocation: Invocation) -> Tally:
+    """Publish the alarms that are due."""
+    tally = Tally()
+    for task in tasks.alarms_due(invocation.tables):
+        tally += _counted(_guarded_alarm(invocation, task), "alarm not sent", **telemetry.ids(task))
+    return tally
+
+
+def _guarded_alarm(invocation: Invocation, task: Task) -> Tally | Exception:
+    ((_, outcome),) = side_by_side(lambda dead: _alarm(invocation, dead), [task])
+    return outcome
+
+
+def _alarm(invocation: Invocation, task: Task) -> Tally:
+    """Publish a dead task's alarm, then note it: an alarm may come twice, never not at all."""
+    topic = invocation.settings.alarm_topic_arn
+    if topic is not None:
+        failure = task.failure
+        last = task.history[-1]
+        message = {
+            "alarm": "dead task",
+            "task_id": task.task_id,
+            "worker_id": task.worker_id,
+            "job_id": task.job_id,
+            "attempts": task.attempt,
+            "error": None if failure is None else {"type": failure.type, "message": failure.message},
+            "reason": last.reason,
+            "dead_at": task.closed_at,
+        }
+        subject = f"{invocation.settings.name}: a task of {task.worker_id} is dead"
+        aws.sns().publish(TopicArn=topic, Subject=subject[:_LONGEST_SUBJECT], Message=json.dumps(message, indent=2))
+    tasks.alarm(invocation.tables, task, invocation.clock())
+    return Tally(Alarms=1)
+
+
+def _jobs_resumed(invocation: Invocation) -> Tally:
+    """Hand the jobs whose Scheduler stopped half-way to another."""
+    tally = Tally()
+    for cursor in jobs.enqueuing(invocation.tables):
+        if cursor.lease_until < invocation.clock():
+            aws.lambda_().invoke(
+                FunctionName=invocation.settings.function("scheduler"),
+                InvocationType="Event",
+                Payload=json.dumps({"resume": cursor.job_id}).encode(),
+            )
+            tally["Resumed"] += 1
+    return tally
+
+
+def _counted(outcome: Tally | Exception, message: str, **extra: object) -> Tally:
+    """What was done; a failure is logged and counted, and whatever it left is found again by the next tick."""
+    if isinstance(outcome, Exception):
+        logger.error(message, exc_info=outcome, extra=extra)
+        return Tally(Failures=1)
+    return outcome

@@ -1,0 +1,261 @@
+"""Scheduler: cuts jobs into tasks and queues them, each job whole or not at all, and once however often it is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from itertools import islice
+from typing import Any, Final
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict
+
+from sosw_runtime import aws, telemetry
+from sosw_runtime.domain import periods
+from sosw_runtime.domain.chunking import JobSchema, payloads
+from sosw_runtime.domain.job import Job, Request, parse, worker_id_candidates
+from sosw_runtime.domain.registration import Registration
+from sosw_runtime.domain.task import Entry, Move, Rank, Status, Task, task_id
+from sosw_runtime.errors import Refused, Unavailable
+from sosw_runtime.essentials.invocation import Invocation, LambdaContext
+from sosw_runtime.storage import jobs, registry, tasks
+from sosw_runtime.storage.jobs import Cursor, JobRecord
+from sosw_runtime.storage.tables import BATCH_WRITE, Tables
+
+#: Bytes of a task's payload. An item holds 400 KB, the history and a result are left their part of it.
+LARGEST_PAYLOAD: Final = 350 * 1024
+
+#: Tasks that are written before the cursor moves: 20 calls of 25, at once.
+WINDOW: Final = 500
+
+_CALLS_AT_ONCE: Final = 20
+
+#: ms between the end of a Scheduler's invocation and that of its lease: its last calls, and clocks that differ.
+_LEASE_GRACE_MS: Final = 30_000
+
+logger = telemetry.logger("scheduler")
+
+
+class _Resume(BaseModel):
+    """A job to go on with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    resume: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Spec:
+    """All that a job's tasks are cut from, so that they are the same tasks whenever they are cut."""
+
+    job: Job
+    schemas: dict[str, JobSchema]
+    shards: int
+
+    def to_json(self) -> str:
+        return json.dumps(
+            {
+                "job": self.job.model_dump(mode="json", exclude_unset=True),
+                "schemas": {name: schema.model_dump(mode="json") for name, schema in self.schemas.items()},
+                "shards": self.shards,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> _Spec:
+        values = json.loads(text)
+        schemas = {name: JobSchema.model_validate(schema) for name, schema in values["schemas"].items()}
+        return cls(Job.model_validate(values["job"]), schemas, values["shards"])
+
+
+def handler(event: Any, context: LambdaContext | None) -> dict[str, Any]:
+    """Accept a job and queue its tasks, or go on with one.
+
+    Args:
+        event: a job in any of the forms that the page on jobs gives, or `{"resume": <job_id>}`.
+        context: Lambda's.
+
+    Returns:
+        `{"job_id", "tasks", "first_start"}`: their number, and the earliest start in ms. Asked again, the same.
+
+    Raises:
+        Refused: the job is wrong; nothing was written.
+        Misconfigured: the Worker's registration cannot be read; nothing was written.
+        Unavailable: AWS gave out half-way; the Scavenger has the job gone on with.
+    """
+    invocation = Invocation.begin(context)
+    if isinstance(event, dict) and "resume" in event:
+        record = _known(invocation.tables, _Resume.model_validate(event).resume)
+    else:
+        record = accept(invocation, parse(event, invocation.settings.timezone))
+    enqueue(invocation, record)
+    return {"job_id": record.job_id, "tasks": record.total, "first_start": record.first_start}
+
+
+def accept(invocation: Invocation, request: Request) -> JobRecord:
+    """Check a job to its last task, then accept it; one that is known already is answered as it stands.
+
+    Raises:
+        Refused, Misconfigured: nothing was written.
+    """
+    job, now = request.job, invocation.clock()
+    registration = _registration(invocation.tables, job.worker)
+    asked_at = now if request.event_time is None else round(request.event_time.timestamp() * 1000)
+    today = periods.today(asked_at, job.time_zone or invocation.settings.timezone)
+    spec = _Spec(job, registration.job_schemas, registration.queue_shards)
+    record = JobRecord(
+        job_id=job.job_id or request.event_id or invocation.request_id,
+        worker_id=registration.worker_id,
+        spec=spec.to_json(),
+        total=sum(1 for _ in _checked_payloads(spec, today)),
+        today=today,
+        created_at=now,
+        first_start=max(now, job.start_at or now),
+        source=request.event_id or invocation.request_id,
+    )
+    if record.stored_bytes > jobs.LARGEST_JOB:
+        size = f"{record.stored_bytes} bytes compressed"
+        raise Refused("job", size, f"the most is {jobs.LARGEST_JOB}; split the job")
+    accepted = jobs.accept(invocation.tables, record, Cursor(record.job_id, 0, "", 0))
+    if accepted.worker_id != record.worker_id or _Spec.from_json(accepted.spec).job != job:
+        raise Refused("job_id", record.job_id, "another job has it; use another id, or none")
+    return accepted
+
+
+def enqueue(invocation: Invocation, record: JobRecord) -> None:
+    """Write a job's tasks from its cursor on; short of time, hand the rest to the next Scheduler.
+
+    A job that another Scheduler is at work on is left to it.
+
+    Raises:
+        Unavailable: AWS gave out; the lease ends and the Scavenger has the job gone on with.
+    """
+    tables = invocation.tables
+    seen = jobs.cursor(tables, record.job_id)
+    if seen is None or seen.lease_until > invocation.clock():
+        return
+    cursor = jobs.hold(tables, seen, uuid4().hex, invocation.ends_at + _LEASE_GRACE_MS)
+    if cursor is None:
+        return
+    try:
+        reached = _written(invocation, record, cursor)
+    except Exception as error:
+        # Writes whose answers were lost may still arrive; behind the grace another Scheduler looks what did.
+        jobs.give_up(tables, record.job_id, cursor.holder, invocation.clock() + _LEASE_GRACE_MS)
+        raise Unavailable(f"job {record.job_id!r} is accepted, and is gone on with in a minute: {error}") from error
+    if reached.position < record.total:
+        _hand_over(invocation, seen, reached)
+        return
+    jobs.finish(tables, record.job_id)
+    logger.info("enqueued", extra={"job_id": record.job_id, "worker_id": record.worker_id, "tasks": record.total})
+    telemetry.count("scheduler", invocation.settings.name, {"Enqueued": record.total}, record.worker_id)
+
+
+def _written(invocation: Invocation, record: JobRecord, cursor: Cursor) -> Cursor:
+    """Write a job's tasks while there is time; how far it came.
+
+    Raises:
+        Unavailable: the cursor was taken over.
+    """
+    tables = invocation.tables
+    todo = islice(_tasks(record, _Spec.from_json(record.spec)), cursor.position, None)
+    with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
+        while not invocation.out_of_time and (window := list(islice(todo, WINDOW))):
+            if cursor.suspect:
+                tasks.enqueue_missing(tables, window)
+            else:
+                _write(pool, tables, window)
+            advanced = jobs.advance(tables, cursor, cursor.position + len(window))
+            if advanced is None:
+                raise Unavailable("another Scheduler took it over")
+            cursor = advanced
+    return cursor
+
+
+def _write(pool: ThreadPoolExecutor, tables: Tables, window: Sequence[Task]) -> None:
+    """Write new tasks, several batches at once; every batch is done with before the first error is raised."""
+    put = tasks.delay if window[0].status is Status.WAITING else tasks.enqueue
+    batches = [window[start : start + BATCH_WRITE] for start in range(0, len(window), BATCH_WRITE)]
+    futures = [pool.submit(put, tables, batch) for batch in batches]
+    errors = [error for future in futures if (error := future.exception()) is not None]
+    if errors:
+        raise errors[0]
+
+
+def _hand_over(invocation: Invocation, found: Cursor, reached: Cursor) -> None:
+    """Give the job to the next invocation, unless this one came no further: that one would not either.
+
+    Raises:
+        Unavailable: the cursor did not rise.
+    """
+    jobs.release(invocation.tables, reached)
+    if reached.position <= found.position:
+        raise Unavailable(f"job {reached.job_id!r} came no further than task {reached.position} in a whole invocation")
+    aws.lambda_().invoke(
+        FunctionName=invocation.settings.function("scheduler"),
+        InvocationType="Event",
+        Payload=json.dumps({"resume": reached.job_id}).encode(),
+    )
+    logger.info("handed over", extra={"job_id": reached.job_id, "position": reached.position})
+
+
+def _registration(tables: Tables, worker: str) -> Registration:
+    """The registration of a Worker as a job names it.
+
+    Raises:
+        Refused: no such Worker is registered.
+        Misconfigured: its registration cannot be read.
+    """
+    candidates = worker_id_candidates(worker)
+    found = registry.standing(tables, candidates)
+    for worker_id in candidates:
+        if found[worker_id].registration is not None:
+            return found[worker_id].known
+    raise Refused("worker", worker, "no such Worker is registered; apply its worker module, or correct the name")
+
+
+def _known(tables: Tables, job_id: str) -> JobRecord:
+    record = jobs.get(tables, job_id)
+    if record is None:
+        raise Refused("resume", job_id, "no such job was accepted")
+    return record
+
+
+def _checked_payloads(spec: _Spec, today: date) -> Iterator[str]:
+    """The payloads of a job's tasks as JSON.
+
+    Raises:
+        Refused: one of them is too large, or there is none.
+    """
+    number = -1
+    for number, payload in enumerate(payloads(spec.job, spec.schemas, today)):
+        text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
+        if len(text) * 4 > LARGEST_PAYLOAD and len(text.encode()) > LARGEST_PAYLOAD:
+            size = f"{len(text.encode())} bytes"
+            raise Refused(f"payload of task {number}", size, f"the most is {LARGEST_PAYLOAD}; pass a reference instead")
+        yield text
+    if number < 0:
+        raise Refused("job", "no task", "its period or attributes must cover at least one task")
+
+
+def _tasks(record: JobRecord, spec: _Spec) -> Iterator[Task]:
+    """The tasks of an accepted job, the same whenever they are cut."""
+    delayed = record.first_start > record.created_at
+    for number, payload in enumerate(_checked_payloads(spec, record.today)):
+        task = Task(
+            task_id=task_id(record.job_id, number),
+            worker_id=record.worker_id,
+            job_id=record.job_id,
+            number=number,
+            status=Status.WAITING,
+            payload=payload,
+            created_at=record.created_at,
+            priority=spec.job.priority,
+            due_at=record.first_start if delayed else None,
+            history=(Entry(record.created_at, Move.DELAY if delayed else Move.ENQUEUE, 0),),
+        )
+        place = Rank(task.priority, fresh=True, time=record.created_at, sequence=number)
+        yield task if delayed else task.in_queue(place, spec.shards)

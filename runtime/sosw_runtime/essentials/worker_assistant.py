@@ -1,0 +1,190 @@
+"""WorkerAssistant: records what Workers, and Lambda on their behalf, say of their attempts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from sosw_runtime import telemetry
+from sosw_runtime.domain.task import Error, Status
+from sosw_runtime.errors import Refused
+from sosw_runtime.essentials.invocation import Invocation, LambdaContext
+from sosw_runtime.storage.tasks import Recorded, Report, report
+
+#: Bytes of `result` and of `stats` that are kept, so that the task stays within DynamoDB's 400 KB an item.
+LARGEST_VALUE: Final = 16 * 1024
+
+logger = telemetry.logger("worker_assistant")
+
+
+class _WorkerReport(BaseModel):
+    """What a Worker sends."""
+
+    model_config = ConfigDict(frozen=True)
+
+    action: Literal["mark_task_as_completed", "mark_task_as_failed"]
+    task_id: str = Field(min_length=1)
+    attempt: int | None = Field(default=None, ge=1)
+    stats: Any = None
+    result: Any = None
+    error: Any = None
+    retryable: bool = True
+
+    def report(self) -> Report:
+        completed = self.action == "mark_task_as_completed"
+        return Report(
+            task_id=self.task_id,
+            completed=completed,
+            attempt=self.attempt,
+            result=_kept(self.result),
+            stats=_kept(self.stats),
+            error=None if completed else _error(self.error),
+            retryable=self.retryable,
+        )
+
+
+class _RequestContext(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    condition: str
+    approximateInvokeCount: int = 1  # noqa: N815 - Lambda's name
+
+
+class _TaskEvent(BaseModel):
+    """The part of a Worker's event that names its attempt."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task_id: str = Field(min_length=1)
+    attempt: int = Field(ge=1)
+
+
+class _DestinationRecord(BaseModel):
+    """What Lambda sends to a destination.
+
+    Its shape: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    requestContext: _RequestContext  # noqa: N815 - Lambda's name
+    requestPayload: _TaskEvent  # noqa: N815 - Lambda's name
+    responsePayload: Any = None  # noqa: N815 - Lambda's name
+
+    @field_validator("responsePayload")
+    @classmethod
+    def _nothing_said(cls, value: object) -> object:
+        return None if value == {} else value
+
+    def report(self) -> Report:
+        completed = self.requestContext.condition == "Success"
+        expired = self.requestContext.condition == "EventAgeExceeded"
+        return Report(
+            task_id=self.requestPayload.task_id,
+            completed=completed,
+            attempt=self.requestPayload.attempt,
+            result=_kept(self.responsePayload) if completed else None,
+            error=None if completed else self._error(),
+            retryable=completed or not _says_final(self.responsePayload),
+            never_ran=expired and self.requestContext.approximateInvokeCount == 0,
+        )
+
+    def _error(self) -> Error:
+        match self.responsePayload:
+            case {"errorMessage": str(message), **rest}:
+                return Error(str(rest.get("errorType", "Unhandled")), message)
+            case _:
+                return Error(self.requestContext.condition, "the Worker ended without an answer")
+
+
+def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, Any]:
+    """Record one report or destination record.
+
+    Args:
+        event: as the page on architecture gives it.
+        context: Lambda's.
+
+    Returns:
+        `{"task_id", "accepted", "state", "reason"}`. A stale or repeated report is not accepted, and no error.
+
+    Raises:
+        Refused: the event is neither.
+    """
+    invocation = Invocation.begin(context)
+    if _is_destination_record(event) and not _is_of_a_task(event):
+        # Somebody invoked the Worker by hand, and asynchronously.
+        return {"task_id": None, "accepted": False, "state": "unknown", "reason": "the event carried no task"}
+    reported = _parsed(event)
+    recorded = report(invocation.tables, reported, invocation.clock())
+    answer = _answer(reported, recorded)
+    logger.info("report", extra={**answer, "attempt": reported.attempt})
+    return answer
+
+
+def _is_destination_record(event: object) -> bool:
+    context = event.get("requestContext") if isinstance(event, dict) else None
+    return isinstance(context, dict) and "condition" in context
+
+
+def _is_of_a_task(event: dict[str, Any]) -> bool:
+    payload = event.get("requestPayload")
+    return isinstance(payload, dict) and "task_id" in payload and "attempt" in payload
+
+
+def _parsed(event: dict[str, Any]) -> Report:
+    model = _DestinationRecord if _is_destination_record(event) else _WorkerReport
+    try:
+        return model.model_validate(event).report()
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "event"
+        raise Refused(field, first["input"] if field != "event" else type(event).__name__, first["msg"]) from None
+
+
+def _answer(reported: Report, recorded: Recorded) -> dict[str, Any]:
+    found = recorded.found
+    if recorded.accepted:
+        state, reason = (Status.COMPLETED if reported.completed else Status.FAILED).value, None
+    elif found is None:
+        state, reason = "unknown", "no such task is running: it is closed, waits for another try, or never was"
+    elif found.status is Status.RUNNING:
+        state, reason = found.status.value, f"attempt {reported.attempt} is over, attempt {found.attempt} is running"
+    else:
+        state, reason = found.status.value, f"the task is {found.status.value} already"
+    return {"task_id": reported.task_id, "accepted": recorded.accepted, "state": state, "reason": reason}
+
+
+def _kept(value: object) -> str | None:
+    """A result or stats as JSON text; what is too large to keep is replaced by its size, so that the report counts."""
+    if value is None:
+        return None
+    text = value if isinstance(value, str) and _is_json(value) else json.dumps(value, separators=(",", ":"))
+    size = len(text.encode())
+    return text if size <= LARGEST_VALUE else json.dumps({"dropped_bytes": size, "largest_bytes": LARGEST_VALUE})
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _error(value: object) -> Error:
+    match value:
+        case {"type": str(type_), "message": str(message)}:
+            return Error(type_, message)
+        case str(message):
+            return Error("Error", message)
+        case None:
+            return Error("Error", "the Worker gave no reason")
+        case _:
+            return Error("Error", json.dumps(value))
+
+
+def _says_final(response: object) -> bool:
+    """Whether a Worker ended with the exception by which it says that another try is of no use."""
+    return isinstance(response, dict) and response.get("errorType") == "NotRetryable"

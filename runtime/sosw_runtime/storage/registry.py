@@ -1,0 +1,159 @@
+"""Registrations, health and controls of the Workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from pydantic import ValidationError
+
+from sosw_runtime.domain.health import Level, worst
+from sosw_runtime.domain.registration import Registration
+from sosw_runtime.errors import Misconfigured
+from sosw_runtime.storage.items import Item, decoded, encoded
+from sosw_runtime.storage.tables import Tables, get_batches, query
+
+_SWEEP: Final = {"pk": "sweep", "sk": "tasks"}
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What people set by the command line."""
+
+    paused: bool = False
+    since: int | None = None  # ms
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """All that the registry holds of one Worker."""
+
+    worker_id: str
+    registration: Registration | Misconfigured | None  # None: it is not registered any more
+    health: Mapping[str, Level]  # by metric, as last assessed
+    control: Control
+    shards: int = 1  # of its queue: the most that it ever had, so that a lowered number hides no task
+    noted_shards: int = 0  # as the health item has it; 0: never noted
+
+    @property
+    def level(self) -> Level:
+        """The level of its worst metric."""
+        return worst(self.health)
+
+    @property
+    def known(self) -> Registration:
+        """Its registration.
+
+        Raises:
+            Misconfigured: there is none, or it cannot be read.
+        """
+        match self.registration:
+            case Registration() as registration:
+                return registration
+            case Misconfigured() as error:
+                raise error
+            case None:
+                raise Misconfigured(f"Worker {self.worker_id!r} is not registered any more; apply its worker module")
+
+    def renewed(self, health: Mapping[str, Level]) -> Standing:
+        """With its health as of now."""
+        return replace(self, health=health)
+
+    def is_news_to(self, noted: Standing) -> bool:
+        """Whether this standing is to be noted over the one that was read."""
+        return (self.health, self.shards) != (noted.health, noted.noted_shards)
+
+
+def standings(tables: Tables) -> list[Standing]:
+    """Every Worker that is registered or ever was. Cost: 0.5 read units per 4 KB of registrations, health, controls."""
+    parts: dict[str, dict[str, Item]] = {
+        pk: {
+            item["sk"]["S"]: item
+            for item in query(
+                tables,
+                TableName=tables.registry,
+                KeyConditionExpression="pk = :pk",
+                ExpressionAttributeValues=encoded({":pk": pk}),
+            )
+        }
+        for pk in ("worker", "health", "control")
+    }
+    worker_ids = parts["worker"].keys() | parts["health"].keys()
+    return [
+        _standing(worker_id, {pk: found.get(worker_id) for pk, found in parts.items()})
+        for worker_id in sorted(worker_ids)
+    ]
+
+
+def standing(tables: Tables, worker_ids: Iterable[str]) -> dict[str, Standing]:
+    """Some Workers, read consistently, so that a pause holds at once. Cost: 1 read unit for each of three items."""
+    wanted = list(dict.fromkeys(worker_ids))
+    keys = [encoded({"pk": pk, "sk": worker_id}) for worker_id in wanted for pk in ("worker", "health", "control")]
+    found = {(item["pk"]["S"], item["sk"]["S"]): item for item in get_batches(tables, tables.registry, keys)}
+    return {
+        worker_id: _standing(worker_id, {pk: found.get((pk, worker_id)) for pk in ("worker", "health", "control")})
+        for worker_id in wanted
+    }
+
+
+def put_health(tables: Tables, standing: Standing) -> None:
+    """Note the level of each metric of a Worker, and the shards of its queue. Cost: 1 write unit."""
+    item = encoded({"pk": "health", "sk": standing.worker_id, "level": int(standing.level), "shards": standing.shards})
+    item["metrics"] = {"M": encoded({name: int(level) for name, level in standing.health.items()})}
+    tables.client.put_item(TableName=tables.registry, Item=item)
+
+
+def put_control(tables: Tables, worker_id: str, control: Control) -> None:
+    """Pause a Worker, or let it go on. Cost: 1 write unit."""
+    key = {"pk": "control", "sk": worker_id}
+    values = {"paused": control.paused, "since": control.since, "reason": control.reason}
+    tables.client.put_item(TableName=tables.registry, Item=encoded({**key, **values}))
+
+
+def sweep_position(tables: Tables) -> str | None:
+    """The task after which the sweep goes on; None: at the beginning of the table."""
+    answer = tables.client.get_item(TableName=tables.registry, Key=encoded(_SWEEP))
+    return decoded(answer["Item"]).get("after") if "Item" in answer else None
+
+
+def put_sweep_position(tables: Tables, after: str | None) -> None:
+    """Note how far the sweep came. Cost: 1 write unit."""
+    tables.client.put_item(TableName=tables.registry, Item=encoded({**_SWEEP, "after": after}))
+
+
+def put_registration(tables: Tables, registration: Registration) -> None:
+    """Register a Worker as Terraform does. Cost: 1 write unit per KB."""
+    tables.client.put_item(
+        TableName=tables.registry,
+        Item=encoded(
+            {"pk": "worker", "sk": registration.worker_id, "spec": registration.model_dump_json(exclude_defaults=True)}
+        ),
+    )
+
+
+def _standing(worker_id: str, parts: Mapping[str, Item | None]) -> Standing:
+    health, control = parts["health"], parts["control"]
+    metrics = {} if health is None else decoded(health["metrics"]["M"])
+    noted_shards = 0 if health is None else int(health["shards"]["N"])
+    values = {} if control is None else decoded(control)
+    registration = None if parts["worker"] is None else _registration(worker_id, parts["worker"])
+    return Standing(
+        worker_id,
+        registration,
+        {name: Level(level) for name, level in metrics.items()},
+        Control(values.get("paused", False), values.get("since"), values.get("reason")),
+        max(noted_shards, registration.queue_shards if isinstance(registration, Registration) else 1),
+        noted_shards,
+    )
+
+
+def _registration(worker_id: str, item: Item) -> Registration | Misconfigured:
+    try:
+        registration = Registration.model_validate_json(item["spec"]["S"])
+    except (KeyError, ValidationError) as error:
+        return Misconfigured(f"the registration of Worker {worker_id!r} cannot be read: {error}")
+    if registration.worker_id != worker_id:
+        return Misconfigured(f"the registration of Worker {worker_id!r} names itself {registration.worker_id!r}")
+    return registration

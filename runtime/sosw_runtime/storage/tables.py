@@ -1,0 +1,145 @@
+"""The four tables, and how calls to them fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from sosw_runtime.errors import Unavailable
+from sosw_runtime.storage.items import Item
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+#: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
+BATCH_WRITE: Final = 25
+#: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+BATCH_READ: Final = 100
+
+#: Another write to the same item was under way, or the table was busy: nothing was written, the same call may pass.
+_PASSING: Final = frozenset(
+    {"TransactionConflict", "TransactionConflictException", "ThrottlingError", "ProvisionedThroughputExceeded"}
+)
+
+
+class ConditionFailed(Exception):
+    """The item stands otherwise than the write demands; nothing was written."""
+
+    def __init__(self, found: Item | None) -> None:
+        self.found = found
+        super().__init__("the item stands otherwise than the write demands")
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of one installation, and the client that reaches them."""
+
+    client: DynamoDBClient
+    name: str
+
+    @property
+    def tasks(self) -> str:
+        """Queued and running tasks, and those just reported."""
+        return f"{self.name}_tasks"
+
+    @property
+    def retry_tasks(self) -> str:
+        """Tasks that wait for a time."""
+        return f"{self.name}_retry_tasks"
+
+    @property
+    def closed_tasks(self) -> str:
+        """Completed, dead and cancelled tasks."""
+        return f"{self.name}_closed_tasks"
+
+    @property
+    def registry(self) -> str:
+        """Registrations, slots, health, controls and jobs."""
+        return f"{self.name}_registry"
+
+
+def conditional(call: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Send a conditional write or a transaction; what passes by itself is tried again.
+
+    Raises:
+        ConditionFailed: with the item as it was found, where the call asked for it.
+        Unavailable: it did not pass.
+        botocore.exceptions.ClientError, BotoCoreError: any other failure.
+    """
+    for attempt in _patiently():
+        with attempt:
+            return _sent(call)
+    raise AssertionError("unreachable")  # pragma: no cover
+
+
+def put_batches(tables: Tables, table: str, requests: Sequence[Mapping[str, Any]]) -> None:
+    """Put or delete any number of items, 25 a call; those that DynamoDB sends back are sent again.
+
+    Raises:
+        Unavailable: some were still sent back at the end; any part may have been written.
+    """
+    for start in range(0, len(requests), BATCH_WRITE):
+        left: Any = {table: list(requests[start : start + BATCH_WRITE])}
+        for attempt in _patiently():
+            with attempt:
+                left = tables.client.batch_write_item(RequestItems=left)["UnprocessedItems"]
+                if left:
+                    raise Unavailable(f"{table}: {len(left[table])} writes were sent back")
+
+
+def get_batches(tables: Tables, table: str, keys: Sequence[Item], projection: str | None = None) -> Iterator[Item]:
+    """Read any number of items consistently, 100 a call, in no order; those that do not exist are left out.
+
+    Raises:
+        Unavailable: some keys were still sent back at the end.
+    """
+    shape: dict[str, Any] = {"ConsistentRead": True}
+    if projection is not None:
+        # Every name goes through a placeholder, since words such as `status` are reserved in expressions.
+        names = projection.split()
+        shape["ProjectionExpression"] = ", ".join(f"#{name}" for name in names)
+        shape["ExpressionAttributeNames"] = {f"#{name}": name for name in names}
+    for start in range(0, len(keys), BATCH_READ):
+        left: Any = {table: {"Keys": list(keys[start : start + BATCH_READ]), **shape}}
+        for attempt in _patiently():
+            with attempt:
+                answer = tables.client.batch_get_item(RequestItems=left)
+                yield from answer["Responses"].get(table, [])
+                left = answer["UnprocessedKeys"]
+                if left:
+                    raise Unavailable(f"{table}: {len(left[table]['Keys'])} reads were sent back")
+
+
+def query(tables: Tables, **arguments: Any) -> Iterator[Item]:
+    """All pages of a query."""
+    for page in tables.client.get_paginator("query").paginate(**arguments):
+        yield from page["Items"]
+
+
+def _patiently() -> Retrying:
+    return Retrying(
+        retry=retry_if_exception(lambda error: isinstance(error, Unavailable)),
+        wait=wait_random_exponential(multiplier=0.05, max=2),
+        stop=stop_after_attempt(8),
+        reraise=True,
+    )
+
+
+def _sent(call: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    try:
+        return call()
+    except ClientError as error:
+        response: Mapping[str, Any] = error.response
+        code = response["Error"]["Code"]
+        reasons = [reason for reason in response.get("CancellationReasons", []) if reason["Code"] != "None"]
+        if code == "ConditionalCheckFailedException":
+            raise ConditionFailed(response.get("Item")) from error
+        if any(reason["Code"] == "ConditionalCheckFailed" for reason in reasons):
+            raise ConditionFailed(None) from error
+        if code in _PASSING or (reasons and all(reason["Code"] in _PASSING for reason in reasons)):
+            raise Unavailable(f"DynamoDB could not take a write for now: {code}") from error
+        raise

@@ -1,0 +1,575 @@
+"""The moves of a task: one function each, and no other write to a task anywhere.
+
+A move names its legal source state in its condition. Found otherwise, it does nothing and says so in its return value.
+Costs are in write units for an item of up to 1 KB (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html);
+larger items multiply all but the index's part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, Final
+
+from sosw_runtime.domain.task import Entry, Error, Move, Rank, Status, Task, queue_keys
+from sosw_runtime.storage.items import (
+    ALARM_DUE,
+    Item,
+    due_key,
+    encode,
+    encode_history,
+    encoded,
+    outcome_key,
+    to_item,
+    to_task,
+    to_tasks,
+)
+from sosw_runtime.storage.slots import Slot
+from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, get_batches, put_batches, query
+
+_DAY_SECONDS: Final = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A queued task as the index shows it: a hint, since index reads lag."""
+
+    task_id: str
+    rank: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a Worker, or Lambda on its behalf, says of an attempt."""
+
+    task_id: str
+    completed: bool
+    attempt: int | None = None  # None: an unmodified sosw 0.7 Worker
+    result: str | None = None  # JSON
+    stats: str | None = None  # JSON
+    error: Error | None = None
+    retryable: bool = True
+    never_ran: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a report."""
+
+    accepted: bool
+    found: Task | None  # the task before the report; None when it is not among the running ones
+
+
+# --- Scheduler ---------------------------------------------------------------------------------------------------
+
+
+def enqueue(tables: Tables, tasks: Sequence[Task]) -> None:
+    """Put new tasks into the queue. From nothing to queued.
+
+    Repeatable only while none of them was claimed, which the job's lease and cursor see to.
+    Cost: 2 write units a task (item and index), 25 tasks a call.
+
+    Raises:
+        Unavailable: any part may have been written.
+    """
+    put_batches(tables, tables.tasks, [_put(to_item(task)) for task in tasks])
+
+
+def delay(tables: Tables, tasks: Sequence[Task]) -> None:
+    """Put new tasks among those that wait for a time. From nothing to waiting.
+
+    Repeatable as `enqueue` is. Cost: 1 write unit a task, 25 tasks a call.
+
+    Raises:
+        Unavailable: any part may have been written.
+    """
+    put_batches(tables, tables.retry_tasks, [_put(to_item(task)) for task in tasks])
+
+
+def enqueue_missing(tables: Tables, tasks: Sequence[Task]) -> int:
+    """`enqueue` or `delay` those tasks that are in none of the three tables; how many were missing.
+
+    For the batch behind a crashed Scheduler's cursor, some of whose tasks may be written, and even done. The closed
+    table is read last, as it is the only one that no task leaves by itself; the put is conditional, so that a task
+    which came back into the queue in between is left alone.
+    Cost: reads of every task in three tables; a failed condition costs 1 write unit.
+    """
+    if not tasks:
+        return 0
+    present = set(find(tables, [task.task_id for task in tasks]))
+    present |= waiting_ids(tables, tasks[0].worker_id)
+    present |= set(find_closed(tables, [task.task_id for task in tasks]))
+    missing = [task for task in tasks if task.task_id not in present]
+    return sum(_put_if_missing(tables, task) for task in missing)
+
+
+def _put_if_missing(tables: Tables, task: Task) -> bool:
+    table = tables.retry_tasks if task.status is Status.WAITING else tables.tasks
+    try:
+        conditional(
+            lambda: tables.client.put_item(
+                TableName=table, Item=to_item(task), ConditionExpression="attribute_not_exists(worker_id)"
+            )
+        )
+    except ConditionFailed:
+        return False
+    return True
+
+
+# --- Orchestrator ------------------------------------------------------------------------------------------------
+
+
+def queued(tables: Tables, worker_id: str, shards: int, limit: int) -> list[Candidate]:
+    """The first of a Worker's queue. Cost: 0.5 read units per 4 KB of index, about 25 tasks, and shard."""
+    heads: list[Candidate] = []
+    for key in queue_keys(worker_id, shards):
+        items = query(
+            tables,
+            TableName=tables.tasks,
+            IndexName="queue",
+            KeyConditionExpression="queue_key = :key",
+            ExpressionAttributeValues=encoded({":key": key}),
+            Limit=limit,
+        )
+        heads += [Candidate(item["task_id"]["S"], item["queue_rank"]["S"]) for item in islice(items, limit)]
+    return sorted(heads, key=lambda candidate: candidate.rank)[:limit]
+
+
+def claim(tables: Tables, slot: Slot, lease_until: int) -> Task | None:
+    """Start an attempt in a slot that was taken for it. From queued to running; the task as it runs.
+
+    Conditional on the rank that the claim saw. No task has the same rank twice, so that a claim which was overtaken
+    fails, however late it arrives:
+
+        A reads T at rank r ── takes a slot ────────────────────────────────── claims T at r: fails
+        B:      claims T at r ── AWS refuses the invoke ── T queued again at r'
+
+    Cost: 2 write units (item, and its entry in the index removed).
+    """
+    attempt = Rank.parse(slot.rank).attempt + 1
+    update = _Update(
+        set_to={
+            "status": Status.RUNNING.value,
+            "attempt": attempt,
+            "slot": slot.index,
+            "claim": slot.claim,
+            "started_at": slot.claimed_at,
+            "lease_until": lease_until,
+        },
+        remove=("queue_key", "queue_rank"),
+        entry=Entry(slot.claimed_at, Move.CLAIM, attempt),
+    )
+    try:
+        answer = conditional(
+            lambda: tables.client.update_item(
+                **_at(tables.tasks, slot.task_id),
+                **update.expression("#status = :queued AND queue_rank = :rank"),
+                ExpressionAttributeValues=update.values({":queued": Status.QUEUED.value, ":rank": slot.rank}),
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        )
+    except ConditionFailed as failure:
+        found = None if failure.found is None else to_task(failure.found)
+        # A first answer that was lost: the claim that is found is this one.
+        return found if found is not None and found.claim == slot.claim and found.status is Status.RUNNING else None
+    return to_task(answer["Attributes"])
+
+
+def unclaim(tables: Tables, task: Task, rank: str, shards: int, now: int, reason: str) -> bool:
+    """Take back a claim whose invoke AWS refused. From running to queued, at the head; the attempt is given back.
+
+    Nobody was handed the attempt's number, so that it may be used again. Conditional on the claim.
+    Cost: 2 write units.
+    """
+    place = Rank.parse(rank).returned(now)
+    queued_again = replace(task, attempt=task.attempt - 1).unassigned().in_queue(place, shards)
+    return _rewrite(tables, task, queued_again.moved(Move.UNCLAIM, now, reason))
+
+
+# --- WorkerAssistant ---------------------------------------------------------------------------------------------
+
+
+def report(tables: Tables, reported: Report, now: int) -> Recorded:
+    """Record the end of an attempt. From running to completed or failed.
+
+    Conditional on the attempt, where the report names it:
+
+        attempt 1 runs ── its lease ends ── attempt 2 runs ── attempt 1 reports: refused
+
+    Cost: 1 write unit.
+    """
+    status = Status.COMPLETED if reported.completed else Status.FAILED
+    update = _Update(
+        set_to={
+            "status": status.value,
+            "finished_at": now,
+            "result": reported.result,
+            "stats": reported.stats,
+            "error": None if reported.error is None else reported.error.to_json(),
+            "retryable": None if reported.retryable else False,
+            "never_ran": reported.never_ran or None,
+        },
+        # The error of an earlier attempt is no property of one that completed.
+        remove=("error",) if reported.completed else (),
+        entry=Entry(now, Move.REPORT, reported.attempt or 0, status.value),
+    )
+    condition = "#status = :running"
+    values: dict[str, str | int | None] = {":running": Status.RUNNING.value}
+    if reported.attempt is not None:
+        condition += " AND attempt = :attempt"
+        values[":attempt"] = reported.attempt
+    try:
+        answer = conditional(
+            lambda: tables.client.update_item(
+                **_at(tables.tasks, reported.task_id),
+                **update.expression(condition),
+                ExpressionAttributeValues=update.values(values),
+                ReturnValues="ALL_OLD",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        )
+    except ConditionFailed as failure:
+        return Recorded(False, None if failure.found is None else to_task(failure.found))
+    return Recorded(True, to_task(answer["Attributes"]))
+
+
+# --- Scavenger ---------------------------------------------------------------------------------------------------
+
+
+def void(tables: Tables, task: Task, shards: int, now: int) -> bool:
+    """Make a claim that took a slot and went no further fail for good. From queued to queued, with another rank.
+
+    After it the slot may be freed, with no assumption on how late the claim arrives. Conditional on the rank.
+    Cost: 3 write units (item, and its entry in the index removed and put).
+    """
+    if task.queue_rank is None:
+        raise ValueError(f"task {task.task_id} is not queued")
+    place = Rank.parse(task.queue_rank).returned(now)
+    return _rewrite(tables, task, task.in_queue(place, shards).moved(Move.VOID, now))
+
+
+def archive(tables: Tables, tasks: Sequence[Task], retention_days: int | None) -> None:
+    """Put completed tasks into the closed table, then take them out of the tasks. From completed to closed.
+
+    The closed item is a function of the completed task alone, so that any number of Scavengers write the same bytes; a
+    completed task never changes and its id is never used again, so that neither half needs a condition.
+    Cost: 3 write units a task (closed item, its index, delete), 25 tasks a call.
+
+    Raises:
+        Unavailable: any part may have been written; repeat it.
+    """
+    closed = [_closed(task, Status.COMPLETED, Move.ARCHIVE, task.finished_at or 0) for task in tasks]
+    put_batches(tables, tables.closed_tasks, [_put(to_item(task, _expiry(task, retention_days))) for task in closed])
+    put_batches(tables, tables.tasks, [{"DeleteRequest": {"Key": _key(task.task_id)}} for task in tasks])
+
+
+def retry(tables: Tables, task: Task, due_at: int, now: int, reason: str, *, spare: bool) -> bool:
+    """Let a failed attempt wait for its next try. From failed, or running with an ended lease, to waiting.
+
+    One transaction, conditional on the claim and the status: a report or another Scavenger that was first wins.
+    Cost: 4 write units.
+    """
+    waiting = replace(task.unassigned(), status=Status.WAITING, due_at=due_at, spared=task.spared + int(spare))
+    return _transfer(
+        tables,
+        _delete_attempt(tables, task),
+        _transact_put(tables.retry_tasks, to_item(waiting.moved(Move.RETRY, now, reason))),
+    )
+
+
+def die(tables: Tables, task: Task, now: int, reason: str, retention_days: int | None) -> Task | None:
+    """Bury a task, its alarm due. From failed, or running with an ended lease, to dead; the dead task.
+
+    One transaction, conditional on the claim and the status. Cost: 8 write units (item and two indexes, delete).
+    """
+    dead = replace(_closed(task, Status.DEAD, Move.DIE, now, reason), alarm_due=True)
+    buried = _transfer(
+        tables,
+        _delete_attempt(tables, task),
+        _transact_put(tables.closed_tasks, to_item(dead, _expiry(dead, retention_days))),
+    )
+    return dead if buried else None
+
+
+def requeue(tables: Tables, task: Task, shards: int, now: int) -> bool:
+    """Queue a task whose time has come. From waiting to queued, at the head of its priority.
+
+    One transaction. Cost: 6 write units (item and index, delete).
+    """
+    place = Rank(task.priority, fresh=False, time=now, sequence=task.attempt)
+    queued_again = task.unassigned().in_queue(place, shards).moved(Move.REQUEUE, now)
+    return _transfer(tables, _delete_waiting(tables, task), _transact_put_new(tables.tasks, to_item(queued_again)))
+
+
+def alarm(tables: Tables, task: Task, now: int) -> bool:
+    """Note that a dead task's alarm is published. From dead to dead.
+
+    Repeated, it changes nothing. Cost: 3 write units (item, one entry removed, one kept up to date).
+    """
+    update = _Update(set_to={}, remove=("alarm_due",), entry=Entry(now, Move.ALARM, task.attempt))
+    try:
+        conditional(
+            lambda: tables.client.update_item(
+                **_at(tables.closed_tasks, task.task_id),
+                **update.expression("alarm_due = :due AND closed_at = :closed_at"),
+                ExpressionAttributeValues=update.values({":due": ALARM_DUE, ":closed_at": task.closed_at}),
+            )
+        )
+    except ConditionFailed:
+        return False
+    return True
+
+
+# --- command line ------------------------------------------------------------------------------------------------
+
+
+def cancel(tables: Tables, task: Task, now: int, reason: str, retention_days: int | None) -> bool:
+    """Take out a task that has not started. From queued or waiting to cancelled.
+
+    One transaction, conditional on the place where the task was seen. Cost: 8 write units when queued, 6 when waiting.
+    """
+    cancelled = _closed(task, Status.CANCELLED, Move.CANCEL, now, reason)
+    source = _delete_waiting(tables, task) if task.status is Status.WAITING else _delete_queued(tables, task)
+    return _transfer(
+        tables, source, _transact_put(tables.closed_tasks, to_item(cancelled, _expiry(cancelled, retention_days)))
+    )
+
+
+def replay(tables: Tables, task: Task, shards: int, now: int) -> bool:
+    """Give a dead task a new allowance of attempts. From dead to queued, at the head of its priority.
+
+    The attempt goes on counting, so that its number is never handed out twice. One transaction, conditional on this
+    death. Cost: 8 write units.
+    """
+    place = Rank(task.priority, fresh=False, time=now, sequence=task.attempt)
+    queued_again = replace(task, spared=task.attempt).unassigned().in_queue(place, shards)
+    source = {
+        "Delete": {
+            **_at(tables.closed_tasks, task.task_id),
+            "ConditionExpression": "#status = :dead AND closed_at = :closed_at",
+            "ExpressionAttributeNames": {"#status": "status"},
+            "ExpressionAttributeValues": encoded({":dead": Status.DEAD.value, ":closed_at": task.closed_at}),
+        }
+    }
+    put = _transact_put_new(tables.tasks, to_item(queued_again.moved(Move.REPLAY, now)))
+    return _transfer(tables, source, put)
+
+
+# --- reads -------------------------------------------------------------------------------------------------------
+
+
+def find(tables: Tables, task_ids: Iterable[str]) -> dict[str, Task]:
+    """Queued, running and just reported tasks by id, read consistently. Cost: 1 read unit per 4 KB of each."""
+    items = get_batches(tables, tables.tasks, [_key(task_id) for task_id in dict.fromkeys(task_ids)])
+    return {task.task_id: task for task in to_tasks(items)}
+
+
+def find_closed(tables: Tables, task_ids: Iterable[str]) -> dict[str, Task]:
+    """Completed, dead and cancelled tasks by id, read consistently. Cost: 1 read unit per 4 KB of each."""
+    items = get_batches(tables, tables.closed_tasks, [_key(task_id) for task_id in dict.fromkeys(task_ids)])
+    return {task.task_id: task for task in to_tasks(items)}
+
+
+def waiting(tables: Tables, worker_id: str, until: int | None = None) -> Iterator[Task]:
+    """A Worker's waiting tasks by time, those due by `until` (ms) or all. Cost: 1 read unit per 4 KB."""
+    condition, values = "worker_id = :worker", {":worker": worker_id}
+    if until is not None:
+        condition += " AND due < :until"
+        values[":until"] = due_key(until + 1, "")
+    items = query(
+        tables,
+        TableName=tables.retry_tasks,
+        KeyConditionExpression=condition,
+        ExpressionAttributeValues=encoded(values),
+        ConsistentRead=True,
+    )
+    return to_tasks(items)
+
+
+def waiting_ids(tables: Tables, worker_id: str) -> set[str]:
+    """The ids of a Worker's waiting tasks. Cost: 1 read unit per 4 KB of them."""
+    return {task.task_id for task in waiting(tables, worker_id)}
+
+
+def closed(tables: Tables, worker_id: str, status: Status, since: int = 0, until: int | None = None) -> Iterator[str]:
+    """The ids of a Worker's closed tasks of one outcome, oldest first, closed between two times (ms, inclusive)."""
+    values: dict[str, Any] = {":key": outcome_key(worker_id, status), ":since": since, ":until": until or 10**15}
+    items = query(
+        tables,
+        TableName=tables.closed_tasks,
+        IndexName="by_outcome",
+        KeyConditionExpression="outcome_key = :key AND closed_at BETWEEN :since AND :until",
+        ExpressionAttributeValues=encoded(values),
+    )
+    return (item["task_id"]["S"] for item in items)
+
+
+def alarms_due(tables: Tables) -> list[Task]:
+    """Dead tasks whose alarm is not yet published, as the index shows them."""
+    items = query(
+        tables,
+        TableName=tables.closed_tasks,
+        IndexName="alarms_due",
+        KeyConditionExpression="alarm_due = :due",
+        ExpressionAttributeValues=encoded({":due": ALARM_DUE}),
+    )
+    found = find_closed(tables, [item["task_id"]["S"] for item in items])
+    return [task for task in found.values() if task.alarm_due]
+
+
+def sweep(tables: Tables, after: str | None) -> tuple[list[Task], str | None]:
+    """One page (1 MB) of the tasks that are not queued, and the id to go on after; None at the end of the table.
+
+    Finds what no record and no slot tells of any more. Cost: at most 128 read units.
+    """
+    start: dict[str, Any] = {} if after is None else {"ExclusiveStartKey": _key(after)}
+    page = tables.client.scan(
+        TableName=tables.tasks,
+        FilterExpression="#status <> :queued",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues=encoded({":queued": Status.QUEUED.value}),
+        **start,
+    )
+    last = page.get("LastEvaluatedKey")
+    return list(to_tasks(page["Items"])), None if last is None else last["task_id"]["S"]
+
+
+# --- parts of a write --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Update:
+    """An update that also appends to the history. Every name goes through a placeholder: many are reserved words."""
+
+    set_to: Mapping[str, str | int | None]  # None: left as it is
+    remove: Sequence[str]
+    entry: Entry
+
+    def expression(self, condition: str) -> dict[str, Any]:
+        names = [name for name, value in self.set_to.items() if value is not None]
+        sets = [*(f"#{name} = :{name}" for name in names), "#history = list_append(#history, :entry)"]
+        text = f"SET {', '.join(sets)}"
+        if self.remove:
+            text += f" REMOVE {', '.join(f'#{name}' for name in self.remove)}"
+        placed = {*names, *self.remove, "history"} | ({"status"} if "#status" in condition else set())
+        return {
+            "UpdateExpression": text,
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": {f"#{name}": name for name in sorted(placed)},
+        }
+
+    def values(self, conditions: Mapping[str, str | int | None]) -> Item:
+        placed = {f":{name}": value for name, value in self.set_to.items()}
+        return encoded({**placed, **conditions}) | {":entry": encode_history([self.entry])}
+
+
+def _rewrite(tables: Tables, before: Task, after: Task) -> bool:
+    """Put a changed task over the one that was seen, conditional on its claim or its rank."""
+    seen = "claim = :seen" if before.queue_rank is None else "queue_rank = :seen"
+    try:
+        conditional(
+            lambda: tables.client.put_item(
+                TableName=tables.tasks,
+                Item=to_item(after),
+                ConditionExpression=f"#status = :status AND {seen}",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues=encoded(
+                    {":status": before.status.value, ":seen": before.queue_rank or before.claim}
+                ),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        )
+    except ConditionFailed as failure:
+        # A first answer that was lost: the place in the queue that is found is the new one.
+        return failure.found is not None and to_task(failure.found).queue_rank == after.queue_rank
+    return True
+
+
+def _transfer(tables: Tables, *writes: Mapping[str, Any]) -> bool:
+    """One transaction. botocore sends a repeated try with the same token, so that it is done once."""
+    call: Callable[[], Mapping[str, Any]] = lambda: tables.client.transact_write_items(  # noqa: E731 - typed
+        TransactItems=list(writes)  # type: ignore[arg-type]  # built here, shapes as the API's page gives them
+    )
+    try:
+        conditional(call)
+    except ConditionFailed:
+        return False
+    return True
+
+
+def _delete_attempt(tables: Tables, task: Task) -> dict[str, Any]:
+    return _delete_seen(tables, task, "claim", task.claim)
+
+
+def _delete_queued(tables: Tables, task: Task) -> dict[str, Any]:
+    return _delete_seen(tables, task, "queue_rank", task.queue_rank)
+
+
+def _delete_seen(tables: Tables, task: Task, name: str, value: str | None) -> dict[str, Any]:
+    return {
+        "Delete": {
+            **_at(tables.tasks, task.task_id),
+            "ConditionExpression": f"#status = :status AND {name} = :seen",
+            "ExpressionAttributeNames": {"#status": "status"},
+            "ExpressionAttributeValues": encoded({":status": task.status.value, ":seen": value}),
+        }
+    }
+
+
+def _delete_waiting(tables: Tables, task: Task) -> dict[str, Any]:
+    if task.due_at is None:
+        raise ValueError(f"task {task.task_id} does not wait")
+    return {
+        "Delete": {
+            "TableName": tables.retry_tasks,
+            "Key": encoded({"worker_id": task.worker_id, "due": due_key(task.due_at, task.task_id)}),
+            "ConditionExpression": "attribute_exists(due)",
+        }
+    }
+
+
+def _transact_put(table: str, item: Item) -> dict[str, Any]:
+    return {"Put": {"TableName": table, "Item": item}}
+
+
+def _transact_put_new(table: str, item: Item) -> dict[str, Any]:
+    return {"Put": {"TableName": table, "Item": item, "ConditionExpression": "attribute_not_exists(task_id)"}}
+
+
+def _put(item: Item) -> dict[str, Any]:
+    return {"PutRequest": {"Item": item}}
+
+
+def _closed(task: Task, status: Status, move: Move, at: int, reason: str | None = None) -> Task:
+    """A task as it is closed; of its last attempt the times stay."""
+    ended = task.finished_at or at
+    duration = None if task.started_at is None else ended - task.started_at
+    closed_task = replace(
+        task.out_of_queue(),
+        status=status,
+        closed_at=at,
+        duration_ms=duration,
+        claim=None,
+        lease_until=None,
+        due_at=None,
+    )
+    return closed_task.moved(move, at, reason)
+
+
+def _expiry(task: Task, retention_days: int | None) -> int | None:
+    """Epoch seconds at which DynamoDB may delete a closed task."""
+    return (
+        None
+        if retention_days is None or task.closed_at is None
+        else task.closed_at // 1000 + retention_days * _DAY_SECONDS
+    )
+
+
+def _at(table: str, task_id: str) -> dict[str, Any]:
+    return {"TableName": table, "Key": _key(task_id)}
+
+
+def _key(task_id: str) -> Item:
+    return {"task_id": encode(task_id)}
