@@ -12,6 +12,7 @@ import pytest
 from moto import mock_aws
 
 from sosw_runtime import aws
+from sosw_runtime.testing import create_tables
 from tests.support import dynamodb_local as local
 from tests.support.lambdas import FakeLambda
 
@@ -71,8 +72,6 @@ def dynamodb(
 @pytest.fixture
 def name(dynamodb: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The name of an installation of its own, whose tables exist and which the Essentials' settings name."""
-    from sosw_runtime.testing import create_tables
-
     name = f"sosw-{uuid.uuid4().hex[:8]}"
     create_tables(dynamodb, name)
     monkeypatch.setenv("SOSW_NAME", name)

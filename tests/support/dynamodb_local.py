@@ -1,4 +1,7 @@
-"""DynamoDB Local, AWS's own engine, by Maven; `python -m tests.support.dynamodb_local` pins what Maven brings anew."""
+"""DynamoDB Local, AWS's own engine, by Maven.
+
+`python -m tests.support.dynamodb_local` fetches it ahead of its first use; with `pin` it pins anew what Maven brings.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support import server
-from tests.support.cache import CACHE, REQUIREMENTS, made_once
+from tests.support.cache import CACHE, REQUIREMENTS, made_once, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,5 +105,15 @@ def _checksums(directory: Path) -> str:
     return "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in libraries)
 
 
+def main() -> None:
+    """Fetch, or pin."""
+    if sys.argv[1:] == ["pin"]:
+        pin()
+    elif missing := missing_tools():
+        tell(f"DynamoDB Local needs {' and '.join(missing)} on the PATH; the tests on it are skipped")
+    else:
+        installation()
+
+
 if __name__ == "__main__":
-    pin()
+    main()
