@@ -7,18 +7,18 @@ import hashlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+#: Fills a directory that is there and empty.
+Make = Callable[[Path], None]
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
 REQUIREMENTS = ROOT / "requirements"
 
 
-def made_once(name: str, made_from: str, make: Callable[[Path], None]) -> Path:
+def made_once(name: str, made_from: str, make: Make) -> Path:
     """The directory `.cache/<name>`, filled by `make` unless it was already made from the same `made_from`.
 
     Processes that ask at the same time wait for the first. A `make` that fails leaves nothing that counts as made.

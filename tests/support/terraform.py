@@ -150,7 +150,7 @@ def compatible_copy(tree: Path, destination: Path) -> Path:
     def make(directory: Path) -> None:
         copy = directory / "tree"
         _copy(_files(tree), tree, copy)
-        (directory / "cuts.txt").write_text("".join(f"{line}\n" for line in _make_valid(copy)))
+        (directory / "cuts.txt").write_text("".join(f"{line}\n" for line in make_valid(copy)))
 
     files = _files(tree)
     code = {path: path.read_text() for path in files if path.suffix in {".tf", ".hcl"}}
@@ -198,8 +198,11 @@ def _copy(files: Sequence[Path], tree: Path, destination: Path) -> None:
         shutil.copy2(path, target)
 
 
-def _make_valid(tree: Path) -> list[str]:
-    """Initialise and validate every directory; cut what the packaged provider does not support, and say what."""
+def make_valid(tree: Path) -> list[str]:
+    """Initialise and validate every directory of a tree; cut what the packaged provider does not support, and say what.
+
+    Raises `TerraformError` when something else is wrong.
+    """
     code = [path for path in _files(tree) if path.suffix == ".tf"]
     if provider.is_packaged():
         for path in code:
