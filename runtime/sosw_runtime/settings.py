@@ -25,6 +25,7 @@ class Settings(BaseSettings):
     name: str = Field(default="sosw", min_length=1)
     version: str = __version__
     alarm_topic_arn: str | None = None
+    jobs_topic_arn: str | None = None
     timezone: str = "UTC"
     closed_tasks_retention_days: int | None = Field(default=None, ge=1)
 

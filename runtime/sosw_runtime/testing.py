@@ -35,7 +35,7 @@ def create_tables(dynamodb_client: DynamoDBClient, name: str = "sosw") -> None:
                     ["outcome_key", "closed_at"],
                     {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["job_id", "attempt", "duration_ms"]},
                 ),
-                "alarms_due": (["alarm_due", "closed_at"], {"ProjectionType": "KEYS_ONLY"}),
+                "outbox": (["outbox", "closed_at"], {"ProjectionType": "KEYS_ONLY"}),
             },
         ),
         _table(tables.registry, ["pk", "sk"]),

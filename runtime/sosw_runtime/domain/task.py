@@ -53,7 +53,7 @@ class Move(StrEnum):
     ARCHIVE = "archive"
     RETRY = "retry"
     DIE = "die"
-    ALARM = "alarm"
+    ANNOUNCE = "announce"
     REQUEUE = "requeue"
     CANCEL = "cancel"
     REPLAY = "replay"
@@ -154,7 +154,7 @@ class Task:
     due_at: int | None = None  # ms, only while waiting
     closed_at: int | None = None  # ms, once closed
     duration_ms: int | None = None  # of the last attempt, once closed
-    alarm_due: bool = False  # True: dead, and the alarm is not yet published
+    in_outbox: bool = False  # True: dead or cancelled, and not yet announced
     history: tuple[Entry, ...] = ()
 
     @property
@@ -213,7 +213,7 @@ class Task:
             due_at=None,
             closed_at=None,
             duration_ms=None,
-            alarm_due=False,
+            in_outbox=False,
         )
 
 

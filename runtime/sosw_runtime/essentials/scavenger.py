@@ -6,6 +6,8 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import islice
 from typing import Any, Final
 
 from sosw_runtime import aws, telemetry
@@ -13,10 +15,11 @@ from sosw_runtime.domain.registration import Registration, RetryPolicy
 from sosw_runtime.domain.retry import Die, decide
 from sosw_runtime.domain.task import REPORTED, Status, Task
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, side_by_side
-from sosw_runtime.storage import jobs, registry, slots, tasks
+from sosw_runtime.storage import jobs, progress, registry, slots, tasks
 from sosw_runtime.storage.items import to_tasks
 from sosw_runtime.storage.registry import Standing
 from sosw_runtime.storage.slots import Slot
+from sosw_runtime.storage.tables import BATCH_READ
 
 #: How long a report may wait for its record, and a slot for its claim, before the tick looks into it, in ms.
 GRACE_MS: Final = 15_000
@@ -71,7 +74,7 @@ def on_tick(invocation: Invocation) -> Tally:
         tally += _counted(outcome, "Worker not looked after", worker_id=standing.worker_id)
     chores: list[Callable[[], Tally]] = [
         lambda: _swept(invocation, standings),
-        lambda: _alarmed(invocation),
+        lambda: _outbox_announced(invocation),
         lambda: _jobs_resumed(invocation),
     ]
     for _, outcome in side_by_side(lambda chore: chore(), chores):
@@ -87,6 +90,8 @@ def _settled(invocation: Invocation, ended: Sequence[Task], standings: Mapping[s
     tally = Tally()
     completed = [task for task in ended if task.status is Status.COMPLETED]
     if completed:
+        # Completed is final: the job counts it before it leaves the table, so that a crash in between counts it again.
+        _count(invocation, completed)
         tasks.archive(invocation.tables, completed, invocation.settings.closed_tasks_retention_days)
         tally["Archived"] += len(completed)
     failed = [task for task in ended if task.status is not Status.COMPLETED]
@@ -112,7 +117,7 @@ def _retried_or_buried(invocation: Invocation, task: Task, standing: Standing | 
         if dead is None:
             return Tally()
         logger.warning("dead", extra={**telemetry.ids(task), "reason": decision.reason})
-        return Tally(DeadTasks=1) + _counted(_guarded_alarm(invocation, dead), "alarm not sent", **telemetry.ids(dead))
+        return Tally(DeadTasks=1) + _announced(invocation, [dead])
     if not tasks.retry(invocation.tables, task, decision.due_at, now, failure, spare=decision.spare):
         return Tally()
     logger.info("retry", extra={**telemetry.ids(task), "due_in_ms": decision.due_at - now})
@@ -196,39 +201,81 @@ def _swept(invocation: Invocation, standings: Sequence[Standing]) -> Tally:
     return tally
 
 
-def _alarmed(invocation: Invocation) -> Tally:
-    """Publish the alarms that are due."""
-    tally = Tally()
-    for task in tasks.alarms_due(invocation.tables):
-        tally += _counted(_guarded_alarm(invocation, task), "alarm not sent", **telemetry.ids(task))
+def _outbox_announced(invocation: Invocation) -> Tally:
+    """Announce the closed tasks whose announcement did not come through, or that the command line closed."""
+    tally, ids = Tally(), tasks.outbox(invocation.tables)
+    while not invocation.out_of_time and (some := list(islice(ids, BATCH_READ))):
+        found = tasks.find_closed(invocation.tables, some).values()
+        tally += _announced(invocation, [task for task in found if task.in_outbox])
     return tally
 
 
-def _guarded_alarm(invocation: Invocation, task: Task) -> Tally | Exception:
-    ((_, outcome),) = side_by_side(lambda dead: _alarm(invocation, dead), [task])
-    return outcome
+def _announced(invocation: Invocation, closed: Sequence[Task]) -> Tally:
+    """Publish the alarms of dead tasks, count the closed in their jobs, then take them out of the outbox.
+
+    In this order, so that an alarm may come twice, never not at all.
+    """
+
+    def publish(task: Task) -> Tally:
+        if task.status is not Status.DEAD:
+            return Tally()
+        _alarm(invocation, task)
+        return Tally(Alarms=1)
+
+    tally, published = Tally(), []
+    for task, outcome in side_by_side(publish, closed, _CALLS_AT_ONCE):
+        tally += _counted(outcome, "alarm not sent", **telemetry.ids(task))
+        if not isinstance(outcome, Exception):
+            published.append(task)
+    try:
+        _count(invocation, published)
+    except Exception as error:  # noqa: BLE001 - logged and counted, and done again by the next tick
+        return tally + _counted(error, "closed tasks not counted")
+
+    def announce(task: Task) -> bool:
+        return tasks.announce(invocation.tables, task, invocation.clock())
+
+    for task, done in side_by_side(announce, published, _CALLS_AT_ONCE):
+        if isinstance(done, Exception):
+            tally += _counted(done, "closed task not announced", **telemetry.ids(task))
+    return tally
 
 
-def _alarm(invocation: Invocation, task: Task) -> Tally:
-    """Publish a dead task's alarm, then note it: an alarm may come twice, never not at all."""
-    topic = invocation.settings.alarm_topic_arn
-    if topic is not None:
-        failure = task.failure
-        last = task.history[-1]
-        message = {
+def _alarm(invocation: Invocation, task: Task) -> None:
+    """Tell the people of a dead task."""
+    failure = task.failure
+    _publish(
+        invocation.settings.alarm_topic_arn,
+        f"{invocation.settings.name}: a task of {task.worker_id} is dead",
+        {
             "alarm": "dead task",
-            "task_id": task.task_id,
-            "worker_id": task.worker_id,
-            "job_id": task.job_id,
+            **telemetry.ids(task),
             "attempts": task.attempt,
             "error": None if failure is None else {"type": failure.type, "message": failure.message},
-            "reason": last.reason,
+            "reason": task.history[-1].reason,
             "dead_at": task.closed_at,
-        }
-        subject = f"{invocation.settings.name}: a task of {task.worker_id} is dead"
-        aws.sns().publish(TopicArn=topic, Subject=subject[:_LONGEST_SUBJECT], Message=json.dumps(message, indent=2))
-    tasks.alarm(invocation.tables, task, invocation.clock())
-    return Tally(Alarms=1)
+        },
+    )
+
+
+def _count(invocation: Invocation, closed: Sequence[Task]) -> None:
+    """Count closed tasks in their jobs, and close the jobs whose last task is among them."""
+    retention = invocation.settings.closed_tasks_retention_days
+    for job in progress.note(invocation.tables, closed, invocation.clock(), retention):
+        found = progress.counts(invocation.tables, job.job_id)
+        logger.info("job closed", extra={"job_id": job.job_id, "worker_id": job.worker_id, **asdict(found)})
+        _publish(
+            invocation.settings.jobs_topic_arn,
+            f"{invocation.settings.name}: a job of {job.worker_id} is closed",
+            {"job_id": job.job_id, "worker_id": job.worker_id, "tasks": job.total, **asdict(found)},
+        )
+        progress.close(invocation.tables, job, found, invocation.clock(), retention)
+
+
+def _publish(topic_arn: str | None, subject: str, message: Mapping[str, Any]) -> None:
+    if topic_arn is not None:
+        text = json.dumps(message, indent=2)
+        aws.sns().publish(TopicArn=topic_arn, Subject=subject[:_LONGEST_SUBJECT], Message=text)
 
 
 def _jobs_resumed(invocation: Invocation) -> Tally:

@@ -109,18 +109,18 @@ def accept(invocation: Invocation, request: Request) -> JobRecord:
     record = JobRecord(
         job_id=job.job_id or request.event_id or invocation.request_id,
         worker_id=registration.worker_id,
-        spec=spec.to_json(),
         total=sum(1 for _ in _checked_payloads(spec, today)),
         today=today,
         created_at=now,
         first_start=max(now, job.start_at or now),
         source=request.event_id or invocation.request_id,
+        schema_name=job.job_schema_name,
     )
-    if record.stored_bytes > jobs.LARGEST_JOB:
-        size = f"{record.stored_bytes} bytes compressed"
-        raise Refused("job", size, f"the most is {jobs.LARGEST_JOB}; split the job")
-    accepted = jobs.accept(invocation.tables, record, Cursor(record.job_id, 0, "", 0))
-    if accepted.worker_id != record.worker_id or _Spec.from_json(accepted.spec).job != job:
+    stored = jobs.compress(spec.to_json())
+    if len(stored) > jobs.LARGEST_JOB:
+        raise Refused("job", f"{len(stored)} bytes compressed", f"the most is {jobs.LARGEST_JOB}; split the job")
+    accepted = jobs.accept(invocation.tables, record, stored)
+    if accepted is not record and _Spec.from_json(jobs.spec(invocation.tables, record.job_id)).job != job:
         raise Refused("job_id", record.job_id, "another job has it; use another id, or none")
     return accepted
 
@@ -161,7 +161,8 @@ def _written(invocation: Invocation, record: JobRecord, cursor: Cursor) -> Curso
         Unavailable: the cursor was taken over.
     """
     tables = invocation.tables
-    todo = islice(_tasks(record, _Spec.from_json(record.spec)), cursor.position, None)
+    spec = _Spec.from_json(jobs.spec(tables, record.job_id))
+    todo = islice(_tasks(record, spec), cursor.position, None)
     with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
         while not invocation.out_of_time and (window := list(islice(todo, WINDOW))):
             if cursor.suspect:

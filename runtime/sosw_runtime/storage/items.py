@@ -30,8 +30,8 @@ _WHEN_SET: Final = (
 )
 _WHEN_NOT_ZERO: Final = ("priority", "spared")
 
-#: The constant under which the sparse index `alarms_due` finds the tasks whose alarm is not yet published.
-ALARM_DUE: Final = "due"
+#: The constant under which the sparse index `outbox` finds the tasks that are still to be announced.
+OUTBOX: Final = "due"
 
 
 def outcome_key(worker_id: str, status: Status) -> str:
@@ -105,7 +105,7 @@ def to_item(task: Task, expires_at: int | None = None) -> Item:
         values["status"] = task.status.value
     if task.status in CLOSED and task.closed_at is not None:
         values["outcome_key"] = outcome_key(task.worker_id, task.status)
-        values["alarm_due"] = ALARM_DUE if task.alarm_due else None
+        values["outbox"] = OUTBOX if task.in_outbox else None
         values["expires_at"] = expires_at
     item = encoded(values)
     item["history"] = encode_history(task.history)
@@ -122,7 +122,7 @@ def to_task(item: Mapping[str, Any]) -> Task:
     due = values.pop("due", None)
     values.pop("outcome_key", None)
     values.pop("expires_at", None)
-    values["alarm_due"] = values.pop("alarm_due", None) is not None
+    values["in_outbox"] = values.pop("outbox", None) is not None
     values["status"] = Status.WAITING if due is not None else Status(values["status"])
     values["due_at"] = None if due is None else int(due.split("#", 1)[0])
     values["history"] = tuple(Entry(entry[0], Move(entry[1]), *entry[2:]) for entry in values["history"])

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sosw_runtime.domain.task import Entry, Error, Move, Rank, Status, Task, queue_keys
 from sosw_runtime.storage.items import (
-    ALARM_DUE,
+    OUTBOX,
     Item,
     due_key,
     encode,
@@ -280,11 +280,11 @@ def retry(tables: Tables, task: Task, due_at: int, now: int, reason: str, *, spa
 
 
 def die(tables: Tables, task: Task, now: int, reason: str, retention_days: int | None) -> Task | None:
-    """Bury a task, its alarm due. From failed, or running with an ended lease, to dead; the dead task.
+    """Bury a task, into the outbox. From failed, or running with an ended lease, to dead; the dead task.
 
     One transaction, conditional on the claim and the status. Cost: 8 write units (item and two indexes, delete).
     """
-    dead = replace(_closed(task, Status.DEAD, Move.DIE, now, reason), alarm_due=True)
+    dead = replace(_closed(task, Status.DEAD, Move.DIE, now, reason), in_outbox=True)
     buried = _transfer(
         tables,
         _delete_attempt(tables, task),
@@ -303,18 +303,18 @@ def requeue(tables: Tables, task: Task, shards: int, now: int) -> bool:
     return _transfer(tables, _delete_waiting(tables, task), _transact_put_new(tables.tasks, to_item(queued_again)))
 
 
-def alarm(tables: Tables, task: Task, now: int) -> bool:
-    """Note that a dead task's alarm is published. From dead to dead.
+def announce(tables: Tables, task: Task, now: int) -> bool:
+    """Take a task out of the outbox: alarmed, and counted in its job. From dead or cancelled to the same.
 
-    Repeated, it changes nothing. Cost: 3 write units (item, one entry removed, one kept up to date).
+    Repeated, it changes nothing. Cost: 2 write units (item, its entry in the index `outbox` removed).
     """
-    update = _Update(set_to={}, remove=("alarm_due",), entry=Entry(now, Move.ALARM, task.attempt))
+    update = _Update(set_to={}, remove=("outbox",), entry=Entry(now, Move.ANNOUNCE, task.attempt))
     try:
         conditional(
             lambda: tables.client.update_item(
                 **_at(tables.closed_tasks, task.task_id),
-                **update.expression("alarm_due = :due AND closed_at = :closed_at"),
-                ExpressionAttributeValues=update.values({":due": ALARM_DUE, ":closed_at": task.closed_at}),
+                **update.expression("outbox = :outbox AND closed_at = :closed_at"),
+                ExpressionAttributeValues=update.values({":outbox": OUTBOX, ":closed_at": task.closed_at}),
             )
         )
     except ConditionFailed:
@@ -328,9 +328,10 @@ def alarm(tables: Tables, task: Task, now: int) -> bool:
 def cancel(tables: Tables, task: Task, now: int, reason: str, retention_days: int | None) -> bool:
     """Take out a task that has not started. From queued or waiting to cancelled.
 
-    One transaction, conditional on the place where the task was seen. Cost: 8 write units when queued, 6 when waiting.
+    One transaction, conditional on the place where the task was seen, into the outbox.
+    Cost: 10 write units when queued (item, index, item and two indexes), 8 when waiting.
     """
-    cancelled = _closed(task, Status.CANCELLED, Move.CANCEL, now, reason)
+    cancelled = replace(_closed(task, Status.CANCELLED, Move.CANCEL, now, reason), in_outbox=True)
     source = _delete_waiting(tables, task) if task.status is Status.WAITING else _delete_queued(tables, task)
     return _transfer(
         tables, source, _transact_put(tables.closed_tasks, to_item(cancelled, _expiry(cancelled, retention_days)))
@@ -406,17 +407,16 @@ def closed(tables: Tables, worker_id: str, status: Status, since: int = 0, until
     return (item["task_id"]["S"] for item in items)
 
 
-def alarms_due(tables: Tables) -> list[Task]:
-    """Dead tasks whose alarm is not yet published, as the index shows them."""
+def outbox(tables: Tables) -> Iterator[str]:
+    """The ids of closed tasks that are still to be announced, oldest first, as the index shows them."""
     items = query(
         tables,
         TableName=tables.closed_tasks,
-        IndexName="alarms_due",
-        KeyConditionExpression="alarm_due = :due",
-        ExpressionAttributeValues=encoded({":due": ALARM_DUE}),
+        IndexName="outbox",
+        KeyConditionExpression="outbox = :outbox",
+        ExpressionAttributeValues=encoded({":outbox": OUTBOX}),
     )
-    found = find_closed(tables, [item["task_id"]["S"] for item in items])
-    return [task for task in found.values() if task.alarm_due]
+    return (item["task_id"]["S"] for item in items)
 
 
 def sweep(tables: Tables, after: str | None) -> tuple[list[Task], str | None]:
