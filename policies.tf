@@ -19,7 +19,7 @@ data "aws_iam_policy_document" "scheduler" {
 
   statement {
     sid       = "DelayTasks"
-    actions   = ["dynamodb:BatchWriteItem", "dynamodb:Query"]
+    actions   = ["dynamodb:BatchWriteItem", "dynamodb:PutItem", "dynamodb:Query"]
     resources = [local.table_arns.retry_tasks]
   }
 
@@ -33,10 +33,9 @@ data "aws_iam_policy_document" "scheduler" {
     sid = "KeepJobs"
     actions = [
       "dynamodb:BatchGetItem",
+      "dynamodb:DeleteItem",
       "dynamodb:GetItem",
       "dynamodb:PutItem",
-      "dynamodb:Query",
-      "dynamodb:UpdateItem",
     ]
     resources = [local.table_arns.registry]
   }
@@ -52,18 +51,12 @@ data "aws_iam_policy_document" "scheduler" {
     actions   = ["sqs:SendMessage"]
     resources = [local.rejected_jobs_queue_arn]
   }
-
-  statement {
-    sid       = "PublishAlarms"
-    actions   = ["sns:Publish"]
-    resources = [local.alarm_topic_arn]
-  }
 }
 
 data "aws_iam_policy_document" "orchestrator" {
   statement {
     sid       = "ClaimTasks"
-    actions   = ["dynamodb:UpdateItem"]
+    actions   = ["dynamodb:PutItem", "dynamodb:UpdateItem"]
     resources = [local.table_arns.tasks]
   }
 
@@ -77,10 +70,9 @@ data "aws_iam_policy_document" "orchestrator" {
     sid = "KeepSlots"
     actions = [
       "dynamodb:BatchGetItem",
-      "dynamodb:GetItem",
+      "dynamodb:DeleteItem",
       "dynamodb:PutItem",
       "dynamodb:Query",
-      "dynamodb:UpdateItem",
     ]
     resources = [local.table_arns.registry]
   }
@@ -117,9 +109,8 @@ data "aws_iam_policy_document" "scavenger" {
       "dynamodb:BatchGetItem",
       "dynamodb:BatchWriteItem",
       "dynamodb:DeleteItem",
-      "dynamodb:GetItem",
       "dynamodb:PutItem",
-      "dynamodb:UpdateItem",
+      "dynamodb:Scan",
     ]
     resources = [local.table_arns.tasks]
   }
@@ -135,7 +126,6 @@ data "aws_iam_policy_document" "scavenger" {
     actions = [
       "dynamodb:BatchGetItem",
       "dynamodb:BatchWriteItem",
-      "dynamodb:GetItem",
       "dynamodb:PutItem",
       "dynamodb:UpdateItem",
     ]
@@ -143,15 +133,16 @@ data "aws_iam_policy_document" "scavenger" {
   }
 
   statement {
-    sid       = "FindDueAlarms"
+    sid       = "ReadOutbox"
     actions   = ["dynamodb:Query"]
-    resources = ["${local.table_arns.closed_tasks}/index/alarms_due"]
+    resources = ["${local.table_arns.closed_tasks}/index/outbox"]
   }
 
   statement {
-    sid = "FreeSlots"
+    sid = "KeepSlotsAndProgress"
     actions = [
       "dynamodb:BatchGetItem",
+      "dynamodb:DeleteItem",
       "dynamodb:GetItem",
       "dynamodb:PutItem",
       "dynamodb:Query",

@@ -92,7 +92,7 @@ resource "aws_dynamodb_table" "closed_tasks" {
   }
 
   attribute {
-    name = "alarm_due"
+    name = "outbox"
     type = "S"
   }
 
@@ -106,8 +106,8 @@ resource "aws_dynamodb_table" "closed_tasks" {
 
   # Sparse: a dead task leaves it once its alarm is published.
   global_secondary_index {
-    name            = "alarms_due"
-    hash_key        = "alarm_due"
+    name            = "outbox"
+    hash_key        = "outbox"
     range_key       = "closed_at"
     projection_type = "KEYS_ONLY"
   }
