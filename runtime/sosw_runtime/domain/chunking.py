@@ -1,0 +1,365 @@
+"""Chunking: a job cut into the payloads of its tasks, one at a time, so that a million of them need no memory.
+
+A job is read once, into a tree as large as the job itself and not as its tasks; whatever is wrong with it is found
+then.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Annotated, Any, Final, NamedTuple, Protocol, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from sosw_runtime.domain import periods
+from sosw_runtime.domain.job import RESERVED_KEYS, Job
+from sosw_runtime.errors import Refused
+
+#: Key of a payload's days, `YYYY-MM-DD` each.
+DATE_LIST: Final = "date_list"
+
+_SPANS: Final = ("days", "weeks", "months")
+_FLAG: Final = re.compile(r"isolate_(?P<isolated>.+)|max_(?P<batched>.+)_per_batch")
+_NAME: Final = re.compile(r"[A-Za-z]\w*(?<!s)", re.ASCII)
+_TAKEN: Final = RESERVED_KEYS | Job.model_fields.keys() | {"lambda_name", DATE_LIST, *_SPANS}
+_SWITCH: Final = TypeAdapter(bool)
+_BATCH_SIZE: Final[TypeAdapter[int]] = TypeAdapter(Annotated[int, Field(ge=1)])
+
+_T = TypeVar("_T")
+
+
+def plural(attribute: str) -> str:
+    """The key of an attribute's values in a payload."""
+    return f"{attribute}s"
+
+
+def _bare_names(attributes: object) -> object:
+    """The names alone, from the form of sosw 0.7 as well: `[["section", {}], ...]`."""
+    if not isinstance(attributes, list | tuple):
+        return attributes
+    return [
+        attribute[0]
+        if isinstance(attribute, list | tuple) and len(attribute) == 2 and attribute[1] == {}
+        else attribute
+        for attribute in attributes
+    ]
+
+
+def _usable(names: tuple[str, ...]) -> tuple[str, ...]:
+    for number, name in enumerate(names):
+        if not _NAME.fullmatch(name):
+            raise ValueError(
+                f"{name!r} is no singular of letters, digits and _ that starts with a letter, ends without s"
+            )
+        if name in names[:number]:
+            raise ValueError(f"{name!r} is given twice")
+        if {name, plural(name)} & _TAKEN:
+            raise ValueError(f"{name!r} has a meaning of its own in every job; use another name")
+    return names
+
+
+class JobSchema(BaseModel):
+    """The attributes by which jobs for a Worker can be cut."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: From outer to inner, in the singular.
+    chunkable_attrs: Annotated[tuple[str, ...], BeforeValidator(_bare_names), AfterValidator(_usable)]
+
+
+def payloads(job: Job, schemas: Mapping[str, JobSchema], today: date) -> Iterator[dict[str, Any]]:
+    """The payload of every task of a job, lazily and always in the same order: by day, then from outer to inner value.
+
+    Payloads share the values that they have in common; take them as read-only.
+
+    Raises:
+        Refused: before the first payload, whatever is wrong with the job.
+    """
+    return iter(_plan(job, schemas, today))
+
+
+def count(job: Job, schemas: Mapping[str, JobSchema], today: date) -> int:
+    """The number of a job's tasks, from the size of its lists and without walking the tasks.
+
+    Raises:
+        Refused: whatever is wrong with the job.
+    """
+    return _plan(job, schemas, today).count
+
+
+class _Plan(Protocol):
+    """Payloads that can be iterated again and again, and counted without."""
+
+    @property
+    def count(self) -> int: ...
+
+    def __iter__(self) -> Iterator[dict[str, Any]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """One payload."""
+
+    payload: dict[str, Any]
+
+    @property
+    def count(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        yield self.payload
+
+
+@dataclass(frozen=True, slots=True)
+class _Batches:
+    """A flat list in batches, each with everything further in."""
+
+    key: str
+    values: Sequence[object]
+    size: int
+    inner: _Plan
+
+    @property
+    def count(self) -> int:
+        return -(-len(self.values) // self.size) * self.inner.count
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for start in range(0, len(self.values), self.size):
+            batch = self.values[start : start + self.size]
+            for payload in self.inner:
+                yield {self.key: batch, **payload}
+
+
+@dataclass(frozen=True, slots=True)
+class _Branches:
+    """Values apart, each with what lies in it."""
+
+    key: str
+    branches: Sequence[tuple[object, _Plan]]
+
+    @property
+    def count(self) -> int:
+        return sum(plan.count for _, plan in self.branches)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for value, plan in self.branches:
+            for payload in plan:
+                yield {self.key: value, **payload}
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """The values that a job gives an attribute under one key."""
+
+    key: str  # as the job spells it
+    plural: str
+    raw: object
+    names: Sequence[object]
+    inner: Mapping[str, _Place]  # what lies in a value, for those that are no mere name
+    problem: Refused | None  # why they cannot be cut
+
+    def bare(self) -> object:
+        """As the job gives them, but for the flags."""
+        if not self.inner or not isinstance(self.raw, dict):
+            return self.raw
+        return {name: self.inner[name].bare() if name in self.inner else value for name, value in self.raw.items()}
+
+    def uncut(self) -> tuple[str, object]:
+        """Key and value in a payload that is cut by other attributes only."""
+        if self.problem is None and not self.inner:
+            return self.plural, self.names
+        if isinstance(self.raw, dict) and len(self.raw) == 1:
+            # Workers of sosw 0.7 find a lone value that holds others in a list, and several of them in an object.
+            return self.plural, [self.bare()]
+        return self.key, self.bare()
+
+
+class _Flag(NamedTuple):
+    path: str
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What stands in the job itself, or in one of an attribute's values."""
+
+    path: str
+    payload: Mapping[str, object]  # keys that go to the tasks as they are
+    values: Mapping[int, _Values]  # by number of the attribute, 0 the outermost
+    flags: Mapping[int, _Flag]  # what asks to cut an attribute, by number of the attribute
+    batch_sizes: Mapping[int, int]  # by number of the attribute
+
+    def bare(self) -> dict[str, object]:
+        """As the job gives it, but for the flags."""
+        return {**self.payload, **{values.key: values.bare() for values in self.values.values()}}
+
+    def within(self, outer: _Place) -> _Place:
+        """With what holds here from further out; of two that differ the inner one holds."""
+        values = {**outer.values, **self.values}
+        for number, flag in self.flags.items():
+            if all(found > number for found in values):
+                raise Refused(flag.path, flag.value, "expected values to cut beside it")
+        return _Place(
+            self.path,
+            {**outer.payload, **self.payload},
+            values,
+            {**outer.flags, **self.flags},
+            {**outer.batch_sizes, **self.batch_sizes},
+        )
+
+    def without(self, number: int) -> _Place:
+        """Without an attribute's values."""
+        return replace(self, values={other: values for other, values in self.values.items() if other != number})
+
+
+_NOWHERE: Final = _Place("", {}, {}, {}, {})
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads a job by the attributes of its schema, from outer to inner and in the singular."""
+
+    attributes: tuple[str, ...]
+    hint: str  # for those who name an attribute that is none
+
+    def place(self, keys: Mapping[str, object], path: str = "", outermost: int = 0) -> _Place:
+        """What stands at a path, where attributes from number `outermost` inward can have values."""
+        payload: dict[str, object] = {}
+        values: dict[int, _Values] = {}
+        flags: dict[int, _Flag] = {}
+        batch_sizes: dict[int, int] = {}
+        for key, value in keys.items():
+            here = f"{path}.{key}" if path else key
+            if flag := _FLAG.fullmatch(key):
+                if value is None:
+                    continue
+                number = self._number(flag["isolated"] or flag["batched"])
+                if number is None:
+                    raise Refused(here, value, self._known_flags())
+                if flag["batched"]:
+                    batch_sizes[number] = _checked(_BATCH_SIZE, here, value, "expected a whole number from 1")
+                    flags[number] = _Flag(here, value)
+                elif _checked(_SWITCH, here, value, "expected true or false"):
+                    flags.setdefault(number, _Flag(here, value))
+            elif (number := self._number(key)) is None:
+                payload[key] = value
+            elif value is not None:
+                if number < outermost:
+                    raise Refused(here, value, f"expected it further out, as the job schema is {self._order()}")
+                if number in values:
+                    raise Refused(here, value, f"expected either {values[number].key} or {key}, as they mean the same")
+                values[number] = self._values(key, value, here, number)
+        # A flag for an attribute further out cuts nothing in here, as in sosw 0.7.
+        flags = {number: flag for number, flag in flags.items() if number >= outermost}
+        return _Place(path, payload, values, flags, batch_sizes)
+
+    def _values(self, key: str, raw: object, path: str, number: int) -> _Values:
+        names: Sequence[object]
+        inner: dict[str, _Place] = {}
+        problem = None
+        if isinstance(raw, dict):
+            names = list(raw)
+            for name, within in raw.items():
+                if isinstance(within, dict):
+                    inner[name] = self.place(within, f"{path}.{name}", number + 1)
+                elif within is not None:
+                    problem = Refused(
+                        f"{path}.{name}", within, "expected null, or an object with what lies in this value"
+                    )
+        else:
+            names = raw if isinstance(raw, list | tuple) else [raw]
+            if nested := [name for name in names if not isinstance(name, str | int | float)]:
+                problem = Refused(path, nested[0], "expected texts and numbers in a list that is cut")
+        if not names:
+            problem = Refused(path, raw, "expected at least one value where they are cut")
+        return _Values(key, plural(self.attributes[number]), raw, names, inner, problem)
+
+    def _number(self, name: str) -> int | None:
+        for number, attribute in enumerate(self.attributes):
+            if name in (attribute, plural(attribute)):
+                return number
+        return None
+
+    def _order(self) -> str:
+        return " > ".join(self.attributes)
+
+    def _known_flags(self) -> str:
+        attributes = [plural(attribute) for attribute in self.attributes]
+        isolating = [f"isolate_{name}" for name in (*_SPANS, *attributes)]
+        batching = [f"max_{name}_per_batch" for name in attributes]
+        return f"expected one of {', '.join(isolating + batching)}{self.hint}"
+
+
+def _checked(adapter: TypeAdapter[_T], path: str, value: object, expected: str) -> _T:
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as invalid:
+        raise Refused(path, value, expected) from invalid
+
+
+def _plan(job: Job, schemas: Mapping[str, JobSchema], today: date) -> _Plan:
+    days = job.dates(today)
+    keys = job.keys if days is None else {key: value for key, value in job.keys.items() if key != DATE_LIST}
+    place = _reader(job, schemas).place(keys).within(_NOWHERE)
+    plan = _cut(place) or _Whole(place.bare())
+    if days is None:
+        return plan
+    spans = periods.spans(days, by_day=job.isolate_days, by_week=job.isolate_weeks, by_month=job.isolate_months)
+    return _Branches(DATE_LIST, [([day.isoformat() for day in span], plan) for span in spans])
+
+
+def _reader(job: Job, schemas: Mapping[str, JobSchema]) -> _Reader:
+    known = f"the Worker's job schemas are {', '.join(sorted(schemas))}" if schemas else "the Worker has no job schemas"
+    if job.job_schema_name is None:
+        default = schemas.get("default")
+        return _Reader(default.chunkable_attrs, "") if default else _Reader((), f"; no job schema is named and {known}")
+    if job.job_schema_name not in schemas:
+        raise Refused("job_schema_name", job.job_schema_name, f"expected a known one: {known}")
+    return _Reader(schemas[job.job_schema_name].chunkable_attrs, "")
+
+
+def _cut(place: _Place) -> _Plan | None:
+    """The tasks of a place, None when nothing in it is to be cut.
+
+    An attribute is cut where a flag says so, and where anything further in is cut: tasks that differ further in cannot
+    share a list of values further out.
+    """
+    if not place.values:
+        return None
+    number = min(place.values)
+    values = place.values[number]
+    rest = place.without(number)
+    places = {name: within.within(rest) for name, within in values.inner.items()}
+    cuts = {name: _cut(within) for name, within in places.items()}
+    alone = _cut(rest) if len(places) < len(values.names) else None
+    if number not in place.flags and alone is None and not any(cuts.values()):
+        return None
+    if values.problem:
+        raise values.problem
+    if not places:
+        return _Batches(values.plural, _unique(values.names), place.batch_sizes.get(number, 1), alone or _whole(rest))
+    return _Branches(
+        values.plural,
+        [
+            ([name], (cuts.get(name) or _whole(places[name])) if name in places else alone or _whole(rest))
+            for name in values.names
+        ],
+    )
+
+
+def _whole(place: _Place) -> _Whole:
+    payload = {**place.payload, **dict(values.uncut() for values in place.values.values())}
+    for key, value in payload.items():
+        if key in RESERVED_KEYS:
+            raise Refused(f"{place.path}.{key}", value, "expected another name, as every task has this one of its own")
+    return _Whole(payload)
+
+
+def _unique(names: Sequence[object]) -> Sequence[object]:
+    """Each once, in order; 1, 1.0 and true are different values in JSON and in a Worker's hands."""
+    if len(set(names)) == len(names):
+        return names
+    return list({(type(name), name): name for name in names}.values())

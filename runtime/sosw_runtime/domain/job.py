@@ -1,0 +1,240 @@
+"""A job: what the business asks for, and the events that carry one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Final, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import from_json
+
+from sosw_runtime.domain import periods
+from sosw_runtime.errors import Refused
+
+#: Keys of a Worker's event that are not the job's to set; `labourer_id` and `attempts` are as sosw 0.7 code reads them.
+RESERVED_KEYS: Final = frozenset({"task_id", "worker_id", "job_id", "attempt", "created_at", "labourer_id", "attempts"})
+
+#: A number in `start_at` below this is read as seconds: as milliseconds it would be a day before March 1973.
+_LEAST_MILLISECONDS: Final = 10**11
+
+_EXPECTED: Final = {
+    "worker": "the Worker's id, or its function's name or ARN, as `worker` or `lambda_name`",
+    "job_id": "a text of 1 to 256 characters",
+    "job_schema_name": "the name of one of the Worker's job schemas",
+    "priority": "a whole number from 0 to 9, 9 first",
+    "start_at": "a time such as '2026-01-31T06:00:00Z', or milliseconds or seconds since the epoch",
+    "time_zone": "an IANA time zone such as 'Europe/Berlin' or 'UTC'",
+    "period": f"one of {', '.join(periods.PERIODS)}, or a period of your own",
+    "start_date": "a day as YYYY-MM-DD",
+    "end_date": "a day as YYYY-MM-DD",
+    "isolate_days": "true or false",
+    "isolate_weeks": "true or false",
+    "isolate_months": "true or false",
+    "id": "the event's id, a text",
+    "time": "the event's time such as '2026-01-31T06:00:00Z'",
+}
+
+
+def _day(value: object) -> object:
+    """Only the written form: pydantic would take numbers and times for days as well."""
+    if isinstance(value, str) and len(value) == len("YYYY-MM-DD"):
+        return date.fromisoformat(value)
+    if type(value) is date:
+        return value
+    raise ValueError("not a day")
+
+
+Day = Annotated[date, BeforeValidator(_day)]
+
+
+class Job(BaseModel):
+    """What the business asks for. Keys that are not fields are kept: attributes, flags that cut them, and payload.
+
+    Dumped and validated again it is the same job. A field that is null is a field left out.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    worker: str = Field(min_length=1)  # id of the Worker, or its function's name or ARN, as the caller knows it
+    job_id: str | None = Field(default=None, min_length=1, max_length=256)
+    job_schema_name: str | None = None
+    priority: int = Field(default=0, ge=0, le=9)  # 9 first
+    time_zone: str | None = None  # IANA; before start_at, which is read in it
+    start_at: int | None = None  # ms
+    period: str | None = None
+    start_date: Day | None = None
+    end_date: Day | None = None  # included
+    isolate_days: bool = False
+    isolate_weeks: bool = False
+    isolate_months: bool = False
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        """Every key that is not a field: attributes, flags that cut them, and payload."""
+        return self.model_extra or {}
+
+    @property
+    def cuts_dates(self) -> bool:
+        """Whether its days are cut."""
+        return self.isolate_days or self.isolate_weeks or self.isolate_months
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_name_and_no_nulls(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        keys = {key: given for key, given in value.items() if given is not None or key not in cls.model_fields}
+        name = keys.pop("lambda_name", None)
+        if name is not None and keys.setdefault("worker", name) != name:
+            raise Refused("lambda_name", name, "expected either `worker` or `lambda_name`, as they mean the same")
+        return keys
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str | None) -> str | None:
+        return None if name is None else periods.zone(name).key
+
+    @field_validator("start_at", mode="before")
+    @classmethod
+    def _milliseconds(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool):
+            raise ValueError("not a time")
+        if isinstance(value, int | float):
+            if not math.isfinite(value) or value < 0:
+                raise ValueError("not a time")
+            return int(value if value >= _LEAST_MILLISECONDS else value * 1000)
+        if isinstance(value, str):
+            time = datetime.fromisoformat(value)
+            if time.tzinfo is None:
+                default = (info.context or {}).get("zone", "UTC")
+                time = time.replace(tzinfo=periods.zone(info.data.get("time_zone") or default))
+            return round(time.timestamp() * 1000)
+        return value
+
+    @model_validator(mode="after")
+    def _own_keys(self) -> Self:
+        for key in self.keys:
+            if key in RESERVED_KEYS:
+                raise Refused(key, self.keys[key], "expected another name, as every task has this one of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _one_calendar(self) -> Self:
+        if self.start_date and self.end_date is None:
+            raise Refused("end_date", None, "expected a day as YYYY-MM-DD, since start_date is given")
+        if self.end_date and self.start_date is None:
+            raise Refused("start_date", None, "expected a day as YYYY-MM-DD, since end_date is given")
+        if self.start_date and self.end_date and self.end_date < self.start_date:
+            raise Refused("end_date", f"{self.end_date}", f"expected a day not before start_date, {self.start_date}")
+        if self.period and self.start_date:
+            raise Refused("period", self.period, "expected either `period` or `start_date` and `end_date`")
+        if (self.period or self.start_date) and "date_list" in self.keys:
+            raise Refused("date_list", self.keys["date_list"], "expected either a period or the days themselves")
+        if self.cuts_dates and not (self.period or self.start_date or "date_list" in self.keys):
+            flag = next(name for name in ("isolate_days", "isolate_weeks", "isolate_months") if getattr(self, name))
+            raise Refused(flag, True, "expected days to cut: `period`, `start_date` and `end_date`, or `date_list`")
+        return self
+
+    def dates(self, today: date) -> list[date] | None:
+        """The days that it covers, None when it names none.
+
+        Raises:
+            Refused: the period is unknown or has no day, or a `date_list` that is to be cut is no list of days.
+        """
+        if self.period is not None:
+            return periods.days_of(self.period, today)
+        if self.start_date is not None and self.end_date is not None:
+            return periods.between(self.start_date, self.end_date)
+        if self.cuts_dates:
+            return _days(self.keys["date_list"])
+        return None
+
+
+def _days(date_list: object) -> list[date]:
+    class DateList(BaseModel):
+        date_list: list[Day] = Field(min_length=1)
+
+    try:
+        return list(dict.fromkeys(DateList(date_list=date_list).date_list))
+    except ValidationError as invalid:
+        raise Refused(
+            "date_list", date_list, "expected a list of days as YYYY-MM-DD, since they are to be cut"
+        ) from invalid
+
+
+class Request(BaseModel):
+    """A job as an event brought it."""
+
+    model_config = ConfigDict(frozen=True, validate_by_name=True)
+
+    job: Job
+    event_id: str | None = Field(default=None, alias="id")
+    event_time: datetime | None = Field(default=None, alias="time")
+
+    @field_validator("event_time")
+    @classmethod
+    def _with_zone(cls, time: datetime | None) -> datetime | None:
+        return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
+
+
+def parse(event: object, zone: str = "UTC") -> Request:
+    """Read the job that an event carries.
+
+    The event, an object or JSON, is the job; or has it under `job`, an object or JSON, and may have `id` and `time`
+    beside it; or is EventBridge's own, with the job as its `detail` or under `detail.job`.
+    A `start_at` without a zone is read in the job's `time_zone`, or else in `zone`.
+
+    Raises:
+        Refused: names the field in the caller's words.
+    """
+    envelope = _object("event", event)
+    if "detail-type" in envelope and "detail" in envelope:
+        job = _object("detail", envelope["detail"])
+        job = _object("job", job["job"]) if "job" in job else job
+    elif "job" in envelope:
+        job = _object("job", envelope["job"])
+    else:
+        job, envelope = envelope, {}
+    try:
+        return Request.model_validate(
+            {"job": job, "id": envelope.get("id"), "time": envelope.get("time")}, context={"zone": zone}
+        )
+    except ValidationError as invalid:
+        error = invalid.errors()[0]
+        field = str(error["loc"][-1] if len(error["loc"]) == 1 else error["loc"][1])
+        value = None if error["type"] == "missing" else error["input"]
+        raise Refused(field, value, f"expected {_EXPECTED[field]}") from invalid
+
+
+def _object(field: str, value: object) -> dict[str, Any]:
+    if isinstance(value, str | bytes | bytearray):
+        try:
+            value = from_json(value, allow_inf_nan=False)
+        except ValueError as invalid:
+            raise Refused(field, value, f"expected a JSON object: {invalid}") from invalid
+    if not isinstance(value, dict):
+        raise Refused(field, value, "expected a JSON object")
+    return value
+
+
+def worker_id_candidates(worker: str) -> list[str]:
+    """The ids under which a Worker may be registered, given how a job names it: the most exact first.
+
+    As given; without its version or alias; and the plain name of the function. An ARN is
+    `arn:<partition>:lambda:<region>:<account>:function:<name>[:<qualifier>]`, of which all before `<account>` may be
+    left out (https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html).
+    """
+    parts = worker.split(":")
+    name = parts.index("function") + 1 if "function" in parts[:-1] else 0
+    return list(dict.fromkeys([worker, ":".join(parts[: name + 1]), parts[name]]))
