@@ -60,9 +60,9 @@ def _contents() -> Iterator[tuple[str, bytes]]:
     yield _DATA, damaged(weather_data()).encode()
     for name in ("__init__.py", "errors.py", "worker.py"):
         yield f"sosw_runtime/{name}", (Path(sosw_runtime.__file__).parent / name).read_bytes()
-    for path in files("tenacity") or []:
-        if path.suffix == ".py":
-            yield path.as_posix(), path.read_binary()
+    for installed in files("tenacity") or []:
+        if installed.suffix == ".py":
+            yield installed.as_posix(), installed.read_binary()
 
 
 def _extract(wheel: Path) -> None:
