@@ -76,7 +76,7 @@ LONGEST_MESSAGE: Final = 2_000
 logger = logging.getLogger(__name__)
 
 
-class NotRetryable(SoswError):  # noqa: N818 - read at the raise, it says what matters there
+class NotRetryable(SoswError):
     """Raised by a Worker for a task that no other try can save: it is dead at once."""
 
 
