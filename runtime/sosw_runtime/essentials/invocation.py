@@ -16,8 +16,9 @@ from sosw_runtime.storage.tables import Tables
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
-#: What is left of an invocation when no more work is begun, in ms: enough for every call under way to time out.
-RESERVE_MS = 12_000
+#: What is left of an invocation when no more work is begun, in ms: enough for every call under way to time out. A short
+#: invocation keeps a quarter of itself.
+_RESERVE_MS = 12_000
 
 #: Without a Lambda context (a test, a shell) an invocation is taken to last this long, in ms.
 _DEFAULT_REMAINING_MS = 60_000
@@ -45,6 +46,7 @@ class Invocation:
     tables: Tables
     request_id: str
     ends_at: int  # ms, when Lambda stops it
+    reserve: int = _RESERVE_MS  # ms before that, when no more work is begun
     clock: Callable[[], int] = now_ms
 
     @classmethod
@@ -57,12 +59,13 @@ class Invocation:
             tables=Tables(aws.dynamodb(), settings.name),
             request_id=str(uuid4()) if context is None else context.aws_request_id,
             ends_at=now_ms() + remaining,
+            reserve=min(_RESERVE_MS, remaining // 4),
         )
 
     @property
     def out_of_time(self) -> bool:
         """Whether no more work should be begun."""
-        return self.clock() > self.ends_at - RESERVE_MS
+        return self.clock() > self.ends_at - self.reserve
 
 
 def side_by_side(

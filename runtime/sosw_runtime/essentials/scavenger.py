@@ -27,6 +27,9 @@ GRACE_MS: Final = 15_000
 _WORKERS_AT_ONCE: Final = 8
 _CALLS_AT_ONCE: Final = 8
 
+#: Waiting tasks that are held in memory.
+_DUE_AT_ONCE: Final = 200
+
 #: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 _LONGEST_SUBJECT: Final = 100
 
@@ -175,14 +178,13 @@ def _requeued(invocation: Invocation, standing: Standing) -> Tally:
     """Queue a Worker's waiting tasks whose time has come."""
 
     def requeue(task: Task) -> Tally:
-        if invocation.out_of_time:
-            return Tally()
         return Tally(Requeued=int(tasks.requeue(invocation.tables, task, standing.shards, invocation.clock())))
 
     tally = Tally()
     due = tasks.waiting(invocation.tables, standing.worker_id, until=invocation.clock())
-    for task, outcome in side_by_side(requeue, due, _CALLS_AT_ONCE):
-        tally += _counted(outcome, "task not requeued", **telemetry.ids(task))
+    while not invocation.out_of_time and (some := list(islice(due, _DUE_AT_ONCE))):
+        for task, outcome in side_by_side(requeue, some, _CALLS_AT_ONCE):
+            tally += _counted(outcome, "task not requeued", **telemetry.ids(task))
     return tally
 
 

@@ -87,11 +87,12 @@ def handler(event: Any, context: LambdaContext | None) -> dict[str, Any]:
         Unavailable: AWS gave out half-way; the Scavenger has the job gone on with.
     """
     invocation = Invocation.begin(context)
-    if isinstance(event, dict) and "resume" in event:
+    resumed = isinstance(event, dict) and "resume" in event
+    if resumed:
         record = _known(invocation.tables, _Resume.model_validate(event).resume)
     else:
         record = accept(invocation, parse(event, invocation.settings.timezone))
-    enqueue(invocation, record)
+    enqueue(invocation, record, must_advance=resumed)
     return {"job_id": record.job_id, "tasks": record.total, "first_start": record.first_start}
 
 
@@ -116,6 +117,8 @@ def accept(invocation: Invocation, request: Request) -> JobRecord:
         source=request.event_id or invocation.request_id,
         schema_name=job.job_schema_name,
     )
+    if record.total == 0:
+        raise Refused("job", "no task", "its period and attributes must cover at least one")
     stored = jobs.compress(spec.to_json())
     if len(stored) > jobs.LARGEST_JOB:
         raise Refused("job", f"{len(stored)} bytes compressed", f"the most is {jobs.LARGEST_JOB}; split the job")
@@ -125,10 +128,15 @@ def accept(invocation: Invocation, request: Request) -> JobRecord:
     return accepted
 
 
-def enqueue(invocation: Invocation, record: JobRecord) -> None:
+def enqueue(invocation: Invocation, record: JobRecord, *, must_advance: bool) -> None:
     """Write a job's tasks from its cursor on; short of time, hand the rest to the next Scheduler.
 
     A job that another Scheduler is at work on is left to it.
+
+    Args:
+        invocation: whose tables, clock and deadline are used.
+        record: the job.
+        must_advance: whether to hand over only what has become less; otherwise the time may have gone into checking.
 
     Raises:
         Unavailable: AWS gave out; the lease ends and the Scavenger has the job gone on with.
@@ -147,7 +155,10 @@ def enqueue(invocation: Invocation, record: JobRecord) -> None:
         jobs.give_up(tables, record.job_id, cursor.holder, invocation.clock() + _LEASE_GRACE_MS)
         raise Unavailable(f"job {record.job_id!r} is accepted, and is gone on with in a minute: {error}") from error
     if reached.position < record.total:
-        _hand_over(invocation, seen, reached)
+        jobs.release(tables, reached)
+        if must_advance and reached.position == cursor.position:
+            raise Unavailable(f"job {record.job_id!r} stays at task {reached.position} for a whole invocation")
+        _hand_over(invocation, reached)
         return
     jobs.finish(tables, record.job_id)
     logger.info("enqueued", extra={"job_id": record.job_id, "worker_id": record.worker_id, "tasks": record.total})
@@ -162,7 +173,7 @@ def _written(invocation: Invocation, record: JobRecord, cursor: Cursor) -> Curso
     """
     tables = invocation.tables
     spec = _Spec.from_json(jobs.spec(tables, record.job_id))
-    todo = islice(_tasks(record, spec), cursor.position, None)
+    todo = _tasks(record, spec, cursor.position)
     with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
         while not invocation.out_of_time and (window := list(islice(todo, WINDOW))):
             if cursor.suspect:
@@ -186,15 +197,8 @@ def _write(pool: ThreadPoolExecutor, tables: Tables, window: Sequence[Task]) -> 
         raise errors[0]
 
 
-def _hand_over(invocation: Invocation, found: Cursor, reached: Cursor) -> None:
-    """Give the job to the next invocation, unless this one came no further: that one would not either.
-
-    Raises:
-        Unavailable: the cursor did not rise.
-    """
-    jobs.release(invocation.tables, reached)
-    if reached.position <= found.position:
-        raise Unavailable(f"job {reached.job_id!r} came no further than task {reached.position} in a whole invocation")
+def _hand_over(invocation: Invocation, reached: Cursor) -> None:
+    """Give the rest of a job to the next invocation."""
     aws.lambda_().invoke(
         FunctionName=invocation.settings.function("scheduler"),
         InvocationType="Event",
@@ -225,27 +229,24 @@ def _known(tables: Tables, job_id: str) -> JobRecord:
     return record
 
 
-def _checked_payloads(spec: _Spec, today: date) -> Iterator[str]:
-    """The payloads of a job's tasks as JSON.
+def _checked_payloads(spec: _Spec, today: date, start: int = 0) -> Iterator[tuple[int, str]]:
+    """Number and payload, as JSON, of a job's tasks from `start` on.
 
     Raises:
-        Refused: one of them is too large, or there is none.
+        Refused: a payload is too large.
     """
-    number = -1
-    for number, payload in enumerate(payloads(spec.job, spec.schemas, today)):
+    for number, payload in enumerate(islice(payloads(spec.job, spec.schemas, today), start, None), start):
         text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
-        if len(text) * 4 > LARGEST_PAYLOAD and len(text.encode()) > LARGEST_PAYLOAD:
-            size = f"{len(text.encode())} bytes"
-            raise Refused(f"payload of task {number}", size, f"the most is {LARGEST_PAYLOAD}; pass a reference instead")
-        yield text
-    if number < 0:
-        raise Refused("job", "no task", "its period or attributes must cover at least one task")
+        if len(text) * 4 > LARGEST_PAYLOAD and (size := len(text.encode())) > LARGEST_PAYLOAD:
+            most = f"the most is {LARGEST_PAYLOAD}; pass a reference instead"
+            raise Refused(f"payload of task {number}", f"{size} bytes", most)
+        yield number, text
 
 
-def _tasks(record: JobRecord, spec: _Spec) -> Iterator[Task]:
-    """The tasks of an accepted job, the same whenever they are cut."""
+def _tasks(record: JobRecord, spec: _Spec, start: int) -> Iterator[Task]:
+    """The tasks of an accepted job from a number on, the same whenever they are cut."""
     delayed = record.first_start > record.created_at
-    for number, payload in enumerate(_checked_payloads(spec, record.today)):
+    for number, payload in _checked_payloads(spec, record.today, start):
         task = Task(
             task_id=task_id(record.job_id, number),
             worker_id=record.worker_id,
