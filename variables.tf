@@ -117,7 +117,7 @@ variable "tables" {
 }
 
 variable "closed_tasks_retention_days" {
-  description = "Days for which completed, dead and cancelled tasks are kept; null keeps them for ever."
+  description = "Days for which completed and cancelled tasks are kept; null keeps them for ever. Dead ones are kept until they are replayed."
   type        = number
   default     = 90
 

@@ -115,8 +115,7 @@ def _retried_or_buried(invocation: Invocation, task: Task, standing: Standing | 
     decision = decide(task, policy, now, random.uniform)
     failure = str(task.failure) if task.status is Status.FAILED else "the lease ended without a report"
     if isinstance(decision, Die):
-        retention = invocation.settings.closed_tasks_retention_days
-        dead = tasks.die(invocation.tables, task, now, f"{decision.reason}; {failure}", retention)
+        dead = tasks.die(invocation.tables, task, now, f"{decision.reason}; {failure}")
         if dead is None:
             return Tally()
         logger.warning("dead", extra={**telemetry.ids(task), "reason": decision.reason})

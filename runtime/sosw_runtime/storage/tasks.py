@@ -279,16 +279,17 @@ def retry(tables: Tables, task: Task, due_at: int, now: int, reason: str, *, spa
     )
 
 
-def die(tables: Tables, task: Task, now: int, reason: str, retention_days: int | None) -> Task | None:
+def die(tables: Tables, task: Task, now: int, reason: str) -> Task | None:
     """Bury a task, into the outbox. From failed, or running with an ended lease, to dead; the dead task.
 
+    It is kept until it is replayed, however long completed tasks are kept.
     One transaction, conditional on the claim and the status. Cost: 8 write units (item and two indexes, delete).
     """
     dead = replace(_closed(task, Status.DEAD, Move.DIE, now, reason), in_outbox=True)
     buried = _transfer(
         tables,
         _delete_attempt(tables, task),
-        _transact_put(tables.closed_tasks, to_item(dead, _expiry(dead, retention_days))),
+        _transact_put(tables.closed_tasks, to_item(dead)),
     )
     return dead if buried else None
 
