@@ -6,6 +6,7 @@ then.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,10 @@ from sosw_runtime.errors import Refused
 
 #: Key of a payload's days, `YYYY-MM-DD` each.
 DATE_LIST: Final = "date_list"
+
+#: Bytes of a task's payload. An item holds 400 KB, of which the history and a result are left their part.
+#: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
+LARGEST_PAYLOAD: Final = 350 * 1024
 
 _SPANS: Final = ("days", "weeks", "months")
 _FLAG: Final = re.compile(r"isolate_(?P<isolated>.+)|max_(?P<batched>.+)_per_batch")
@@ -79,6 +84,24 @@ def payloads(job: Job, schemas: Mapping[str, JobSchema], today: date) -> Iterato
         Refused: before the first payload, whatever is wrong with the job.
     """
     return iter(_plan(job, schemas, today))
+
+
+def payload_texts(job: Job, schemas: Mapping[str, JobSchema], today: date) -> Iterator[str]:
+    """The payloads as they are stored: JSON without spaces.
+
+    Raises:
+        Refused: before the first payload, whatever is wrong with the job; at a payload, that it is too large.
+    """
+    for number, payload in enumerate(payloads(job, schemas, today)):
+        text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
+        # A character has at most 4 bytes, so that few texts need to be encoded to know that they fit.
+        if len(text) * 4 > LARGEST_PAYLOAD and (size := len(text.encode())) > LARGEST_PAYLOAD:
+            raise Refused(
+                f"payload of task {number}",
+                f"{size} bytes",
+                f"expected at most {LARGEST_PAYLOAD}: cut the job further, or pass a reference to the data",
+            )
+        yield text
 
 
 def count(job: Job, schemas: Mapping[str, JobSchema], today: date) -> int:

@@ -1,0 +1,51 @@
+"""The tasks of a job, without AWS."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import date
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from sosw_runtime.domain import periods
+from sosw_runtime.domain.chunking import JobSchema, payload_texts
+from sosw_runtime.domain.job import parse
+from sosw_runtime.errors import Refused
+from sosw_runtime.settings import Settings
+
+_JOB_SCHEMAS: Final = TypeAdapter(dict[str, JobSchema])
+
+
+def preview(job_text: str, schemas_text: str | None, today: date | None) -> Iterator[str]:
+    """The payload of every task of a job as JSON, cut as the Scheduler cuts it.
+
+    Args:
+        job_text: the job, in any form in which the Scheduler takes it.
+        schemas_text: the Worker's `job_schemas`, a JSON object; None for a Worker without.
+        today: the day from which periods count; None for today in the job's time zone, or else in `SOSW_TIMEZONE`.
+
+    Raises:
+        Refused: before the first payload, whatever is wrong with the job, the schemas or any of the payloads.
+    """
+    timezone = Settings().timezone
+    job = parse(job_text, timezone).job
+    schemas = {} if schemas_text is None else _schemas(schemas_text)
+    day = today or periods.today(time.time_ns() // 1_000_000, job.time_zone or timezone)
+    for _ in payload_texts(job, schemas, day):
+        pass
+    return payload_texts(job, schemas, day)
+
+
+def _schemas(text: str) -> dict[str, JobSchema]:
+    try:
+        return _JOB_SCHEMAS.validate_json(text)
+    except ValidationError as invalid:
+        error = invalid.errors()[0]
+        field = ".".join(["job_schemas", *(str(part) for part in error["loc"])])
+        expected = str(error["ctx"]["error"]) if "error" in error.get("ctx", {}) else error["msg"]
+        raise Refused(field, error["input"], f"expected e.g. {_EXAMPLE}: {expected}") from invalid
+
+
+_EXAMPLE: Final = '{"default": {"chunkable_attrs": ["section", "store"]}}'
