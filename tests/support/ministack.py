@@ -96,7 +96,8 @@ def environment() -> Path:
         venv.create(directory, with_pip=True, symlinks=True)
         pip(directory / "bin" / "python", "install", "--require-hashes", "--requirement", str(_LOCK))
 
-    return made_once(f"ministack-{version}", f"{sys.version}\n{sys.base_prefix}\n{lock}", make)
+    # Its scripts name the directory, which moves with the checkout.
+    return made_once(f"ministack-{version}", f"{sys.version}\n{sys.base_prefix}\n{CACHE}\n{lock}", make)
 
 
 def _is_healthy(endpoint: str) -> bool:
