@@ -26,8 +26,8 @@ _POM = Path(__file__).with_name("pom.xml")
 _PINS = REQUIREMENTS / "dynamodb-local.sha256"
 
 
-class UnpinnedError(Exception):
-    """Maven brought files that the pins do not allow."""
+class InstallationError(Exception):
+    """Maven failed, or brought files that the pins do not allow."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def installation() -> Path:
     def make(directory: Path) -> None:
         _copy_dependencies(directory)
         if _checksums(directory) != _PINS.read_text():
-            raise UnpinnedError(
+            raise InstallationError(
                 f"what Maven brought to {directory} differs from {_PINS.relative_to(REQUIREMENTS.parent)}"
             )
 
@@ -93,11 +93,15 @@ def pin() -> None:
 
 def _copy_dependencies(directory: Path) -> None:
     goal = ("dependency:copy-dependencies", f"-DoutputDirectory={directory}", "-DincludeScope=runtime")
-    subprocess.run(
-        ["mvn", "--batch-mode", "--quiet", "--strict-checksums", "-Dstyle.color=never", "--file", _POM, *goal],
-        check=True,
+    maven = subprocess.run(
+        ["mvn", "--batch-mode", "--quiet", "--strict-checksums", "--file", _POM, *goal],
+        check=False,
         stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
     )
+    if maven.returncode != 0:
+        raise InstallationError(f"Maven could not fetch DynamoDB Local:\n{maven.stdout}{maven.stderr}")
 
 
 def _checksums(directory: Path) -> str:
