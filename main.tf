@@ -56,7 +56,7 @@ locals {
   # to send to queue and topic, and to read its function's environment.
   kms = {
     for essential, services in {
-      scheduler        = ["dynamodb", "lambda", "sns", "sqs"]
+      scheduler        = ["dynamodb", "lambda", "sqs"]
       orchestrator     = ["dynamodb", "lambda"]
       scavenger        = ["dynamodb", "lambda", "sns"]
       worker_assistant = ["dynamodb", "lambda"]

@@ -1,4 +1,7 @@
 locals {
+  # `lambda_name` is another word for `worker`; a `job_id` would make one job of all events; the rest every task has of its own.
+  reserved_keys = ["attempt", "attempts", "created_at", "job_id", "labourer_id", "lambda_name", "task_id", "worker_id"]
+
   job = merge(
     jsondecode(var.attributes),
     { for key, value in var.job : key => value if value != null },

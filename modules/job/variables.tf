@@ -50,6 +50,7 @@ variable "job" {
     worker          = string
     job_schema_name = optional(string)
     priority        = optional(number)
+    time_zone       = optional(string)
     period          = optional(string)
     start_date      = optional(string)
     end_date        = optional(string)
@@ -105,11 +106,18 @@ variable "attributes" {
   }
 
   validation {
-    condition = length(setintersection(try(keys(jsondecode(var.attributes)), []), concat(
-      keys(var.job),
-      ["task_id", "worker_id", "job_id", "attempt", "created_at", "labourer_id", "attempts", "lambda_name"],
-    ))) == 0
-    error_message = "attributes: may not have the keys of job, nor task_id, worker_id, job_id, attempt, created_at, labourer_id, attempts or lambda_name, which are the runtime's: ${var.attributes}"
+    condition     = length(setintersection(try(keys(jsondecode(var.attributes)), []), concat(keys(var.job), local.reserved_keys))) == 0
+    error_message = "attributes: has ${join(", ", setintersection(try(keys(jsondecode(var.attributes)), []), concat(keys(var.job), local.reserved_keys)))}; must not have keys of job, which are given there, nor ${join(", ", local.reserved_keys)}, which are not the job's to set."
+  }
+
+  validation {
+    condition = (
+      !anytrue([for flag in [var.job.isolate_days, var.job.isolate_weeks, var.job.isolate_months] : coalesce(flag, false)])
+      || var.job.period != null
+      || var.job.start_date != null
+      || can(jsondecode(var.attributes).date_list)
+    )
+    error_message = "attributes: job.isolate_days, isolate_weeks or isolate_months is true, but there are no days to cut; give job.period, job.start_date and job.end_date, or date_list here."
   }
 }
 

@@ -181,7 +181,7 @@ variable "health_metrics" {
   validation {
     condition = alltrue(flatten([
       for metric in values(var.health_metrics) : [
-        for i in range(1, length(metric.levels)) :
+        for i in range(1, max(1, length(metric.levels))) :
         metric.better == "low"
         ? values(metric.levels)[i] < values(metric.levels)[i - 1]
         : values(metric.levels)[i] > values(metric.levels)[i - 1]
