@@ -194,7 +194,7 @@ class Task:
 
     def in_queue(self, rank: Rank, shards: int) -> Task:
         """Queued at a rank, on the shard of its number."""
-        key = self.worker_id if shards == 1 else f"{self.worker_id}#{self.number % shards}"
+        key = _queue_key(self.worker_id, self.number % shards)
         return replace(self, status=Status.QUEUED, queue_key=key, queue_rank=str(rank))
 
     def unassigned(self) -> Task:
@@ -218,5 +218,9 @@ class Task:
 
 
 def queue_keys(worker_id: str, shards: int) -> list[str]:
-    """Every `queue_key` under which a Worker's tasks are queued."""
-    return [worker_id] if shards == 1 else [f"{worker_id}#{shard}" for shard in range(shards)]
+    """Every `queue_key` under which a Worker's tasks are queued; those of fewer shards are the first of them."""
+    return [_queue_key(worker_id, shard) for shard in range(shards)]
+
+
+def _queue_key(worker_id: str, shard: int) -> str:
+    return worker_id if shard == 0 else f"{worker_id}#{shard}"
