@@ -90,13 +90,16 @@ def dispatch(invocation: Invocation, standing: Standing, finished: Sequence[Slot
 
 
 def _free_slots(invocation: Invocation, standing: Standing, limit: int) -> list[Opening]:
-    """The free slots below a limit, shuffled, so that Orchestrators at work at once seldom reach for the same."""
+    """The free slots below a limit, shuffled, so that Orchestrators at work at once seldom reach for the same.
+
+    Those above a limit that was lowered count until their tasks end.
+    """
     if limit == 0:
         return []
     occupied = {slot.index for slot in slots.occupied(invocation.tables, standing.worker_id)}
     free = [index for index in range(limit) if index not in occupied]
     random.shuffle(free)
-    return [Opening(index, None) for index in free]
+    return [Opening(index, None) for index in free[: max(limit - len(occupied), 0)]]
 
 
 class _Filler:
@@ -142,7 +145,7 @@ class _Filler:
     def _start(self, task: Task, slot: Slot) -> Tally:
         try:
             payload = json.dumps(task.event(), separators=(",", ":")).encode()
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             # No Worker can ever be given this task: it is reported on the spot, and buried with the reason.
             poison = Report(
                 task.task_id, False, task.attempt, error=Error("UnreadablePayload", str(error)), retryable=False
