@@ -11,8 +11,6 @@ from itertools import islice
 from typing import Any, Final
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict
-
 from sosw_runtime import aws, telemetry
 from sosw_runtime.domain import periods
 from sosw_runtime.domain.chunking import JobSchema, payloads
@@ -37,14 +35,6 @@ _CALLS_AT_ONCE: Final = 20
 _LEASE_GRACE_MS: Final = 30_000
 
 logger = telemetry.logger("scheduler")
-
-
-class _Resume(BaseModel):
-    """A job to go on with."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    resume: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +77,10 @@ def handler(event: Any, context: LambdaContext | None) -> dict[str, Any]:
         Unavailable: AWS gave out half-way; the Scavenger has the job gone on with.
     """
     invocation = Invocation.begin(context)
-    resumed = isinstance(event, dict) and "resume" in event
+    # Alone, since a job may have a key of this name.
+    resumed = isinstance(event, dict) and event.keys() == {"resume"}
     if resumed:
-        record = _known(invocation.tables, _Resume.model_validate(event).resume)
+        record = _known(invocation.tables, event["resume"])
     else:
         record = accept(invocation, parse(event, invocation.settings.timezone))
     enqueue(invocation, record, must_advance=resumed)
@@ -222,8 +213,8 @@ def _registration(tables: Tables, worker: str) -> Registration:
     raise Refused("worker", worker, "no such Worker is registered; apply its worker module, or correct the name")
 
 
-def _known(tables: Tables, job_id: str) -> JobRecord:
-    record = jobs.get(tables, job_id)
+def _known(tables: Tables, job_id: Any) -> JobRecord:
+    record = jobs.get(tables, job_id) if isinstance(job_id, str) and job_id else None
     if record is None:
         raise Refused("resume", job_id, "no such job was accepted")
     return record
@@ -233,11 +224,15 @@ def _checked_payloads(spec: _Spec, today: date, start: int = 0) -> Iterator[tupl
     """Number and payload, as JSON, of a job's tasks from `start` on.
 
     Raises:
-        Refused: a payload is too large.
+        Refused: a payload is too large, or has what JSON has not: an infinite number, half of a surrogate pair.
     """
     for number, payload in enumerate(islice(payloads(spec.job, spec.schemas, today), start, None), start):
-        text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
-        if len(text) * 4 > LARGEST_PAYLOAD and (size := len(text.encode())) > LARGEST_PAYLOAD:
+        try:
+            text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+            size = len(text.encode())
+        except ValueError as invalid:
+            raise Refused(f"payload of task {number}", str(invalid), "expected what can be sent as JSON") from invalid
+        if size > LARGEST_PAYLOAD:
             most = f"the most is {LARGEST_PAYLOAD}; pass a reference instead"
             raise Refused(f"payload of task {number}", f"{size} bytes", most)
         yield number, text

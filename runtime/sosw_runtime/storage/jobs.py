@@ -174,7 +174,7 @@ def advance(tables: Tables, seen: Cursor, position: int) -> Cursor | None:
 
 def release(tables: Tables, seen: Cursor) -> None:
     """Let the next Scheduler go on at once. Cost: 1 write unit."""
-    _replace(tables, seen, Cursor(seen.job_id, seen.position, "", 0))
+    _replace(tables, seen, replace(seen, holder="", lease_until=0))
 
 
 def give_up(tables: Tables, job_id: str, holder: str, until: int) -> None:

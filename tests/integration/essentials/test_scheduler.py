@@ -1,0 +1,429 @@
+"""The Scheduler: every job becomes its tasks, whole or not at all, and once however often it is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sosw_runtime import aws
+from sosw_runtime.domain.task import Move, Status
+from sosw_runtime.errors import Misconfigured, Refused, SoswError, Unavailable
+from sosw_runtime.essentials import scheduler
+from sosw_runtime.storage import jobs
+from sosw_runtime.storage.items import encoded
+from tests.support.builders import DAY, HOUR, MINUTE, NOON
+from tests.support.installation import Installation
+from tests.support.lambdas import FakeContext, FakeLambda
+
+PHOTO = {"worker": "resize", "photo": "cat.jpg"}
+
+ARN = "arn:aws:lambda:eu-west-1:123456789012:function:resize"
+
+
+# --- a job becomes tasks ----------------------------------------------------------------------------------------------
+
+
+FORMS: dict[str, Any] = {
+    "under job": {"job": PHOTO},
+    "under job, as JSON": {"job": json.dumps(PHOTO)},
+    "bare": PHOTO,
+    "bare, as JSON": json.dumps(PHOTO),
+    "by the name that sosw 0.7 uses": {"job": {"lambda_name": "resize", "photo": "cat.jpg"}},
+    "by the ARN of the Worker's alias": {"job": {**PHOTO, "worker": f"{ARN}:live"}},
+    "EventBridge's own": {"id": "e-1", "time": "2026-03-10T12:00:00Z", "detail-type": "photo", "detail": PHOTO},
+}
+
+
+def test_a_job_is_understood_in_every_form(sosw: Installation) -> None:
+    sosw.register()
+    for form, event in FORMS.items():
+        answer = sosw.submit(event)
+        assert answer == {"job_id": answer["job_id"], "tasks": 1, "first_start": NOON}, form
+        [task] = [task for task in sosw.all_tasks() if task.job_id == answer["job_id"]]
+        assert (task.status, task.worker_id) == (Status.QUEUED, "resize"), form
+        assert json.loads(task.payload) == {"photo": "cat.jpg"}, form
+        assert [entry.move for entry in task.history] == [Move.ENQUEUE], form
+
+
+def test_the_days_of_a_job_are_cut_into_tasks_in_their_order(sosw: Installation) -> None:
+    sosw.register()
+    answer = sosw.submit({"job": {"worker": "resize", "period": "last_3_days", "isolate_days": True, "size": "small"}})
+    assert answer["tasks"] == 3
+    assert [json.loads(task.payload) for task in sosw.all_tasks()] == [
+        {"date_list": [day], "size": "small"} for day in ("2026-03-07", "2026-03-08", "2026-03-09")
+    ]
+
+
+def test_the_attributes_of_a_job_are_cut_by_the_workers_schema(sosw: Installation) -> None:
+    sosw.register(job_schemas={"default": {"chunkable_attrs": ["section", "store"]}})
+    sosw.submit({"job": {"worker": "resize", "isolate_stores": True, "sections": {"shoes": {"stores": [1, 2]}}}})
+    assert [json.loads(task.payload) for task in sosw.all_tasks()] == [
+        {"sections": ["shoes"], "stores": [1]},
+        {"sections": ["shoes"], "stores": [2]},
+    ]
+
+
+def test_more_tasks_than_fit_a_batch_are_all_queued(sosw: Installation) -> None:
+    sosw.register()
+    sosw.submit_photos(60)
+    assert [task.number for task in sosw.with_status(Status.QUEUED)] == list(range(60))
+
+
+def test_a_job_that_starts_later_waits_and_is_queued_when_its_time_comes(sosw: Installation) -> None:
+    sosw.register()
+    answer = sosw.submit({"job": {**PHOTO, "start_at": "2026-03-10T13:00:00Z"}})
+    assert answer["first_start"] == NOON + HOUR
+    task = sosw.task()
+    assert (task.status, task.due_at, task.history[-1].move) == (Status.WAITING, NOON + HOUR, Move.DELAY)
+
+    sosw.clock.advance(HOUR - 1)
+    sosw.tick_scavenger()
+    assert sosw.task().status is Status.WAITING
+    sosw.clock.advance(1)
+    sosw.tick_scavenger()
+    assert sosw.task().status is Status.QUEUED
+
+
+def test_a_start_that_is_past_is_now(sosw: Installation) -> None:
+    sosw.register()
+    assert sosw.submit({"job": {**PHOTO, "start_at": "2026-03-10T11:59:59Z"}})["first_start"] == NOON
+    assert sosw.task().status is Status.QUEUED
+
+
+def test_a_higher_priority_starts_first(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(max_concurrency=1)
+    for priority in (0, 9, 5):
+        sosw.submit({"job": {**PHOTO, "priority": priority, "said": priority}})
+    started = []
+    for _ in range(3):
+        sosw.tick_orchestrator()
+        [task] = sosw.with_status(Status.RUNNING)
+        started.append(json.loads(task.payload)["said"])
+        sosw.complete(task)
+        sosw.wake_scavenger(*sosw.with_status(Status.COMPLETED))
+        sosw.clock.advance(MINUTE)
+        sosw.tick_scavenger()
+    assert started == [9, 5, 0]
+
+
+def test_the_events_own_time_decides_what_yesterday_is(sosw: Installation) -> None:
+    """An event that is delivered after midnight means the day on which it was sent."""
+    sosw.register()
+    sosw.clock.advance(HOUR * 13)
+    event = {"id": "e-1", "time": "2026-03-10T23:59:00Z", "job": {"worker": "resize", "period": "yesterday"}}
+    sosw.submit(event)
+    assert json.loads(sosw.task().payload) == {"date_list": ["2026-03-09"]}
+
+
+def test_today_is_of_the_jobs_time_zone_or_else_of_the_installations(
+    sosw: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sosw.register()
+    sosw.clock.advance(4 * HOUR)
+    for setting, job_zone, today in [
+        ("UTC", None, "2026-03-10"),
+        ("Asia/Tokyo", None, "2026-03-11"),
+        ("Asia/Tokyo", "UTC", "2026-03-10"),
+    ]:
+        monkeypatch.setenv("SOSW_TIMEZONE", setting)
+        answer = sosw.submit({"job": {"worker": "resize", "period": "today", "time_zone": job_zone}})
+        [task] = [task for task in sosw.all_tasks() if task.job_id == answer["job_id"]]
+        assert json.loads(task.payload) == {"date_list": [today]}, (setting, job_zone)
+
+
+def test_a_business_key_may_be_called_resume(sosw: Installation) -> None:
+    sosw.register()
+    sosw.submit({"worker": "resize", "resume": "anna.pdf"})
+    assert json.loads(sosw.task().payload) == {"resume": "anna.pdf"}
+
+
+# --- a job is refused whole -------------------------------------------------------------------------------------------
+
+BAD_JOBS: dict[str, tuple[Any, str]] = {
+    "no JSON": ("resize", "event"),
+    "no object": ({"job": ["resize"]}, "job"),
+    "no object as JSON": ({"job": "[1]"}, "job"),
+    "no worker": ({"job": {"photo": 1}}, "worker"),
+    "a worker that is no text": ({"job": {"worker": 7}}, "worker"),
+    "an unknown worker": ({"job": {"worker": "crop"}}, "worker"),
+    "an unknown period": ({"job": {**PHOTO, "period": "today_foo"}}, "period"),
+    "the end before the start": ({"job": {**PHOTO, "start_date": "2026-03-02", "end_date": "2026-03-01"}}, "end_date"),
+    "no end": ({"job": {**PHOTO, "start_date": "2026-03-02"}}, "end_date"),
+    "no day": ({"job": {**PHOTO, "start_date": "2026-02-30", "end_date": "2026-03-01"}}, "start_date"),
+    "an unknown time zone": ({"job": {**PHOTO, "time_zone": "Mars/Olympus"}}, "time_zone"),
+    "an unreadable start": ({"job": {**PHOTO, "start_at": "soon"}}, "start_at"),
+    "a priority out of range": ({"job": {**PHOTO, "priority": 10}}, "priority"),
+    "an unknown schema": ({"job": {**PHOTO, "job_schema_name": "weekly"}}, "job_schema_name"),
+    "a flag without its values": ({"job": {**PHOTO, "isolate_stores": True}}, "isolate_stores"),
+    **{
+        f"the reserved key {key}": ({"job": {**PHOTO, key: "mine"}}, key)
+        for key in ("task_id", "worker_id", "attempt", "created_at", "labourer_id", "attempts")
+    },
+    "a payload over 350 KB": ({"job": {**PHOTO, "pixels": "x" * 351 * 1024}}, "payload of task 0"),
+    "a payload over 350 KB in bytes, not in characters": (
+        {"job": {**PHOTO, "p": "ü" * 180 * 1024}},
+        "payload of task 0",
+    ),
+    "a number that JSON has not": ({"job": {**PHOTO, "ratio": float("inf")}}, "payload of task 0"),
+    "half a character": ({"job": {**PHOTO, "caption": "\ud83d"}}, "payload of task 0"),
+    "a job to resume that is none": ({"resume": "album"}, "resume"),
+    "a job to resume without a name": ({"resume": 7}, "resume"),
+}
+
+
+def test_a_bad_job_is_refused_by_its_field_and_writes_nothing_anywhere(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register()
+    before = sosw.everything()
+    for what, (event, field) in BAD_JOBS.items():
+        with pytest.raises(Refused) as refused:
+            sosw.submit(event)
+        assert refused.value.field == field, what
+        assert str(refused.value).startswith(f"{field}: "), what
+        assert len(str(refused.value)) < 500, f"{what}: the message holds the payload"
+        assert sosw.everything() == before, what
+    assert lambdas.invocations == []
+
+
+def test_one_payload_too_large_refuses_the_whole_job(sosw: Installation) -> None:
+    sosw.register(job_schemas={"default": {"chunkable_attrs": ["album"]}})
+    before = sosw.everything()
+    albums = {"small": None, "large": {"pixels": "x" * 351 * 1024}}
+    with pytest.raises(Refused, match="payload of task 1"):
+        sosw.submit({"job": {"worker": "resize", "isolate_albums": True, "albums": albums}})
+    assert sosw.everything() == before
+
+
+def test_a_job_too_large_to_be_kept_is_refused(sosw: Installation) -> None:
+    sosw.register(job_schemas={"default": {"chunkable_attrs": ["photo"]}})
+    before = sosw.everything()
+    # Numbers that hardly compress.
+    photos = [f"{(number * 2_654_435_761) % 2**32:08x}{number**5 % 2**61:016x}" for number in range(40_000)]
+    with pytest.raises(Refused, match="split the job"):
+        sosw.submit({"job": {"worker": "resize", "max_photos_per_batch": 1000, "photos": photos}})
+    assert sosw.everything() == before
+
+
+def test_a_job_for_a_worker_whose_registration_cannot_be_read_is_refused_with_the_reason(sosw: Installation) -> None:
+    sosw.client.put_item(
+        TableName=sosw.tables.registry, Item=encoded({"pk": "worker", "sk": "resize", "spec": '{"timeout_seconds": 0}'})
+    )
+    before = sosw.everything()
+    with pytest.raises(Misconfigured, match=r"(?s)'resize' cannot be read.*timeout_seconds"):
+        sosw.submit({"job": PHOTO})
+    assert sosw.everything() == before
+
+
+def test_a_package_that_is_not_the_pinned_one_refuses_to_start(
+    sosw: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOSW_VERSION", "0.0.1")
+    acts: list[Callable[[], object]] = [
+        lambda: sosw.submit({"job": PHOTO}),
+        sosw.tick_orchestrator,
+        sosw.tick_scavenger,
+        lambda: sosw.report({}),
+    ]
+    for act in acts:
+        with pytest.raises(Misconfigured, match=r"SOSW_VERSION: '0\.0\.1' is pinned"):
+            act()
+
+
+# --- once, however often it is asked ----------------------------------------------------------------------------------
+
+
+def test_the_same_event_twice_adds_nothing(sosw: Installation) -> None:
+    sosw.register()
+    event = {
+        "id": "e-1",
+        "time": "2026-03-10T12:00:00Z",
+        "job": {**PHOTO, "period": "last_2_days", "isolate_days": True},
+    }
+    first = sosw.submit(event)
+    after_first = sosw.everything()
+    sosw.clock.advance(DAY)
+    assert sosw.submit(event) == first
+    assert sosw.everything() == after_first
+
+
+def test_the_same_job_id_twice_adds_nothing_even_after_its_tasks_ran(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register()
+    sosw.submit_photos(2)
+    sosw.tick_orchestrator()
+    for task in sosw.with_status(Status.RUNNING):
+        sosw.complete(task)
+    sosw.wake_scavenger(*sosw.with_status(Status.COMPLETED))
+    before = sosw.everything()
+    sosw.submit_photos(2)
+    assert sosw.everything() == before
+
+
+def test_a_job_without_an_id_has_that_of_its_request(sosw: Installation) -> None:
+    """Lambda repeats an asynchronous event under the id of its first delivery."""
+    sosw.register()
+    context = FakeContext(aws_request_id="request-1")
+    assert sosw.submit(PHOTO, context)["job_id"] == "request-1"
+    assert sosw.submit(PHOTO, context)["job_id"] == "request-1"
+    assert len(sosw.all_tasks()) == 1
+
+
+def test_another_job_under_a_known_id_is_refused(sosw: Installation) -> None:
+    sosw.register()
+    sosw.register("crop")
+    sosw.submit({"job": {**PHOTO, "job_id": "album"}})
+    before = sosw.everything()
+    for other in ({**PHOTO, "photo": "dog.jpg"}, {**PHOTO, "worker": "crop"}, {**PHOTO, "priority": 1}):
+        with pytest.raises(Refused, match="job_id: 'album' is refused; another job has it"):
+            sosw.submit({"job": {**other, "job_id": "album"}})
+    assert sosw.everything() == before
+
+
+# --- a job longer than an invocation ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows of ten tasks, so that few tasks tell the story of many."""
+    monkeypatch.setattr(scheduler, "WINDOW", 10)
+
+
+def in_a_hurry(sosw: Installation, event: Any, *, looks: int) -> Any:
+    """Submit with no more time than for so many looks at the clock, one of which is for each window."""
+    sosw.clock.pace = 10
+    try:
+        return sosw.submit(event, FakeContext(remaining_millis=looks * 10 * 4 // 3))
+    finally:
+        sosw.clock.pace = 0
+
+
+def handed_over(lambdas: FakeLambda, sosw: Installation) -> Any:
+    """What the Scheduler's next invocation was last given."""
+    last = lambdas.accepted[-1]
+    assert (last.function, last.kind) == (f"{sosw.tables.name}_scheduler", "Event")
+    return last.event
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_short_of_time_a_job_is_handed_over_until_it_is_whole(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register()
+    job = {**PHOTO, "job_id": "album", "period": "last_95_days", "isolate_days": True}
+    answer = in_a_hurry(sosw, {"job": job}, looks=6)
+    assert answer["tasks"] == 95
+    written = [len(sosw.all_tasks())]
+    assert 0 < written[0] < 95, "the first invocation wrote a part"
+    while written[-1] < 95:
+        assert in_a_hurry(sosw, handed_over(lambdas, sosw), looks=6) == answer
+        written.append(len(sosw.all_tasks()))
+        assert written[-1] > written[-2], "every invocation came further"
+    assert len(lambdas.accepted) == len(written) - 1, "the last invocation handed nothing over"
+    assert [task.number for task in sosw.with_status(Status.QUEUED)] == list(range(95))
+    assert jobs.enqueuing(sosw.tables) == []
+
+
+def test_a_hand_over_that_came_no_further_is_refused_so_that_it_cannot_run_away(
+    sosw: Installation, lambdas: FakeLambda
+) -> None:
+    sosw.register()
+    in_a_hurry(sosw, {"job": {**PHOTO, "job_id": "album"}}, looks=0)
+    assert handed_over(lambdas, sosw) == {"resume": "album"}
+    with pytest.raises(Unavailable, match="job 'album' stays at task 0"):
+        in_a_hurry(sosw, {"resume": "album"}, looks=0)
+    assert len(lambdas.invocations) == 1
+
+    sosw.tick_scavenger()
+    sosw.submit(handed_over(lambdas, sosw))
+    assert sosw.task().status is Status.QUEUED
+
+
+class _ProcessEnded(BaseException):
+    """The Lambda is stopped between two of its calls."""
+
+
+@pytest.fixture
+def stopped_before_the_cursor(sosw: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Scheduler wrote a window of the job's tasks and was stopped before it could note that."""
+
+    def stop(*_: object) -> None:
+        raise _ProcessEnded
+
+    sosw.register()
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "advance", stop)
+        with pytest.raises(_ProcessEnded):
+            sosw.submit_photos(3)
+    assert len(sosw.with_status(Status.QUEUED)) == 3
+
+
+@pytest.mark.usefixtures("stopped_before_the_cursor")
+def test_a_job_whose_scheduler_stopped_is_left_alone_until_its_lease_ends(
+    sosw: Installation, lambdas: FakeLambda
+) -> None:
+    before = sosw.everything()
+    sosw.submit({"resume": "album"})
+    sosw.tick_scavenger()
+    assert sosw.everything()["tasks"] == before["tasks"]
+    assert lambdas.invocations == []
+
+
+@pytest.mark.usefixtures("stopped_before_the_cursor")
+def test_a_job_whose_scheduler_stopped_is_resumed_and_no_task_is_there_twice(
+    sosw: Installation, lambdas: FakeLambda
+) -> None:
+    # Of its tasks one completes, one fails and waits, one is still queued.
+    sosw.tick_orchestrator()
+    first, second, _ = sosw.all_tasks()
+    sosw.complete(first)
+    sosw.fail(second)
+    sosw.wake_scavenger(*sosw.with_status(Status.COMPLETED), *sosw.with_status(Status.FAILED))
+    before = [(task.task_id, task.status, task.attempt) for task in sosw.all_tasks()]
+
+    sosw.clock.advance(10 * MINUTE)
+    lambdas.invocations.clear()
+    sosw.tick_scavenger()
+    resumed = [call.event for call in lambdas.accepted if call.function.endswith("_scheduler")]
+    assert resumed == [{"resume": "album"}]
+    sosw.submit(resumed[0])
+    ended = {task.task_id for task in sosw.all_tasks()}
+    assert ended == {task_id for task_id, _, _ in before}
+    assert len(sosw.all_tasks()) == 3
+    assert jobs.enqueuing(sosw.tables) == []
+
+
+@pytest.mark.usefixtures("stopped_before_the_cursor")
+def test_a_successor_without_time_leaves_the_doubt_about_the_last_window_to_the_next(
+    sosw: Installation, lambdas: FakeLambda
+) -> None:
+    sosw.tick_orchestrator()
+    for task in sosw.with_status(Status.RUNNING):
+        sosw.complete(task)
+    sosw.wake_scavenger(*sosw.with_status(Status.COMPLETED))
+    assert [task.status for task in sosw.all_tasks()] == [Status.COMPLETED] * 3
+
+    sosw.clock.advance(10 * MINUTE)
+    with pytest.raises(Unavailable):
+        in_a_hurry(sosw, {"resume": "album"}, looks=0)
+    sosw.submit({"resume": "album"})
+    assert [task.status for task in sosw.all_tasks()] == [Status.COMPLETED] * 3, "completed is final"
+
+
+def test_a_write_that_aws_cannot_serve_leaves_the_job_to_be_gone_on_with(
+    sosw: Installation, lambdas: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sosw.register()
+
+    def unavailable(params: Any, **_: Any) -> None:
+        raise Unavailable("DynamoDB is out for tea")
+
+    events = aws.dynamodb().meta.events
+    events.register("before-parameter-build.dynamodb.BatchWriteItem", unavailable)
+    with pytest.raises(SoswError, match="job 'album' is accepted, and is gone on with in a minute"):
+        sosw.submit({"job": {**PHOTO, "job_id": "album"}})
+    events.unregister("before-parameter-build.dynamodb.BatchWriteItem", unavailable)
+    assert sosw.all_tasks() == []
+
+    sosw.clock.advance(MINUTE)
+    sosw.tick_scavenger()
+    sosw.submit(handed_over(lambdas, sosw))
+    assert [task.status for task in sosw.all_tasks()] == [Status.QUEUED]

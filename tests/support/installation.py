@@ -1,0 +1,156 @@
+"""An installation under test: what happens to it, in one word each, and what stands in its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sosw_runtime.domain.registration import Registration
+from sosw_runtime.domain.task import Status, Task, task_id
+from sosw_runtime.essentials import orchestrator, scavenger, scheduler, worker_assistant
+from sosw_runtime.storage import registry, slots
+from sosw_runtime.storage.items import Item, to_item, to_task
+from sosw_runtime.storage.slots import Slot
+from sosw_runtime.storage.tables import Tables
+from tests.support import builders
+from tests.support.builders import NOON
+from tests.support.lambdas import FakeContext
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+@dataclass
+class Clock:
+    """In place of the module `time` where the Essentials read it: stands still until it is told otherwise."""
+
+    now: int = NOON  # ms
+    pace: int = 0  # ms that go by with each look at it
+
+    def time_ns(self) -> int:
+        """As `time.time_ns`."""
+        self.now += self.pace
+        return self.now * 1_000_000
+
+    def advance(self, by: int) -> None:
+        """Let milliseconds go by."""
+        self.now += by
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The four tables of one test, and the four Essentials at work on them."""
+
+    tables: Tables
+    clock: Clock
+
+    @property
+    def client(self) -> DynamoDBClient:
+        """Of the tables."""
+        return self.tables.client
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    def register(self, worker_id: str = "resize", **inputs: Any) -> Registration:
+        """Register a Worker, by default one that may run three at once."""
+        registration = builders.registration(worker_id, **inputs)
+        registry.put_registration(self.tables, registration)
+        return registration
+
+    def submit(self, event: Any, context: FakeContext | None = None) -> dict[str, Any]:
+        """Ask the Scheduler."""
+        return scheduler.handler(event, context or FakeContext())
+
+    def submit_photos(self, count: int, **keys: Any) -> list[str]:
+        """Submit a job of so many tasks for the Worker `resize`; the tasks' ids by number."""
+        days = {"start_date": "2026-01-01", "end_date": _day_after_new_year(count - 1), "isolate_days": True}
+        answer = self.submit({"job": {"worker": "resize", "job_id": "album", **days, **keys}})
+        assert answer["tasks"] == count
+        return [task_id(answer["job_id"], number) for number in range(count)]
+
+    def wake_orchestrator(self, *tasks: Task, event: str = "INSERT") -> dict[str, Any]:
+        """Hand the Orchestrator the stream's records of tasks."""
+        return orchestrator.handler(stream(tasks, event), FakeContext())
+
+    def tick_orchestrator(self, context: FakeContext | None = None) -> dict[str, Any]:
+        """The Orchestrator's minute."""
+        return orchestrator.handler({"source": "aws.events"}, context or FakeContext())
+
+    def report(self, event: Any) -> dict[str, Any]:
+        """Hand the WorkerAssistant a report or a destination record."""
+        return worker_assistant.handler(event, FakeContext())
+
+    def complete(self, task: Task, **more: Any) -> dict[str, Any]:
+        """Report, as a Worker does, that an attempt succeeded."""
+        return self.report(
+            {"action": "mark_task_as_completed", "task_id": task.task_id, "attempt": task.attempt, **more}
+        )
+
+    def fail(self, task: Task, **more: Any) -> dict[str, Any]:
+        """Report, as a Worker does, that an attempt failed."""
+        return self.report({"action": "mark_task_as_failed", "task_id": task.task_id, "attempt": task.attempt, **more})
+
+    def wake_scavenger(self, *tasks: Task, event: str = "MODIFY") -> dict[str, Any]:
+        """Hand the Scavenger the stream's records of tasks."""
+        return scavenger.handler(stream(tasks, event), FakeContext())
+
+    def tick_scavenger(self, context: FakeContext | None = None) -> dict[str, Any]:
+        """The Scavenger's minute."""
+        return scavenger.handler({"source": "aws.events"}, context or FakeContext())
+
+    # --- what stands -------------------------------------------------------------------------------------------------
+
+    def put(self, *tasks: Task) -> None:
+        """Let tasks stand where their status says, and occupy the slots of those that run or just ran."""
+        for task in tasks:
+            self.client.put_item(TableName=self._table(task.status), Item=to_item(task))
+            if task.claim is not None and task.slot is not None:
+                assert slots.take(self.tables, builders.held(task), None)
+
+    def rows(self, table: str) -> list[Item]:
+        """All items of a table, in a stable order."""
+        pages = self.client.get_paginator("scan").paginate(TableName=f"{self.tables.name}_{table}", ConsistentRead=True)
+        items: list[Item] = [item for page in pages for item in page["Items"]]
+        return sorted(items, key=repr)
+
+    def everything(self) -> Mapping[str, list[Item]]:
+        """All items of all tables: equal before and after means that nothing was written."""
+        return {table: self.rows(table) for table in ("tasks", "retry_tasks", "closed_tasks", "registry")}
+
+    def all_tasks(self) -> list[Task]:
+        """Every task by number, wherever it stands; one in two tables is here twice."""
+        items = [item for table in ("tasks", "retry_tasks", "closed_tasks") for item in self.rows(table)]
+        return sorted(map(to_task, items), key=lambda task: (task.job_id, task.number))
+
+    def task(self, number: int = 0) -> Task:
+        """The task of a number, in the one table where it stands."""
+        [found] = [task for task in self.all_tasks() if task.number == number]
+        return found
+
+    def with_status(self, status: Status) -> list[Task]:
+        """The tasks that stand so, by number."""
+        return [task for task in self.all_tasks() if task.status is status]
+
+    def slots(self, worker_id: str = "resize") -> list[Slot]:
+        """A Worker's occupied slots, by index."""
+        return slots.occupied(self.tables, worker_id, consistent=True)
+
+    def _table(self, status: Status) -> str:
+        match status:
+            case Status.WAITING:
+                return self.tables.retry_tasks
+            case Status.DEAD | Status.CANCELLED:
+                return self.tables.closed_tasks
+            case _:
+                return self.tables.tasks
+
+
+def stream(tasks: Iterable[Task], event: str) -> dict[str, Any]:
+    """A batch of the stream of the tasks table."""
+    return {"Records": [{"eventID": "1", "eventName": event, "dynamodb": {"NewImage": to_item(t)}} for t in tasks]}
+
+
+def _day_after_new_year(days: int) -> str:
+    return (date(2026, 1, 1) + timedelta(days)).isoformat()
