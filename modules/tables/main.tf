@@ -104,7 +104,7 @@ resource "aws_dynamodb_table" "closed_tasks" {
     non_key_attributes = ["attempt", "duration_ms", "job_id"]
   }
 
-  # Sparse: a dead task leaves it once its alarm is published.
+  # Sparse: dead and cancelled tasks leave it once they are announced.
   global_secondary_index {
     name            = "outbox"
     hash_key        = "outbox"
