@@ -47,7 +47,7 @@ def _bare_names(attributes: object) -> object:
         return attributes
     return [
         attribute[0]
-        if isinstance(attribute, list | tuple) and len(attribute) == 2 and attribute[1] == {}
+        if isinstance(attribute, list | tuple) and len(attribute) == 2 and isinstance(attribute[1], dict)
         else attribute
         for attribute in attributes
     ]

@@ -298,7 +298,7 @@ class TestJobSchemas:
             (["day"], "'day' has a meaning of its own"),
             (["attempt"], "'attempt' has a meaning of its own"),
             (["period"], "'period' has a meaning of its own"),
-            ([["store", {"unknown": 1}]], "valid string"),
+            ([["store", "section"]], "valid string"),
             ([7], "valid string"),
             ("store", "valid tuple"),
             (None, "valid tuple"),
@@ -450,6 +450,24 @@ OF_SOSW_07: list[tuple[dict[str, Any], list[dict[str, Any]]]] = [
         [{"sections": ["a"], "stores": ["x"], "products": {"p": None, "q": {"v": 1}}}],
     ),
     ({"isolate_sections": True, "sections": ["a"], "products": [1, 2]}, [{"sections": ["a"], "products": [1, 2]}]),
+    (
+        {
+            "period": "last_2_days",
+            "isolate_days": True,
+            "isolate_sections": True,
+            "isolate_stores": True,
+            "sections": {
+                "cars": {"isolate_stores": True, "stores": ["toyota", "mazda"]},
+                "food": {"isolate_stores": True, "stores": ["recipe", "meal"]},
+            },
+        },
+        [
+            {"date_list": [day], "sections": [topic], "stores": [word]}
+            for day in ("2024-05-13", "2024-05-14")
+            for topic, words in {"cars": ["toyota", "mazda"], "food": ["recipe", "meal"]}.items()
+            for word in words
+        ],
+    ),
     ({"sections": {"a": {"custom": "data"}, "b": None}}, [{"sections": {"a": {"custom": "data"}, "b": None}}]),
 ]
 
