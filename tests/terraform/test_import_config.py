@@ -41,7 +41,7 @@ def test_it_can_be_planned(tmp_path: Path) -> None:
     tree = compatible_copy(ROOT, tmp_path / "tree")
     imported = tree / "imported"
     imported.mkdir()
-    (imported / "main.tf").write_text(convert([json.dumps(c) for c in (SCHEDULER_PAGE, ORCHESTRATOR, TUTORIAL)], ".."))
+    (imported / "main.tf").write_text(convert([json.dumps(c) for c in (SCHEDULER_PAGE, ORCHESTRATOR, TUTORIAL)], "../"))
     (imported / "plan.tftest.hcl").write_text(PLAN)
     package = imported / "build" / f"sosw-runtime-{__version__}-py313-arm64.zip"
     package.parent.mkdir()

@@ -282,7 +282,7 @@ def _unused(whose: str, model: BaseModel) -> list[str]:
 def _in_source(source: str, path: str) -> str:
     """A module within a source: after `//` and before a query, but for a path of this machine."""
     if source.startswith((".", "/")):
-        return f"{source}/{path}"
+        return f"{source.rstrip('/')}/{path}"
     address, mark, query = source.partition("?")
     return f"{address}//{path}{mark}{query}"
 

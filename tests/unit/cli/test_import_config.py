@@ -249,6 +249,7 @@ def test_what_has_no_place_any_more_is_listed() -> None:
     ("source", "module"),
     [
         ("./sosw", "./sosw/modules/worker"),
+        ("../", "../modules/worker"),
         ("git::https://example.com/sosw.git?ref=v1", "git::https://example.com/sosw.git//modules/worker?ref=v1"),
         ("example.com/team/sosw/aws", "example.com/team/sosw/aws//modules/worker"),
     ],
