@@ -9,7 +9,7 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 import sosw_runtime
-from sosw_runtime.cli import failures, jobs, output
+from sosw_runtime.cli import failures, jobs, output, tasks, workers
 from sosw_runtime.cli.package import package
 from sosw_runtime.errors import SoswError
 
@@ -21,6 +21,8 @@ app = typer.Typer(
 )
 app.command()(package)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(tasks.app, name="tasks")
+app.add_typer(workers.app, name="workers")
 
 
 def _show_version(wanted: bool) -> None:

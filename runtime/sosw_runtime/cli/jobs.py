@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
 
 from sosw_runtime import aws
-from sosw_runtime.cli import output, scheduler
+from sosw_runtime.cli import output, scheduler, selection, times
 from sosw_runtime.cli.options import AsJson, Name
 from sosw_runtime.cli.progress import JobProgress
 from sosw_runtime.cli.watch import show, show_json, until_done
@@ -42,9 +41,7 @@ def submit(file: JobFile, name: Name = "sosw", as_json: AsJson = False) -> None:
         output.result_json(answer)
     else:
         start = answer["first_start"]
-        when = (
-            "" if start is None else f", the first may start at {datetime.fromtimestamp(start / 1000, UTC):%F %T} UTC"
-        )
+        when = "" if start is None else f", the first may start at {times.shown(start)} UTC"
         output.result(f"job {answer['job_id']}: {answer['tasks']} tasks{when}")
 
 
@@ -72,9 +69,7 @@ def watch(
 ) -> None:
     """Show a job's progress until all its tasks are closed; exit code 1 if one is dead."""
     tables = Tables(aws.dynamodb(), name)
-    job = stored_jobs.get(tables, job_id)
-    if job is None:
-        raise Refused("JOB_ID", job_id, f"expected the id of a job in {tables.registry}")
+    job = selection.known_job(tables, job_id)
     progress = JobProgress(job_id, lambda numbers: stored_jobs.states(tables, job, numbers))
     snapshots = until_done(lambda: progress.look(job.total, time.monotonic()))
     last = show_json(snapshots) if as_json else show(snapshots)

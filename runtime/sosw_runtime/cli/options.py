@@ -2,11 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Literal
 
 import typer
 
-Name = Annotated[
-    str, typer.Option("--name", envvar="SOSW_NAME", help="`name` of the Terraform module.", rich_help_panel="AWS")
+from sosw_runtime.cli import times
+from sosw_runtime.cli.selection import Selection
+from sosw_runtime.domain.task import Status
+from sosw_runtime.errors import Refused
+
+Name = Annotated[str, typer.Option("--name", envvar="SOSW_NAME", help="`name` of the Terraform module.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines, a line an item.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print what would be changed.")]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--label", metavar="NAME=VALUE", help="Only Workers with this label; may be repeated."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+WorkerId = Annotated[str | None, typer.Option("--worker", help="Only this Worker's tasks.")]
+JobId = Annotated[str | None, typer.Option("--job", help="Only this job's tasks.")]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        help="Only tasks closed, or while open created, since: 30m, 6h or 2d ago, or a time as 2026-01-31T06:00."
+    ),
+]
+Until = Annotated[str | None, typer.Option(help="Only tasks closed, or while open created, until then.")]
+Outcome = Literal["completed", "dead", "cancelled", "queued", "running", "waiting"]
+
+
+def labels_of(given: Iterable[str] | None) -> dict[str, str]:
+    """Labels by name.
+
+    Raises:
+        Refused: one is not written as NAME=VALUE.
+    """
+    labels = {}
+    for text in given or ():
+        label, equals, value = text.partition("=")
+        if not (label and equals):
+            raise Refused("--label", text, "expected NAME=VALUE")
+        labels[label] = value
+    return labels
+
+
+def selection(
+    outcomes: Iterable[Status],
+    worker_id: str | None,
+    job_id: str | None,
+    labels: Iterable[str] | None,
+    since: str | None,
+    until: str | None,
+) -> Selection:
+    """What the options ask for.
+
+    Raises:
+        Refused: names the option.
+    """
+    at = times.now()
+    return Selection(
+        outcomes=frozenset(outcomes),
+        worker_id=worker_id,
+        job_id=job_id,
+        labels=labels_of(labels),
+        since=None if since is None else times.parse("--since", since, at),
+        until=None if until is None else times.parse("--until", until, at),
+    )

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 
 import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 
 def result(text: str) -> None:
+    """One line of the result."""
     typer.echo(text)
 
 
@@ -16,7 +21,21 @@ def result_json(value: object) -> None:
     typer.echo(json.dumps(value))
 
 
+def result_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Aligned columns; the last one is cut on a terminal that is too narrow, nothing is cut elsewhere."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, no_wrap=True, overflow="ellipsis" if column == columns[-1] else "fold")
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    console = Console()
+    if not console.is_terminal:
+        console.width = 10_000
+    console.print(table)
+
+
 def progress(text: str) -> None:
+    """One line that is no part of the result."""
     typer.echo(text, err=True)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 from botocore.config import Config
 
-from sosw_runtime.errors import SoswError
+from sosw_runtime.errors import SoswError, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -41,11 +41,12 @@ def submit(name: str, job: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         JobRefused, SchedulerFailed: see there.
+        Unavailable: the job is accepted, and gone on with by itself.
         botocore.exceptions.ClientError, BotoCoreError: AWS could not be asked.
     """
     client: LambdaClient = boto3.Session().client("lambda", config=_PATIENT)
     response: Mapping[str, Any] = client.invoke(
-        FunctionName=f"{name}_scheduler", Payload=json.dumps({"job": job}).encode()
+        FunctionName=f"{name}_scheduler", InvocationType="RequestResponse", Payload=json.dumps({"job": job}).encode()
     )
     answer: dict[str, Any] = json.loads(response["Payload"].read())
     if "FunctionError" not in response:
@@ -53,4 +54,6 @@ def submit(name: str, job: Mapping[str, Any]) -> dict[str, Any]:
     kind, message = answer.get("errorType", response["FunctionError"]), answer.get("errorMessage", "")
     if kind == "Refused":
         raise JobRefused(message)
+    if kind == "Unavailable":
+        raise Unavailable(message)
     raise SchedulerFailed(f"the Scheduler failed on job {job['job_id']!r}: {kind}: {message}")

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from sosw_runtime.cli import output
+from sosw_runtime.cli import output, times
 from sosw_runtime.cli.progress import Snapshot
 from sosw_runtime.errors import Unavailable
 
@@ -115,13 +115,4 @@ def _outlook(snapshot: Snapshot) -> list[str]:
     if snapshot.done or snapshot.rate_per_second is None:
         return []
     rate = [f"{snapshot.rate_per_second:.1f} tasks/s"]
-    return rate if snapshot.seconds_left is None else [*rate, f"{duration(snapshot.seconds_left)} left"]
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it, to two units: `3 h 5 min`."""
-    whole = round(seconds)
-    hours, minutes = divmod(whole // 60, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+    return rate if snapshot.seconds_left is None else [*rate, f"{times.duration(snapshot.seconds_left)} left"]

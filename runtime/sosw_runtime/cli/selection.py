@@ -1,0 +1,155 @@
+"""Tasks by what people know of them: Worker, label, job, outcome and time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Final
+
+from sosw_runtime.domain.registration import Registration
+from sosw_runtime.domain.task import CLOSED, Status, Task, task_id
+from sosw_runtime.errors import Refused
+from sosw_runtime.storage import jobs, registry, slots, tasks
+from sosw_runtime.storage.jobs import JobRecord
+from sosw_runtime.storage.registry import Standing
+from sosw_runtime.storage.tables import BATCH_READ, Tables
+
+#: More than any queue holds: all of it.
+_WHOLE_QUEUE: Final = 10**9
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What tasks must have in common; what is None or empty is not asked for."""
+
+    outcomes: frozenset[Status]
+    worker_id: str | None = None
+    job_id: str | None = None
+    labels: Mapping[str, str] | None = None  # of the Worker's registration
+    since: int | None = None  # ms, inclusive: when it was closed or, while it is open, created
+    until: int | None = None  # ms, inclusive
+
+    def takes(self, task: Task) -> bool:
+        """Whether a task has all of it but the labels, which are its Worker's."""
+        at = time_of(task)
+        return (
+            task.status in self.outcomes
+            and self.worker_id in {None, task.worker_id}
+            and self.job_id in {None, task.job_id}
+            and (self.since is None or at >= self.since)
+            and (self.until is None or at <= self.until)
+        )
+
+
+def time_of(task: Task) -> int:
+    """When a task was closed or, while it is open, created (ms)."""
+    return task.created_at if task.closed_at is None else task.closed_at
+
+
+def select(tables: Tables, wanted: Selection) -> Iterator[Task]:
+    """The tasks as they stand. One that is on its way between two tables at this moment may be left out.
+
+    Raises:
+        Refused: the Worker or the job is unknown.
+    """
+    workers = _workers(tables, wanted)
+    if wanted.job_id is None:
+        return filter(wanted.takes, chain.from_iterable(_of_worker(tables, each, wanted) for each in workers))
+    job = known_job(tables, wanted.job_id)
+    if job.worker_id not in {standing.worker_id for standing in workers}:
+        return iter(())
+    return filter(wanted.takes, _of_job(tables, job))
+
+
+def known_job(tables: Tables, job_id: str) -> JobRecord:
+    """An accepted job.
+
+    Raises:
+        Refused: there is none of this id.
+    """
+    job = jobs.get(tables, job_id)
+    if job is None:
+        raise Refused("job", job_id, f"expected the id of a job in {tables.registry}")
+    return job
+
+
+def known_workers(tables: Tables, worker_ids: Iterable[str]) -> list[Standing]:
+    """Some Workers by id.
+
+    Raises:
+        Refused: one was never registered; lists those that were.
+    """
+    standings = {standing.worker_id: standing for standing in registry.standings(tables)}
+    for worker_id in worker_ids:
+        if worker_id not in standings:
+            known = ", ".join(standings) or "none"
+            raise Refused("worker", worker_id, f"expected a registered Worker; known are: {known}")
+    return [standings[worker_id] for worker_id in worker_ids]
+
+
+def labelled(standings: Iterable[Standing], labels: Mapping[str, str]) -> list[Standing]:
+    """The Workers whose registration has all the labels."""
+    return [
+        standing
+        for standing in standings
+        if not labels
+        or (isinstance(standing.registration, Registration) and labels.items() <= standing.registration.labels.items())
+    ]
+
+
+def find(tables: Tables, task_id: str) -> Task | None:
+    """One task, wherever it stands. While it is archived it stands in two tables: closed wins."""
+    for _ in range(2):  # a task that goes from the tables read later to those read before is found the second time
+        open_ = tasks.find(tables, [task_id]).get(task_id) or _waiting(tables, task_id)
+        found = tasks.find_closed(tables, [task_id]).get(task_id) or open_
+        if found is not None:
+            return found
+    return None
+
+
+def _waiting(tables: Tables, task_id: str) -> Task | None:
+    of_all = (tasks.waiting(tables, standing.worker_id) for standing in registry.standings(tables))
+    return next((task for task in chain.from_iterable(of_all) if task.task_id == task_id), None)
+
+
+def _workers(tables: Tables, wanted: Selection) -> list[Standing]:
+    named = registry.standings(tables) if wanted.worker_id is None else known_workers(tables, [wanted.worker_id])
+    return labelled(named, wanted.labels or {})
+
+
+def _of_job(tables: Tables, job: JobRecord) -> Iterator[Task]:
+    """By number, since the ids of a job's tasks follow from its own."""
+    waiting = {task.task_id: task for task in tasks.waiting(tables, job.worker_id) if task.job_id == job.job_id}
+    for ids in _batches(task_id(job.job_id, number) for number in range(job.total)):
+        found = waiting | tasks.find(tables, ids)
+        found |= tasks.find_closed(tables, ids)
+        yield from (found[each] for each in ids if each in found)
+
+
+def _of_worker(tables: Tables, standing: Standing, wanted: Selection) -> Iterator[Task]:
+    worker_id = standing.worker_id
+    if Status.QUEUED in wanted.outcomes:
+        queued = tasks.queued(tables, worker_id, standing.shards, _WHOLE_QUEUE)
+        yield from _read(tables, (candidate.task_id for candidate in queued))
+    if Status.RUNNING in wanted.outcomes:
+        yield from _read(tables, (slot.task_id for slot in slots.occupied(tables, worker_id)))
+    if Status.WAITING in wanted.outcomes:
+        yield from tasks.waiting(tables, worker_id)
+    for outcome in sorted(wanted.outcomes & CLOSED):
+        closed = tasks.closed(tables, worker_id, outcome, wanted.since or 0, wanted.until)
+        for ids in _batches(closed):
+            found = tasks.find_closed(tables, ids)
+            yield from (found[each] for each in ids if each in found)
+
+
+def _read(tables: Tables, task_ids: Iterable[str]) -> Iterator[Task]:
+    for ids in _batches(task_ids):
+        found = tasks.find(tables, ids)
+        yield from (found[each] for each in ids if each in found)
+
+
+def _batches(ids: Iterable[str]) -> Iterator[list[str]]:
+    left = iter(ids)
+    while batch := list(islice(left, BATCH_READ)):
+        yield batch

@@ -1,0 +1,219 @@
+"""`sosw tasks`: find tasks, see what became of them, replay the dead and cancel what has not started."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Annotated, Any, Final
+
+import typer
+
+from sosw_runtime import aws
+from sosw_runtime.cli import bulk, installation, options, output, selection, times
+from sosw_runtime.cli.options import AsJson, DryRun, JobId, Labels, Name, Outcome, Since, Until, WorkerId
+from sosw_runtime.domain.task import Status, Task
+from sosw_runtime.errors import Refused
+from sosw_runtime.storage import registry
+from sosw_runtime.storage import tasks as stored_tasks
+from sosw_runtime.storage.tables import Tables
+
+#: What history says of a task that was cancelled here.
+_REASON: Final = "asked for on the command line"
+_NOT_STARTED: Final = frozenset({Status.QUEUED, Status.WAITING})
+_LISTED: Final = _NOT_STARTED | {Status.RUNNING, Status.COMPLETED, Status.DEAD, Status.CANCELLED}
+
+app = typer.Typer(help="Find, replay and cancel tasks.", no_args_is_help=True)
+
+TaskIds = Annotated[list[str] | None, typer.Argument(metavar="TASK_ID", help="Ids of tasks, instead of a filter.")]
+
+
+@app.command("list")
+def list_(
+    *,
+    worker: WorkerId = None,
+    job: JobId = None,
+    outcome: Annotated[Outcome | None, typer.Option(help="Only tasks that stand there.")] = None,
+    label: Labels = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 1000,
+    name: Name = "sosw",
+    as_json: AsJson = False,
+) -> None:
+    """List tasks: of each Worker queued, running and waiting ones, then closed ones from the oldest."""
+    outcomes = _LISTED if outcome is None else {Status(outcome)}
+    wanted = options.selection(outcomes, worker, job, label, since, until)
+    found = selection.select(Tables(aws.dynamodb(), name), wanted)
+    first = list(islice(found, limit))
+    if as_json:
+        for task in first:
+            output.result_json(_line(task))
+    else:
+        _table(first)
+    if next(found, None) is not None:
+        output.progress(f"There are more than {limit}; see --limit and the filters.")
+
+
+@app.command()
+def show(
+    task_id: Annotated[str, typer.Argument(metavar="TASK_ID", help="Id of the task.")],
+    name: Name = "sosw",
+    as_json: AsJson = False,
+) -> None:
+    """Show a task whole, with its history and its payload."""
+    task = _known(Tables(aws.dynamodb(), name), task_id)
+    if as_json:
+        output.result_json(_whole(task))
+        return
+    for key, value in _whole(task).items():
+        if key != "history" and value is not None:
+            output.result(f"{key:<13} {value if isinstance(value, str | int) else json.dumps(value)}")
+    output.result("")
+    output.result_table(
+        ["AT", "MOVE", "ATTEMPT", "REASON"],
+        ([times.shown(entry.at), entry.move, entry.attempt, entry.reason or ""] for entry in task.history),
+    )
+
+
+@app.command()
+def replay(
+    task_ids: TaskIds = None,
+    *,
+    worker: WorkerId = None,
+    job: JobId = None,
+    label: Labels = None,
+    since: Since = None,
+    until: Until = None,
+    name: Name = "sosw",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Queue dead tasks again, each with a new allowance of attempts; exit code 1 if one was not replayed."""
+    tables = Tables(aws.dynamodb(), name)
+    wanted = options.selection({Status.DEAD}, worker, job, label, since, until)
+    # A replayed task may be dead again before the last is replayed; it is not replayed twice.
+    wanted = replace(wanted, until=min(wanted.until or times.now(), times.now()))
+    found = _found(tables, task_ids, wanted, filtered=any([worker, job, label, since, until]))
+    standings = {standing.worker_id: standing for standing in registry.standings(tables)}
+
+    def move(task: Task) -> bool:
+        shards = standings[task.worker_id].known.queue_shards
+        return stored_tasks.replay(tables, task, shards, times.now())
+
+    _carry_out("replayed", found, move, dry_run=dry_run, as_json=as_json)
+
+
+@app.command()
+def cancel(
+    task_ids: TaskIds = None,
+    *,
+    worker: WorkerId = None,
+    job: JobId = None,
+    label: Labels = None,
+    since: Since = None,
+    until: Until = None,
+    name: Name = "sosw",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take out queued and waiting tasks; exit code 1 if one was not cancelled."""
+    tables = Tables(aws.dynamodb(), name)
+    wanted = options.selection(_NOT_STARTED, worker, job, label, since, until)
+    found = _found(tables, task_ids, wanted, filtered=any([worker, job, label, since, until]))
+    retention_days = None if dry_run else installation.closed_tasks_retention_days(name)
+
+    def move(task: Task) -> bool:
+        return stored_tasks.cancel(tables, task, times.now(), _REASON, retention_days)
+
+    _carry_out("cancelled", found, move, dry_run=dry_run, as_json=as_json)
+
+
+def _found(
+    tables: Tables, task_ids: list[str] | None, wanted: selection.Selection, *, filtered: bool
+) -> Iterator[Task]:
+    """The tasks that a command is to move, by ids or by a filter, never all of them by mistake."""
+    if bool(task_ids) == filtered:
+        raise Refused("TASK_ID", task_ids, "expected ids of tasks, or a filter such as --worker or --job")
+    if not task_ids:
+        return selection.select(tables, wanted)
+    tasks = [_known(tables, task_id) for task_id in dict.fromkeys(task_ids)]
+    for task in tasks:
+        if task.status not in wanted.outcomes:
+            expected = " or ".join(sorted(wanted.outcomes))
+            raise Refused("TASK_ID", task.task_id, f"expected a {expected} task, this one is {task.status}")
+    return iter(tasks)
+
+
+def _known(tables: Tables, task_id: str) -> Task:
+    task = selection.find(tables, task_id)
+    if task is None:
+        raise Refused("TASK_ID", task_id, f"expected the id of a task in {tables.tasks}, waiting or closed")
+    return task
+
+
+def _carry_out(
+    moved: str, found: Iterable[Task], move: Callable[[Task], bool], *, dry_run: bool, as_json: bool
+) -> None:
+    if not dry_run:
+        raise typer.Exit(0 if bulk.carry_out(moved, found, move, as_json=as_json) else 1)
+    count = 0
+    for task in found:
+        count += 1
+        output.result_json(_line(task)) if as_json else output.result(task.task_id)
+    output.progress(f"{count} tasks would be {moved}.")
+
+
+def _line(task: Task) -> dict[str, Any]:
+    """A task as `list --json` prints it: without payload, result and history."""
+    whole = _whole(task)
+    return {key: whole[key] for key in whole if key not in {"payload", "result", "stats", "history"}}
+
+
+def _whole(task: Task) -> dict[str, Any]:
+    """A task as `show --json` prints it; times in milliseconds."""
+    return {
+        **bulk.identity(task),
+        "number": task.number,
+        "outcome": task.status.value,
+        "attempt": task.attempt,
+        "spared": task.spared,
+        "priority": task.priority,
+        "created_at": task.created_at,
+        "started_at": task.started_at,
+        "due_at": task.due_at,
+        "closed_at": task.closed_at,
+        "duration_ms": task.duration_ms,
+        "error": _parsed(task.error),
+        "payload": _parsed(task.payload),
+        "result": _parsed(task.result),
+        "stats": _parsed(task.stats),
+        "history": [
+            {"at": entry.at, "move": entry.move.value, "attempt": entry.attempt, "reason": entry.reason}
+            for entry in task.history
+        ],
+    }
+
+
+def _parsed(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
+
+
+def _table(tasks: Iterable[Task]) -> None:
+    output.result_table(
+        ["TASK", "WORKER", "JOB", "OUTCOME", "ATTEMPT", "CREATED", "CLOSED", "ERROR"],
+        (
+            [
+                task.task_id,
+                task.worker_id,
+                task.job_id,
+                task.status,
+                task.attempt,
+                times.shown(task.created_at),
+                times.shown(task.closed_at),
+                task.failure or "",
+            ]
+            for task in tasks
+        ),
+    )

@@ -1,0 +1,49 @@
+"""Times as people type and read them."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+from sosw_runtime.errors import Refused
+
+_UNIT_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def now() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def parse(option: str, text: str, at: int) -> int:
+    """The time (ms) that a text means at `at` (ms): so long ago, as `90s`, `30m`, `6h` or `2d`, or ISO 8601, in UTC.
+
+    Raises:
+        Refused: names the option.
+    """
+    ago = re.fullmatch(r"(\d+)([smhd])", text)
+    if ago:
+        return at - int(ago[1]) * _UNIT_MS[ago[2]]
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Refused(
+            option, text, "expected a time ago such as 30m, 6h or 2d, or one such as 2026-01-31T06:00"
+        ) from error
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def shown(at: int | None) -> str:
+    """A time (ms) in UTC, to the second."""
+    return "" if at is None else f"{datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def duration(seconds: float) -> str:
+    """A duration to two units: `3 h 5 min`."""
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"

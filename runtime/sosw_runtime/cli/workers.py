@@ -1,0 +1,134 @@
+"""`sosw workers`: what each Worker is allowed and does; pause it and let it go on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import typer
+
+from sosw_runtime import aws
+from sosw_runtime.cli import options, output, selection, times
+from sosw_runtime.cli.options import AsJson, DryRun, Labels, Name
+from sosw_runtime.domain.health import allowed
+from sosw_runtime.domain.registration import Registration
+from sosw_runtime.errors import Refused
+from sosw_runtime.storage import registry, slots, tasks
+from sosw_runtime.storage.registry import Control, Standing
+from sosw_runtime.storage.tables import Tables
+
+#: Queued tasks are counted up to here: counting reads the queue.
+_COUNTED: Final = 1000
+
+app = typer.Typer(help="List, pause and resume Workers.", no_args_is_help=True)
+
+WorkerIds = Annotated[list[str] | None, typer.Argument(metavar="WORKER", help="Ids of Workers, instead of --label.")]
+
+
+@app.command("list")
+def list_(*, label: Labels = None, name: Name = "sosw", as_json: AsJson = False) -> None:
+    """List the Workers with their limit, health, running and queued tasks."""
+    tables = Tables(aws.dynamodb(), name)
+    lines = [_line(tables, each) for each in selection.labelled(registry.standings(tables), options.labels_of(label))]
+    if as_json:
+        for line in lines:
+            output.result_json(line)
+        return
+    output.result_table(
+        ["WORKER", "LIMIT", "HEALTH", "ALLOWED", "RUNNING", "QUEUED", "STATE"],
+        (
+            [
+                line["worker_id"],
+                _shown(line["max_concurrency"]),
+                line["health"],
+                _shown(line["allowed"]),
+                line["running"],
+                f"{line['queued']}+" if line["queued"] == _COUNTED else line["queued"],
+                _state(line),
+            ]
+            for line in lines
+        ),
+    )
+
+
+@app.command()
+def pause(
+    worker_ids: WorkerIds = None,
+    *,
+    label: Labels = None,
+    reason: Annotated[str | None, typer.Option(help="Why, for the others to read.")] = None,
+    name: Name = "sosw",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start no more tasks of these Workers; running ones finish, the queue is kept."""
+    _control(
+        worker_ids,
+        label,
+        Control(paused=True, since=times.now(), reason=reason),
+        name,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def resume(
+    worker_ids: WorkerIds = None,
+    *,
+    label: Labels = None,
+    name: Name = "sosw",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let paused Workers go on, within a minute."""
+    _control(worker_ids, label, Control(paused=False, since=times.now()), name, dry_run=dry_run, as_json=as_json)
+
+
+def _control(
+    worker_ids: list[str] | None, label: list[str] | None, control: Control, name: str, *, dry_run: bool, as_json: bool
+) -> None:
+    if bool(worker_ids) == bool(label):
+        raise Refused("WORKER", worker_ids, "expected ids of Workers, or --label")
+    tables = Tables(aws.dynamodb(), name)
+    standings = selection.known_workers(tables, worker_ids) if worker_ids else registry.standings(tables)
+    for standing in selection.labelled(standings, options.labels_of(label)):
+        change = standing.control.paused != control.paused
+        if change and not dry_run:
+            registry.put_control(tables, standing.worker_id, control)
+        if as_json:
+            output.result_json({"worker_id": standing.worker_id, "paused": control.paused, "changed": change})
+        else:
+            word = "paused" if control.paused else "resumed"
+            said = (f"would be {word}" if dry_run else word) if change else f"is {word} already"
+            output.result(f"{standing.worker_id} {said}")
+
+
+def _line(tables: Tables, standing: Standing) -> dict[str, Any]:
+    """A Worker as `list --json` prints it."""
+    registration = standing.registration
+    limit = registration.max_concurrency if isinstance(registration, Registration) else None
+    return {
+        "worker_id": standing.worker_id,
+        "max_concurrency": limit,
+        "health": standing.level.name.lower(),
+        "allowed": None if limit is None else 0 if standing.control.paused else allowed(limit, standing.level),
+        "running": len(slots.occupied(tables, standing.worker_id)),
+        "queued": len(tasks.queued(tables, standing.worker_id, standing.shards, _COUNTED)),
+        "paused": standing.control.paused,
+        "paused_since": standing.control.since if standing.control.paused else None,
+        "paused_reason": standing.control.reason if standing.control.paused else None,
+        "problem": None if isinstance(registration, Registration) else str(registration or "not registered any more"),
+    }
+
+
+def _state(line: dict[str, Any]) -> str:
+    if line["problem"]:
+        return str(line["problem"])
+    if not line["paused"]:
+        return "active"
+    reason = f": {line['paused_reason']}" if line["paused_reason"] else ""
+    return f"paused since {times.shown(line['paused_since'])}{reason}"
+
+
+def _shown(number: int | None) -> str:
+    return "" if number is None else str(number)

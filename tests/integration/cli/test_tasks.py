@@ -1,0 +1,211 @@
+"""`sosw tasks` against real tables: found by every filter, shown whole, replayed and cancelled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from sosw_runtime.domain.task import Status
+from sosw_runtime.storage import tasks as stored_tasks
+from tests.integration.cli.conftest import RETENTION_DAYS, Command, Installation
+
+Event = Mapping[str, Any]
+
+
+@pytest.fixture
+def day(installation: Installation) -> dict[str, str]:
+    """A job of six tasks in every state but waiting: their ids by state. A second Worker has one waiting task."""
+    installation.take("nightly", tasks=6)
+    done, damaged, running = installation.dispatch()
+    installation.complete(done)
+    installation.fail(damaged)
+    installation.register("mail")
+    installation.take("later", tasks=1, worker_id="mail", start_at="2099-01-01T00:00:00Z")
+    return {"completed": done["task_id"], "dead": damaged["task_id"], "running": running["task_id"]}
+
+
+def outcomes(sosw: Command) -> dict[str, int]:
+    found = [line["outcome"] for line in sosw.json]
+    return {outcome: found.count(outcome) for outcome in dict.fromkeys(found)}
+
+
+def test_all_tasks_are_listed_once(day: dict[str, str], sosw: Command) -> None:
+    assert sosw("tasks", "list", "--json") == 0
+
+    assert outcomes(sosw) == {"waiting": 1, "queued": 1, "running": 3, "completed": 1, "dead": 1}
+    assert len({line["task_id"] for line in sosw.json}) == 7
+
+
+def test_filters_narrow_the_list(day: dict[str, str], sosw: Command) -> None:
+    for filters, expected in {
+        "--worker mail": {"waiting": 1},
+        "--job nightly": {"completed": 1, "dead": 1, "running": 3, "queued": 1},
+        "--job nightly --outcome dead": {"dead": 1},
+        "--outcome queued": {"queued": 1},
+        "--outcome running": {"running": 3},
+        "--outcome waiting": {"waiting": 1},
+        "--label team=media --outcome dead": {"dead": 1},
+        "--label team=mail": {},
+        "--label team=media --label stage=live": {},
+        "--worker mail --job nightly": {},
+        "--since 1h --outcome dead": {"dead": 1},
+        "--until 1h": {},
+        "--since 2099-01-01": {},
+    }.items():
+        assert sosw("tasks", "list", "--json", *filters.split()) == 0
+        assert outcomes(sosw) == expected, filters
+
+
+def test_the_table_names_the_error_of_a_dead_task(day: dict[str, str], sosw: Command) -> None:
+    assert sosw("tasks", "list", "--outcome", "dead") == 0
+
+    header, line = sosw.out.splitlines()
+    assert header.split() == ["TASK", "WORKER", "JOB", "OUTCOME", "ATTEMPT", "CREATED", "CLOSED", "ERROR"]
+    assert line.startswith(f"{day['dead']} ")
+    assert line.rstrip().endswith("ValueError: row 7 is damaged")
+
+
+def test_a_long_list_is_cut_and_says_so(day: dict[str, str], sosw: Command) -> None:
+    assert sosw("tasks", "list", "--json", "--limit", "2") == 0
+
+    assert len(sosw.json) == 2
+    assert sosw.err == "There are more than 2; see --limit and the filters.\n"
+
+
+def test_wrong_filters_are_refused(day: dict[str, str], sosw: Command) -> None:
+    for filters, problem in {
+        "--worker mial": "worker: 'mial' is refused; expected a registered Worker; known are: mail, resize",
+        "--job night": "job: 'night' is refused; expected the id of a job in ",
+        "--label team": "--label: 'team' is refused; expected NAME=VALUE",
+        "--since soon": "--since: 'soon' is refused; expected a time ago such as 30m, 6h or 2d",
+    }.items():
+        assert sosw("tasks", "list", *filters.split()) == 2
+        assert (sosw.out, len(sosw.err.splitlines())) == ("", 1)
+        assert sosw.err.startswith(f"sosw: {problem}")
+
+
+def test_a_task_is_shown_with_its_history(day: dict[str, str], sosw: Command) -> None:
+    assert sosw("tasks", "show", day["dead"], "--json") == 0
+
+    (task,) = sosw.json
+    assert (task["outcome"], task["attempt"], task["job_id"]) == ("dead", 1, "nightly")
+    assert task["error"] == {"type": "ValueError", "message": "row 7 is damaged"}
+    assert list(task["payload"]) == ["date_list"]
+    assert [entry["move"] for entry in task["history"]][:4] == ["enqueue", "claim", "report", "die"]
+
+
+def test_a_task_is_shown_wherever_it_stands(day: dict[str, str], sosw: Command) -> None:
+    for state, task_id in day.items():
+        assert sosw("tasks", "show", task_id) == 0
+        assert f"outcome       {state}\n" in sosw.out
+
+
+def test_a_waiting_task_is_shown(day: dict[str, str], sosw: Command) -> None:
+    sosw("tasks", "list", "--outcome", "waiting", "--json")
+    (waiting,) = sosw.json
+
+    assert sosw("tasks", "show", waiting["task_id"], "--json") == 0
+
+    assert (sosw.json[0]["outcome"], sosw.json[0]["due_at"]) == ("waiting", 4_070_908_800_000)
+
+
+def test_an_unknown_task_is_refused(day: dict[str, str], sosw: Command) -> None:
+    assert sosw("tasks", "show", "no-such-task") == 2
+
+    assert sosw.err.startswith("sosw: TASK_ID: 'no-such-task' is refused; ")
+
+
+def test_a_replayed_task_runs_again(day: dict[str, str], installation: Installation, sosw: Command) -> None:
+    assert sosw("tasks", "replay", day["dead"]) == 0
+
+    assert sosw.out == "replayed: 1 of 1 tasks\n"
+    task = stored_tasks.find(installation.tables, [day["dead"]])[day["dead"]]
+    assert (task.status, task.counted_attempts) == (Status.QUEUED, 0)
+
+
+def test_dead_tasks_are_replayed_in_bulk(installation: Installation, sosw: Command) -> None:
+    installation.take("nightly", tasks=20)
+    while running := installation.dispatch():
+        for event in running:
+            installation.fail(event)
+
+    assert sosw("tasks", "replay", "--job", "nightly", "--json") == 0
+
+    assert len(sosw.json) == 20
+    assert all(line["done"] for line in sosw.json)
+    assert sosw("tasks", "list", "--json", "--outcome", "dead") == 0
+    assert sosw.json == []
+
+
+def test_a_dry_run_changes_nothing(day: dict[str, str], installation: Installation, sosw: Command) -> None:
+    assert sosw("tasks", "replay", "--worker", "resize", "--dry-run") == 0
+
+    assert (sosw.out, sosw.err) == (f"{day['dead']}\n", "1 tasks would be replayed.\n")
+    assert stored_tasks.find_closed(installation.tables, [day["dead"]])[day["dead"]].status is Status.DEAD
+
+
+def test_cancelled_tasks_never_start_and_expire_as_closed_ones_do(
+    day: dict[str, str], installation: Installation, sosw: Command
+) -> None:
+    assert sosw("tasks", "cancel", "--worker", "mail") == 0
+    assert sosw.out == "cancelled: 1 of 1 tasks\n"
+    assert sosw("tasks", "cancel", "--job", "nightly") == 0
+    assert sosw.out == "cancelled: 1 of 1 tasks\n"
+
+    for event in installation.dispatch():
+        installation.complete(event)
+    assert installation.dispatch() == []
+    sosw("tasks", "list", "--outcome", "cancelled", "--json")
+    assert len(sosw.json) == 2
+    for line in sosw.json:
+        item = installation.tables.client.get_item(
+            TableName=installation.tables.closed_tasks, Key={"task_id": {"S": line["task_id"]}}
+        )["Item"]
+        days = (int(item["expires_at"]["N"]) - time.time()) / 86_400
+        assert days == pytest.approx(RETENTION_DAYS, abs=0.01)
+
+
+def test_a_task_that_cannot_be_moved_is_refused(day: dict[str, str], sosw: Command) -> None:
+    for move, state, expected in (("replay", "running", "a dead task"), ("cancel", "dead", "a queued or waiting task")):
+        assert sosw("tasks", move, day[state]) == 2
+        assert sosw.err == f"sosw: TASK_ID: '{day[state]}' is refused; expected {expected}, this one is {state}\n"
+
+
+def test_a_task_that_moves_on_meanwhile_is_left_alone_and_told(
+    installation: Installation, sosw: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.take("nightly", tasks=1)
+    cancel = stored_tasks.cancel
+
+    def too_late(*arguments: Any) -> bool:
+        installation.dispatch()
+        return bool(cancel(*arguments))
+
+    monkeypatch.setattr(stored_tasks, "cancel", too_late)
+
+    assert sosw("tasks", "cancel", "--job", "nightly") == 1
+
+    assert sosw.out == "cancelled: 0 of 1 tasks\n"
+    assert sosw.err == "sosw: not cancelled: 1 tasks: they had moved on\n"
+
+
+def test_tasks_are_named_by_ids_or_by_a_filter(day: dict[str, str], sosw: Command) -> None:
+    for arguments in ([], [day["dead"], "--worker", "resize"]):
+        for move in ("replay", "cancel"):
+            assert sosw("tasks", move, *arguments) == 2
+            assert "expected ids of tasks, or a filter such as --worker or --job" in sosw.err
+
+
+def test_tasks_of_a_worker_that_is_gone_are_not_replayed(
+    day: dict[str, str], installation: Installation, sosw: Command
+) -> None:
+    installation.tables.client.delete_item(
+        TableName=installation.tables.registry, Key={"pk": {"S": "worker"}, "sk": {"S": "resize"}}
+    )
+
+    assert sosw("tasks", "replay", day["dead"]) == 1
+
+    assert "Worker 'resize' is not registered any more" in sosw.err

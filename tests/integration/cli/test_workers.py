@@ -1,0 +1,102 @@
+"""`sosw workers` against real tables: listed, paused and resumed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sosw_runtime.domain.health import Level
+from sosw_runtime.storage import registry
+from tests.integration.cli.conftest import Command, Installation
+
+
+@pytest.fixture
+def two_workers(installation: Installation) -> Installation:
+    installation.register("mail", max_concurrency=8)
+    installation.take("nightly", tasks=5)
+    installation.dispatch()
+    return installation
+
+
+def test_workers_are_listed_with_what_they_are_allowed_and_do(two_workers: Installation, sosw: Command) -> None:
+    mail = registry.standing(two_workers.tables, ["mail"])["mail"]
+    registry.put_health(two_workers.tables, replace(mail, health={"database": Level.LOW}))
+
+    assert sosw("workers", "list", "--json") == 0
+
+    line, resize = sosw.json
+    assert (line["worker_id"], line["max_concurrency"], line["health"], line["allowed"]) == ("mail", 8, "low", 4)
+    assert (resize["running"], resize["queued"], resize["paused"]) == (3, 2, False)
+
+
+def test_a_label_narrows_the_list(two_workers: Installation, sosw: Command) -> None:
+    assert sosw("workers", "list", "--label", "team=media") == 0
+
+    header, line = sosw.out.splitlines()
+    assert header.split() == ["WORKER", "LIMIT", "HEALTH", "ALLOWED", "RUNNING", "QUEUED", "STATE"]
+    assert line.split() == ["resize", "3", "high", "3", "3", "2", "active"]
+
+
+def test_a_paused_worker_starts_nothing_and_keeps_its_queue(installation: Installation, sosw: Command) -> None:
+    installation.take("nightly", tasks=5)
+
+    assert sosw("workers", "pause", "resize", "--reason", "database moves") == 0
+    assert sosw.out == "resize paused\n"
+
+    assert installation.dispatch() == []
+    sosw("workers", "list")
+    assert "paused since 20" in sosw.out
+    assert sosw.out.rstrip().endswith(": database moves")
+
+    assert sosw("workers", "resume", "resize") == 0
+    assert sosw.out == "resize resumed\n"
+    assert len(installation.dispatch()) == 3
+
+
+def test_workers_are_paused_by_label(two_workers: Installation, sosw: Command) -> None:
+    assert sosw("workers", "pause", "--label", "team=media", "--json") == 0
+
+    assert sosw.json == [{"worker_id": "resize", "paused": True, "changed": True}]
+
+
+def test_a_second_pause_changes_nothing(two_workers: Installation, sosw: Command) -> None:
+    sosw("workers", "pause", "mail", "--reason", "first")
+
+    assert sosw("workers", "pause", "mail", "--reason", "second") == 0
+
+    assert sosw.out == "mail is paused already\n"
+    assert registry.standing(two_workers.tables, ["mail"])["mail"].control.reason == "first"
+
+
+def test_a_dry_run_pauses_nothing(two_workers: Installation, sosw: Command) -> None:
+    assert sosw("workers", "pause", "mail", "--dry-run") == 0
+
+    assert sosw.out == "mail would be paused\n"
+    assert not registry.standing(two_workers.tables, ["mail"])["mail"].control.paused
+
+
+@pytest.mark.parametrize("arguments", [[], ["mail", "--label", "team=media"]])
+def test_workers_are_named_or_labelled(arguments: list[str], two_workers: Installation, sosw: Command) -> None:
+    assert sosw("workers", "pause", *arguments) == 2
+
+    assert "expected ids of Workers, or --label" in sosw.err
+
+
+def test_an_unknown_worker_is_refused_and_none_is_paused(two_workers: Installation, sosw: Command) -> None:
+    assert sosw("workers", "pause", "mail", "mial") == 2
+
+    assert sosw.err == ("sosw: worker: 'mial' is refused; expected a registered Worker; known are: mail, resize\n")
+    assert not registry.standing(two_workers.tables, ["mail"])["mail"].control.paused
+
+
+def test_a_registration_that_cannot_be_read_is_told(two_workers: Installation, sosw: Command) -> None:
+    two_workers.tables.client.put_item(
+        TableName=two_workers.tables.registry,
+        Item={"pk": {"S": "worker"}, "sk": {"S": "broken"}, "spec": {"S": "{}"}},
+    )
+
+    assert sosw("workers", "list", "--json") == 0
+
+    broken = next(line for line in sosw.json if line["worker_id"] == "broken")
+    assert broken["problem"].startswith("the registration of Worker 'broken' cannot be read")
