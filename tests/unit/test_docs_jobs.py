@@ -39,7 +39,17 @@ BLOCKS = [
     for found in re.finditer(r"^```(?P<info>[^\n]+)\n(?P<text>.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 ]
 ANSWERS = ("jsonl tasks", "text refused", "text count")
-ROLES = {"json job", *ANSWERS, "json schemas", "json event", "json starts", "python period", "toml period", "console"}
+ROLES = {
+    "json job",
+    *ANSWERS,
+    "json schemas",
+    "json event",
+    "json starts",
+    "python period",
+    "toml period",
+    "sh",
+    "console",
+}
 
 
 def of_role(role: str) -> list[Block]:

@@ -24,6 +24,9 @@ Json = dict[str, Any]
 _MAX_SIMULTANEOUS_INVOCATIONS: Final = 1
 _MAX_ATTEMPTS: Final = 3
 
+#: What the tables and functions of sosw 0.7 begin with.
+_NAME_OF_07: Final = "sosw"
+
 #: Where sosw 0.7 looks for labourers beside the top level; of two the later wins.
 _SECTIONS: Final = ("task_client_config", "task_config")
 
@@ -169,10 +172,14 @@ class _Expression(str):
 def _terraform(config: _Config, source: str) -> Iterator[str]:
     schemas = config.job_schemas
     yield from _comments(_unused("the configuration", config))
+    yield from _comments(
+        [f"Not {_NAME_OF_07}: sosw 0.7 has tables and functions of these names, and stays until it is drained."]
+    )
     yield from _block(
         'module "sosw"',
         {
             "source": source,
+            "name": f"{_NAME_OF_07}_next",
             "runtime": {
                 "package": f"build/sosw-runtime-{sosw_runtime.__version__}-py313-arm64.zip",
                 "version": sosw_runtime.__version__,
