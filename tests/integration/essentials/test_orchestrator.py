@@ -1,0 +1,431 @@
+"""The Orchestrator: starts what may start, never more, and slower while what a Worker depends on is unhealthy."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from sosw_runtime import aws
+from sosw_runtime.domain.health import Level
+from sosw_runtime.domain.task import Move, Status
+from sosw_runtime.essentials import orchestrator
+from sosw_runtime.storage import registry
+from sosw_runtime.storage.items import encoded
+from sosw_runtime.storage.registry import Control
+from tests.support.builders import MINUTE, NOON, SECOND, completed, failed, queued, running
+from tests.support.installation import Installation, stream
+from tests.support.lambdas import FakeContext, FakeLambda, Refusal
+
+
+def invoked(lambdas: FakeLambda) -> list[tuple[str, int]]:
+    """Workers and the photos that they were given, in order."""
+    return [(call.function, call.event["photo"]) for call in lambdas.accepted]
+
+
+# --- what may start, starts ------------------------------------------------------------------------------------------
+
+
+def test_a_new_task_starts_when_its_record_comes(sosw: Installation, lambdas: FakeLambda) -> None:
+    registration = sosw.register(function_name="arn:aws:lambda:eu-west-1:123456789012:function:resize:live")
+    sosw.put(queued())
+    assert sosw.wake_orchestrator(queued()) == {"dispatched": 1, "refused": 0}
+
+    [call] = lambdas.accepted
+    assert (call.function, call.kind) == (registration.function_name, "Event")
+    assert call.event == {
+        "photo": 0,
+        "task_id": queued().task_id,
+        "worker_id": "resize",
+        "job_id": "album",
+        "attempt": 1,
+        "created_at": NOON,
+        "labourer_id": "resize",
+        "attempts": 1,
+    }
+    task = sosw.task()
+    assert (task.status, task.attempt, task.started_at) == (Status.RUNNING, 1, NOON)
+    assert task.lease_until == NOON + registration.lease_ms
+    assert (task.queue_key, task.queue_rank) == (None, None)
+    [slot] = sosw.slots()
+    assert (slot.index, slot.task_id, slot.claim) == (task.slot, task.task_id, task.claim)
+
+
+def test_the_tick_starts_what_no_record_told_of(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register()
+    sosw.put(queued(0), queued(1))
+    assert sosw.tick_orchestrator() == {"dispatched": 2, "refused": 0}
+    assert sorted(invoked(lambdas)) == [("resize", 0), ("resize", 1)]
+
+
+def test_a_slot_is_handed_on_by_the_record_of_its_tasks_report(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(max_concurrency=1)
+    sosw.put(completed(0), queued(1))
+    [before] = sosw.slots()
+    sosw.wake_orchestrator(completed(0), event="MODIFY")
+    assert invoked(lambdas) == [("resize", 1)]
+    [after] = sosw.slots()
+    assert (after.index, after.task_id) == (before.index, queued(1).task_id)
+
+
+def test_a_slot_is_freed_when_nothing_is_left_to_start(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register()
+    sosw.put(failed(0))
+    sosw.wake_orchestrator(failed(0), event="MODIFY")
+    assert sosw.slots() == []
+    assert lambdas.invocations == []
+
+
+def test_what_was_out_before_starts_before_what_is_new(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(max_concurrency=1)
+    sosw.put(queued(0), queued(1), queued(2))
+    lambdas.refuse("resize", "TooManyRequestsException", times=3)
+    sosw.tick_orchestrator()
+    sosw.clock.advance(MINUTE)
+    sosw.tick_orchestrator()
+    assert invoked(lambdas) == [("resize", 0)]
+
+
+def test_tasks_stay_in_sight_whether_shards_become_more_or_fewer(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(max_concurrency=100)
+    for number, shards in enumerate([1, 4, 2, 1, 8]):
+        sosw.register(max_concurrency=100, queue_shards=shards)
+        sosw.submit({"job": {"worker": "resize", "job_id": f"{number}", "photo": number, "period": "last_9_days"}})
+        sosw.submit({"job": {"worker": "resize", "job_id": f"{number}-days", "photo": number, **_NINE_DAYS}})
+        sosw.tick_orchestrator()
+        assert sosw.with_status(Status.QUEUED) == [], f"hidden by {shards} shards"
+    # What waits while the shards become fewer is found as well.
+    sosw.register(max_concurrency=100, queue_shards=4)
+    sosw.submit({"job": {"worker": "resize", "job_id": "last", "photo": 0, **_NINE_DAYS}})
+    sosw.register(max_concurrency=100, queue_shards=1)
+    sosw.tick_orchestrator()
+    assert sosw.with_status(Status.QUEUED) == []
+
+
+_NINE_DAYS: dict[str, Any] = {"period": "last_9_days", "isolate_days": True}
+
+
+# --- never more than may ---------------------------------------------------------------------------------------------
+
+
+def test_the_limit_holds_whatever_records_and_ticks_come(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(max_concurrency=3)
+    tasks = [queued(number) for number in range(10)]
+    sosw.put(*tasks)
+    for _ in range(2):
+        sosw.wake_orchestrator(*tasks)
+        sosw.tick_orchestrator()
+    assert len(lambdas.accepted) == 3
+    assert [slot.index for slot in sosw.slots()] == [0, 1, 2]
+    assert len(sosw.with_status(Status.RUNNING)) == 3
+
+    # The record of one report, delivered again and again, lets one more start.
+    [done, *_] = sosw.with_status(Status.RUNNING)
+    sosw.complete(done)
+    [reported] = sosw.with_status(Status.COMPLETED)
+    for _ in range(3):
+        sosw.wake_orchestrator(reported, reported, event="MODIFY")
+    assert len(lambdas.accepted) == 4
+    assert len(sosw.with_status(Status.RUNNING)) == 3
+
+
+def test_each_worker_has_a_limit_of_its_own(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register("resize", max_concurrency=1)
+    sosw.register("crop", max_concurrency=2)
+    sosw.put(*(queued(number) for number in range(3)), *(queued(n, worker_id="crop") for n in range(10, 13)))
+    sosw.tick_orchestrator()
+    assert sorted(function for function, _ in invoked(lambdas)) == ["crop", "crop", "resize"]
+
+
+def test_a_lowered_limit_starts_nothing_until_the_tasks_above_it_are_done(
+    sosw: Installation, lambdas: FakeLambda
+) -> None:
+    sosw.register(max_concurrency=3)
+    sosw.put(running(1, index=1, claim="1"), running(2, index=2, claim="2"), queued(3), queued(4))
+    sosw.register(max_concurrency=1)
+    sosw.tick_orchestrator()
+    assert lambdas.invocations == [], "two tasks run, the limit is one"
+
+    for number in (1, 2):
+        sosw.complete(sosw.task(number))
+        sosw.wake_orchestrator(sosw.task(number), event="MODIFY")
+    assert sosw.slots() == [], "the slots above the limit are not filled again"
+    sosw.tick_orchestrator()
+    assert invoked(lambdas) == [("resize", 3)]
+
+
+def test_a_paused_worker_finishes_what_runs_and_starts_nothing(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(max_concurrency=2)
+    sosw.put(running(0), queued(1), queued(2))
+    registry.put_control(sosw.tables, "resize", Control(paused=True, since=NOON, reason="migration"))
+    sosw.tick_orchestrator()
+    sosw.wake_orchestrator(queued(1))
+    sosw.complete(sosw.task(0))
+    sosw.wake_orchestrator(sosw.task(0), event="MODIFY")
+    assert lambdas.invocations == []
+    assert sosw.slots() == []
+    assert len(sosw.with_status(Status.QUEUED)) == 2, "the queue is kept"
+
+    registry.put_control(sosw.tables, "resize", Control())
+    sosw.tick_orchestrator()
+    assert len(lambdas.accepted) == 2
+
+
+def test_a_worker_that_is_not_registered_any_more_starts_nothing_and_keeps_its_queue(
+    sosw: Installation, lambdas: FakeLambda
+) -> None:
+    sosw.put(completed(0), queued(1))
+    sosw.wake_orchestrator(completed(0), queued(1), event="MODIFY")
+    assert lambdas.invocations == []
+    assert sosw.slots() == []
+    assert sosw.task(1) == queued(1)
+
+
+# --- what AWS refuses ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("refusal", ["ResourceNotFoundException", "AccessDeniedException", "TooManyRequestsException"])
+def test_a_refused_invoke_is_taken_back_with_its_reason_and_others_go_on(
+    sosw: Installation, lambdas: FakeLambda, refusal: Refusal
+) -> None:
+    sosw.register("resize")
+    sosw.register("crop")
+    sosw.put(queued(0), queued(1, worker_id="crop"))
+    lambdas.refuse("resize", refusal)
+    answer = sosw.tick_orchestrator()
+    assert answer == {"dispatched": 1, "refused": 1}
+    assert invoked(lambdas) == [("crop", 1)]
+    task = sosw.task(0)
+    assert (task.status, task.attempt, task.slot, task.claim) == (Status.QUEUED, 0, None, None)
+    assert [(entry.move, entry.attempt) for entry in task.history] == [
+        (Move.ENQUEUE, 0),
+        (Move.CLAIM, 1),
+        (Move.UNCLAIM, 0),
+    ]
+    assert refusal in (task.history[-1].reason or "")
+    assert sosw.slots() == []
+
+    lambdas.accept("resize")
+    sosw.clock.advance(MINUTE)
+    sosw.tick_orchestrator()
+    assert sosw.task(0).attempt == 1, "the attempt that nobody got is given again"
+
+
+def test_an_invoke_that_never_reached_aws_is_taken_back(
+    sosw: Installation, lambdas: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sosw.register()
+    sosw.put(queued())
+
+    def unreachable(**_: Any) -> None:
+        raise EndpointConnectionError(endpoint_url="https://lambda")
+
+    aws.lambda_().meta.events.register("before-call.lambda.Invoke", unreachable)
+    assert sosw.tick_orchestrator() == {"dispatched": 0, "refused": 1}
+    assert sosw.task().status is Status.QUEUED
+    assert "AWS Lambda was not reached" in (sosw.task().history[-1].reason or "")
+
+
+def test_after_a_refusal_a_workers_other_tasks_are_not_tried_in_vain(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(max_concurrency=50)
+    sosw.put(*(queued(number) for number in range(30)))
+    lambdas.refuse("resize", "AccessDeniedException")
+    sosw.tick_orchestrator()
+    assert len(lambdas.invocations) <= 8, "only those that were under way at once"
+    assert len(sosw.with_status(Status.QUEUED)) == 30
+    assert sosw.slots() == []
+
+
+def test_a_throttled_invoke_is_sent_again(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register()
+    sosw.put(queued())
+    lambdas.refuse("resize", "TooManyRequestsException", times=1)
+    assert sosw.tick_orchestrator() == {"dispatched": 1, "refused": 0}
+    assert [call.accepted for call in lambdas.invocations] == [False, True]
+
+
+@pytest.mark.parametrize("acts", [True, False], ids=["which AWS took", "which AWS lost"])
+def test_an_invoke_in_doubt_is_left_running_and_never_sent_twice(
+    sosw: Installation, lambdas: FakeLambda, acts: bool
+) -> None:
+    sosw.register()
+    sosw.put(queued())
+    lambdas.time_out("resize", acts=acts)
+    sosw.tick_orchestrator()
+    assert len(lambdas.invocations) == 1
+    assert sosw.task().status is Status.RUNNING
+    assert len(sosw.slots()) == 1
+
+    if acts:
+        assert sosw.complete(sosw.task())["accepted"]
+    else:
+        sosw.clock.now = (sosw.task().lease_until or 0) + 1
+        sosw.tick_scavenger()
+        assert sosw.task().status is Status.WAITING, "its lease ended"
+        assert sosw.slots() == []
+
+
+# --- slower while something is unhealthy -----------------------------------------------------------------------------
+
+CPU: dict[str, Any] = {"namespace": "AWS/RDS", "metric_name": "CPUUtilization", "levels": {"4": 40, "3": 60, "2": 80}}
+DISK: dict[str, Any] = {
+    "namespace": "AWS/RDS",
+    "metric_name": "FreeStorageSpace",
+    "better": "high",
+    "levels": {"4": 100, "2": 10},
+}
+
+
+def measure(sosw: Installation, metric_name: str, value: float) -> None:
+    """Let CloudWatch have a value of half a minute ago."""
+    at = datetime.fromtimestamp((sosw.clock.now - 30 * SECOND) / 1000, UTC)
+    data: Any = [{"MetricName": metric_name, "Value": value, "Timestamp": at}]
+    aws.cloudwatch().put_metric_data(Namespace="AWS/RDS", MetricData=data)
+
+
+def level(sosw: Installation) -> Level:
+    return registry.standing(sosw.tables, ["resize"])["resize"].level
+
+
+def test_the_level_of_health_lowers_the_limit(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(max_concurrency=8, health_metrics={"database": CPU})
+    sosw.put(*(queued(number) for number in range(20)))
+    seen = []
+    for cpu in (95, 70, 50, 30):
+        measure(sosw, "CPUUtilization", cpu)
+        sosw.tick_orchestrator()
+        seen.append((level(sosw), len(sosw.slots())))
+        sosw.clock.advance(10 * MINUTE)
+    assert seen == [(Level.BAD, 0), (Level.LOW, 4), (Level.MODERATE, 6), (Level.HIGH, 8)]
+
+
+def test_the_worst_metric_wins(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(max_concurrency=8, health_metrics={"database": CPU, "disk": DISK})
+    sosw.put(*(queued(number) for number in range(10)))
+    measure(sosw, "CPUUtilization", 10)
+    measure(sosw, "FreeStorageSpace", 50)
+    sosw.tick_orchestrator()
+    assert (level(sosw), len(sosw.slots())) == (Level.LOW, 4)
+
+
+def test_a_level_holds_between_ticks_and_slots_beyond_it_are_freed(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(max_concurrency=2, health_metrics={"database": CPU})
+    sosw.put(running(0, index=0, claim="0"), running(1, index=1, claim="1"), queued(2))
+    measure(sosw, "CPUUtilization", 99)
+    sosw.tick_orchestrator()
+    sosw.complete(sosw.task(0))
+    sosw.wake_orchestrator(sosw.task(0), queued(2), event="MODIFY")
+    assert lambdas.invocations == []
+    assert [slot.index for slot in sosw.slots()] == [1], "what runs may finish"
+
+
+def test_a_missing_value_holds_the_last_level(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(health_metrics={"database": CPU})
+    measure(sosw, "CPUUtilization", 70)
+    sosw.tick_orchestrator()
+    sosw.clock.advance(60 * MINUTE)
+    sosw.tick_orchestrator()
+    assert level(sosw) is Level.LOW
+
+
+def test_before_any_value_a_worker_is_taken_for_healthy(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(health_metrics={"database": CPU})
+    sosw.put(queued())
+    sosw.tick_orchestrator()
+    assert (level(sosw), len(sosw.slots())) == (Level.HIGH, 1)
+
+
+def test_while_cloudwatch_fails_the_last_levels_hold_and_tasks_start(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(max_concurrency=4, health_metrics={"database": CPU})
+    measure(sosw, "CPUUtilization", 70)
+    sosw.tick_orchestrator()
+    sosw.put(*(queued(number) for number in range(4)))
+
+    def fail(**_: Any) -> None:
+        raise EndpointConnectionError(endpoint_url="https://monitoring")
+
+    aws.cloudwatch().meta.events.register("before-call.cloudwatch.GetMetricData", fail)
+    assert sosw.tick_orchestrator() == {"dispatched": 2, "refused": 0}
+
+
+def test_one_call_reads_the_health_of_all_workers(sosw: Installation, lambdas: FakeLambda) -> None:
+    calls: list[Any] = []
+    aws.cloudwatch().meta.events.register("before-call.cloudwatch.GetMetricData", lambda **call: calls.append(call))
+    for worker_id in ("resize", "crop", "blur"):
+        sosw.register(worker_id, health_metrics={"database": CPU, "disk": DISK})
+    sosw.register("print")
+    sosw.tick_orchestrator()
+    assert len(calls) == 1
+
+
+def test_the_newest_value_counts(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(health_metrics={"database": CPU})
+    measure(sosw, "CPUUtilization", 99)
+    sosw.clock.advance(2 * MINUTE)
+    measure(sosw, "CPUUtilization", 10)
+    sosw.tick_orchestrator()
+    assert level(sosw) is Level.HIGH
+
+
+# --- trouble stays where it is ---------------------------------------------------------------------------------------
+
+
+def test_a_registration_that_cannot_be_read_stops_no_other_worker(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register("crop")
+    sosw.client.put_item(
+        TableName=sosw.tables.registry, Item=encoded({"pk": "worker", "sk": "resize", "spec": "{not JSON"})
+    )
+    sosw.put(queued(0), queued(1, worker_id="crop"))
+    assert sosw.tick_orchestrator() == {"dispatched": 1, "refused": 0}
+    assert invoked(lambdas) == [("crop", 1)]
+    assert sosw.task(0) == queued(0), "its queue is kept"
+
+
+@pytest.mark.parametrize("payload", ["{not JSON", "[1, 2]"])
+def test_a_task_whose_payload_no_worker_can_be_given_dies_with_the_reason(
+    sosw: Installation, lambdas: FakeLambda, payload: str
+) -> None:
+    sosw.register(max_concurrency=1)
+    sosw.put(replace(queued(0), payload=payload), queued(1))
+    sosw.tick_orchestrator()
+    poison = sosw.task(0)
+    sosw.wake_scavenger(poison)
+    sosw.wake_orchestrator(poison, event="MODIFY")
+    assert invoked(lambdas) == [("resize", 1)]
+    dead = sosw.task(0)
+    assert dead.status is Status.DEAD
+    assert dead.failure is not None
+    assert dead.failure.type == "UnreadablePayload"
+
+
+def test_a_record_that_cannot_be_read_is_passed_over(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register()
+    sosw.put(queued())
+    readable = stream([queued()], "INSERT")["Records"]
+    odd = [{}, {"dynamodb": {}}, {"dynamodb": {"NewImage": {"task_id": {"S": "odd"}, "history": {"L": [{"L": []}]}}}}]
+    assert orchestrator.handler({"Records": [*odd, *readable]}, FakeContext())["dispatched"] == 1
+
+
+# --- what it tells ---------------------------------------------------------------------------------------------------
+
+
+def test_the_tick_tells_its_heartbeat_and_what_it_did(
+    sosw: Installation, lambdas: FakeLambda, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sosw.register("resize")
+    sosw.register("crop")
+    sosw.put(queued(0), queued(1, worker_id="crop"))
+    lambdas.refuse("crop", "AccessDeniedException")
+    sosw.tick_orchestrator()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    assert {line["_aws"]["CloudWatchMetrics"][0]["Namespace"] for line in lines} == {sosw.tables.name}
+    [tick] = [line for line in lines if "Heartbeat" in line]
+    assert (tick["Heartbeat"], tick["Dispatched"], tick["Refused"]) == ([1], [1], [1])
+    assert {line["worker_id"]: line["HealthLevel"] for line in lines if "HealthLevel" in line} == {
+        "resize": [4],
+        "crop": [4],
+    }
