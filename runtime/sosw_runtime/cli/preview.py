@@ -16,6 +16,7 @@ from sosw_runtime.errors import Refused
 from sosw_runtime.settings import Settings
 
 _JOB_SCHEMAS: Final = TypeAdapter(dict[str, JobSchema])
+_EXAMPLE: Final = '{"default": {"chunkable_attrs": ["section", "store"]}}'
 
 
 def preview(job_text: str, schemas_text: str | None, today: date | None) -> Iterator[str]:
@@ -46,6 +47,3 @@ def _schemas(text: str) -> dict[str, JobSchema]:
         field = ".".join(["job_schemas", *(str(part) for part in error["loc"])])
         expected = str(error["ctx"]["error"]) if "error" in error.get("ctx", {}) else error["msg"]
         raise Refused(field, error["input"], f"expected e.g. {_EXAMPLE}: {expected}") from invalid
-
-
-_EXAMPLE: Final = '{"default": {"chunkable_attrs": ["section", "store"]}}'

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import islice
 from typing import Annotated, Any, Final, NamedTuple, Protocol, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -86,16 +87,20 @@ def payloads(job: Job, schemas: Mapping[str, JobSchema], today: date) -> Iterato
     return iter(_plan(job, schemas, today))
 
 
-def payload_texts(job: Job, schemas: Mapping[str, JobSchema], today: date) -> Iterator[str]:
-    """The payloads as they are stored: JSON without spaces.
+def payload_texts(job: Job, schemas: Mapping[str, JobSchema], today: date, start: int = 0) -> Iterator[str]:
+    """The payloads as they are stored, JSON without spaces, from the task of a number on.
 
     Raises:
-        Refused: before the first payload, whatever is wrong with the job; at a payload, that it is too large.
+        Refused: before the first payload, whatever is wrong with the job; at a payload, that it is too large, or has
+            what JSON has not: an infinite number, half of a surrogate pair.
     """
-    for number, payload in enumerate(payloads(job, schemas, today)):
-        text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
-        # A character has at most 4 bytes, so that few texts need to be encoded to know that they fit.
-        if len(text) * 4 > LARGEST_PAYLOAD and (size := len(text.encode())) > LARGEST_PAYLOAD:
+    for number, payload in enumerate(islice(payloads(job, schemas, today), start, None), start):
+        try:
+            text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+            size = len(text.encode())
+        except ValueError as invalid:
+            raise Refused(f"payload of task {number}", f"{invalid}", "expected what can be sent as JSON") from invalid
+        if size > LARGEST_PAYLOAD:
             raise Refused(
                 f"payload of task {number}",
                 f"{size} bytes",

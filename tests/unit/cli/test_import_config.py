@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import hcl2
 import pytest
 
 import sosw_runtime
+from sosw_runtime.cli.app import run
 from sosw_runtime.cli.import_config import convert
 from sosw_runtime.errors import Refused
 
@@ -292,3 +294,21 @@ def test_what_cannot_be_taken_over_is_refused_by_its_key(config: object, field: 
     with pytest.raises(Refused, match="; expected ") as refused:
         convert([config if isinstance(config, str) else json.dumps(config)], "./sosw")
     assert refused.value.field == field
+
+
+def test_the_command_merges_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [tmp_path / "scheduler.json", tmp_path / "orchestrator.json"]
+    for file, config in zip(files, (SCHEDULER_PAGE, ORCHESTRATOR), strict=True):
+        file.write_text(json.dumps(config))
+
+    assert run(["import-config", "--source", "../sosw", *map(str, files)]) == 0
+    assert capsys.readouterr().out == convert([file.read_text() for file in files], "../sosw") + "\n"
+
+
+def test_the_command_refuses_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.json").write_text("{}")
+
+    assert run(["import-config", str(tmp_path / "empty.json")]) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert "expected labourers at the top level or under task_config" in printed.err

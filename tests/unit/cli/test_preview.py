@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import date
+from pathlib import Path
 
 import pytest
 
+from sosw_runtime.cli.app import run
 from sosw_runtime.cli.preview import preview
 from sosw_runtime.domain.chunking import LARGEST_PAYLOAD
 from sosw_runtime.errors import Refused
@@ -73,3 +77,63 @@ def test_refuses_a_job_for_its_last_payload() -> None:
 
     with pytest.raises(Refused, match="payload of task 1: '358430 bytes' is refused; expected at most 358400"):
         preview(json.dumps({"worker": "crawl", "stores": stores, "isolate_stores": True}), SCHEMAS, NEW_YEAR)
+
+
+class TestCommand:
+    JOB = '{"worker": "crawl", "period": "last_2_days", "isolate_days": true, "stores": [1, 2], "isolate_stores": true}'
+
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> tuple[str, str]:
+        """A job and job schemas."""
+        (tmp_path / "job.json").write_text(self.JOB)
+        (tmp_path / "schemas.json").write_text(SCHEMAS)
+        return str(tmp_path / "job.json"), str(tmp_path / "schemas.json")
+
+    def test_prints_a_line_a_task(self, files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+        job, schemas = files
+
+        assert run(["jobs", "preview", job, "--schema", schemas, "--today", "2025-01-01"]) == 0
+        assert capsys.readouterr().out.splitlines() == list(preview(self.JOB, SCHEMAS, NEW_YEAR))
+
+    def test_prints_the_number_alone(self, files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+        job, schemas = files
+
+        assert run(["jobs", "preview", job, "--schema", schemas, "--count"]) == 0
+        assert capsys.readouterr().out == "4\n"
+
+    def test_a_refused_job_is_one_line_on_standard_error(
+        self, files: tuple[str, str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        job, _ = files
+
+        assert run(["jobs", "preview", job]) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.startswith("sosw: isolate_stores: True is refused; expected one of isolate_days")
+        assert printed.err.count("\n") == 1
+
+    def test_may_be_read_in_part(self) -> None:
+        job = '{"worker": "crawl", "period": "last_9999_days", "isolate_days": true}'
+        command = [
+            sys.executable,
+            "-c",
+            "from sosw_runtime.cli import main; main()",
+            "jobs",
+            "preview",
+            "-",
+            "--today",
+            "2025-01-01",
+        ]
+
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdin
+            assert process.stdout
+            assert process.stderr
+            process.stdin.write(job)
+            process.stdin.close()
+            assert process.stdout.readline() == '{"date_list":["1997-08-17"]}\n'
+            process.stdout.close()
+            assert process.stderr.read() == ""
+        assert process.returncode == 1

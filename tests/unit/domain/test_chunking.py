@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sosw_runtime.domain.chunking import JobSchema, count, payloads
+from sosw_runtime.domain.chunking import LARGEST_PAYLOAD, JobSchema, count, payload_texts, payloads
 from sosw_runtime.domain.job import parse
 from sosw_runtime.errors import Refused
 
@@ -475,6 +475,23 @@ OF_SOSW_07: list[tuple[dict[str, Any], list[dict[str, Any]]]] = [
 @pytest.mark.parametrize(("job", "expected"), OF_SOSW_07)
 def test_jobs_of_sosw_0_7_make_the_same_tasks(job: dict[str, Any], expected: list[dict[str, Any]]) -> None:
     assert tasks(job) == expected
+
+
+class TestPayloadTexts:
+    def test_are_json_without_spaces_from_any_task_on(self) -> None:
+        job = parse({"worker": "crawl", "sections": ["a", "é"], "isolate_sections": True, "k": {"n": [1, 2]}}).job
+
+        texts = ['{"sections":["a"],"k":{"n":[1,2]}}', '{"sections":["é"],"k":{"n":[1,2]}}']
+        assert [list(payload_texts(job, SHOP, TODAY, start)) for start in (0, 1, 2, 3)] == [texts, texts[1:], [], []]
+
+    @pytest.mark.parametrize("value", [float("inf"), float("nan"), "\ud83d", "é" * (LARGEST_PAYLOAD // 2)])
+    def test_refuse_what_cannot_be_stored(self, value: object) -> None:
+        job = parse({"worker": "crawl", "sections": {"a": None, "b": {"k": value}}, "isolate_sections": True}).job
+        texts = payload_texts(job, SHOP, TODAY)
+
+        assert next(texts) == '{"sections":["a"]}'
+        with pytest.raises(Refused, match="payload of task 1: .* is refused; expected "):
+            next(texts)
 
 
 def test_a_million_tasks_take_less_than_100_megabytes() -> None:
