@@ -35,19 +35,22 @@ variable "runtime" {
   }
 
   validation {
-    condition = can(regex(
+    condition = (var.runtime.package != null) == (var.runtime.s3 != null) || can(regex(
       "^sosw-runtime-.+-py3(11|12|13)-(arm64|x86_64)\\.zip$",
-      basename(coalesce(var.runtime.package, try(var.runtime.s3.key, ""), "none")),
+      basename(coalesce(var.runtime.package, try(var.runtime.s3.key, null))),
     ))
-    error_message = "runtime: the package's file name is \"${basename(coalesce(var.runtime.package, try(var.runtime.s3.key, ""), "none"))}\"; must be sosw-runtime-<version>-py<311|312|313>-<arm64|x86_64>.zip, as `sosw package` names it."
+    error_message = "runtime: the package's file name is \"${basename(try(coalesce(var.runtime.package, try(var.runtime.s3.key, null)), ""))}\"; must be sosw-runtime-<version>-py<311|312|313>-<arm64|x86_64>.zip, as `sosw package` names it."
   }
 
   validation {
-    condition = startswith(
-      basename(coalesce(var.runtime.package, try(var.runtime.s3.key, ""), "none")),
-      "sosw-runtime-${var.runtime.version}-py",
+    condition = try(
+      var.runtime.version == regex(
+        "^sosw-runtime-(.+)-py3(?:11|12|13)-(?:arm64|x86_64)\\.zip$",
+        basename(coalesce(var.runtime.package, try(var.runtime.s3.key, null))),
+      )[0],
+      true,
     )
-    error_message = "runtime.version: ${var.runtime.version} is pinned, but the package is \"${basename(coalesce(var.runtime.package, try(var.runtime.s3.key, ""), "none"))}\"; give the package of the pinned version, or pin the version of the package."
+    error_message = "runtime.version: ${var.runtime.version} is pinned, but the package is \"${basename(try(coalesce(var.runtime.package, try(var.runtime.s3.key, null)), ""))}\"; give the package of the pinned version, or pin the version of the package."
   }
 
   validation {
