@@ -490,7 +490,7 @@ class TestPayloadTexts:
         texts = payload_texts(job, SHOP, TODAY)
 
         assert next(texts) == '{"sections":["a"]}'
-        with pytest.raises(Refused, match="payload of task 1: .* is refused; expected "):
+        with pytest.raises(Refused, match=r"payload of task 1: .* is refused; expected "):
             next(texts)
 
 
