@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import ValidationError
 
 import sosw_runtime
 from sosw_runtime.cli import failures, jobs, output, tasks, workers
+from sosw_runtime.cli.import_config import import_config
 from sosw_runtime.cli.package import package
 from sosw_runtime.errors import SoswError
 
@@ -20,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(package)
+app.command("import-config")(import_config)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(workers.app, name="workers")
@@ -51,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
         code = app(args=list(arguments), prog_name="sosw", standalone_mode=False)
     except typer.Abort:
         return 130
-    except (typer.TyperException, SoswError, BotoCoreError, ClientError) as failure:
+    except (typer.TyperException, SoswError, ValidationError, BotoCoreError, ClientError) as failure:
         code, line = failures.explain(failure)
         if line:  # none when the help was shown instead
             output.problem(line)

@@ -6,11 +6,12 @@ from typing import Final
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+from pydantic import ValidationError
 
 from sosw_runtime.errors import Refused, SoswError, Unavailable
 
 #: What a command may end with; anything else that is raised is a defect and shown as such.
-Failure = typer.TyperException | SoswError | BotoCoreError | ClientError
+Failure = typer.TyperException | SoswError | ValidationError | BotoCoreError | ClientError
 
 _HINTS: Final = {
     "ResourceNotFoundException": "check --name (or SOSW_NAME), the account and the region",
@@ -30,6 +31,8 @@ def explain(failure: Failure) -> tuple[int, str]:
             return 3, str(failure)
         case SoswError():
             return 1, str(failure)
+        case ValidationError():  # of a setting in the environment; inputs are refused in their own words
+            return 2, failure.errors()[0]["msg"].removeprefix("Value error, ")
         case _:
             return 3, f"AWS: {_answer(failure)}"
 

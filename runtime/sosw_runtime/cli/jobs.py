@@ -1,57 +1,62 @@
-"""`sosw jobs`: submit jobs and follow them to their end."""
+"""`sosw jobs`: submit jobs, follow them to their end, cancel them, and send rejected ones again."""
 
 from __future__ import annotations
 
 import json
 import time
-from typing import Annotated, Any
+from datetime import date, datetime
+from typing import Annotated, Any, Final
 from uuid import uuid4
 
 import typer
 
 from sosw_runtime import aws
-from sosw_runtime.cli import output, scheduler, selection, times
-from sosw_runtime.cli.options import AsJson, Name
-from sosw_runtime.cli.progress import JobProgress
-from sosw_runtime.cli.watch import show, show_json, until_done
-from sosw_runtime.errors import Refused
+from sosw_runtime.cli import output, progress, scheduler, selection, tasks, times
+from sosw_runtime.cli.options import AsJson, DryRun, Name, WorkerId
+from sosw_runtime.cli.preview import preview as previewed
+from sosw_runtime.cli.redrive import RejectedJob, RejectedJobs
+from sosw_runtime.cli.watch import show as show_progress
+from sosw_runtime.cli.watch import show_json, until_done
+from sosw_runtime.errors import Refused, Unavailable
 from sosw_runtime.storage import jobs as stored_jobs
+from sosw_runtime.storage import progress as stored_progress
+from sosw_runtime.storage.jobs import JobRecord
 from sosw_runtime.storage.tables import Tables
 
-app = typer.Typer(help="Submit jobs and follow them.", no_args_is_help=True)
+app = typer.Typer(help="Submit, watch and cancel jobs.", no_args_is_help=True)
 
 JobFile = Annotated[
     typer.FileText,
     typer.Argument(metavar="JOB", encoding="utf-8", help="File with the job, a JSON object; - for standard input."),
 ]
+KnownJobId = Annotated[str, typer.Argument(metavar="JOB_ID", help="Id of the job, as `submit` prints it.")]
+
+#: Seconds between two passes over a job that is cancelled while it is enqueued.
+_ENQUEUING_PAUSE: Final = 1.0
 
 
 @app.command()
 def submit(file: JobFile, name: Name = "sosw", as_json: AsJson = False) -> None:
     """Have the Scheduler take a job."""
-    job = read_job(file)
+    job = _job_object(file.read())
     # An id given here makes a request that is sent twice the same job.
     job.setdefault("job_id", str(uuid4()))
     try:
-        answer = scheduler.submit(name, job)
+        answer = scheduler.ask(name, {"job": job})
     except scheduler.JobRefused as refused:
         output.problem(str(refused))
         raise typer.Exit(2) from refused
+    except scheduler.SchedulerFailed as failed:
+        output.problem(f"job {job['job_id']}: {failed}")
+        raise typer.Exit(1) from failed
     if as_json:
         output.result_json(answer)
     else:
-        start = answer["first_start"]
-        when = "" if start is None else f", the first may start at {times.shown(start)} UTC"
-        output.result(f"job {answer['job_id']}: {answer['tasks']} tasks{when}")
+        start = times.shown(answer["first_start"])
+        output.result(f"job {answer['job_id']}: {answer['tasks']} tasks, the first may start at {start} UTC")
 
 
-def read_job(file: typer.FileText) -> dict[str, Any]:
-    """The job in a file.
-
-    Raises:
-        Refused: the file holds no JSON object.
-    """
-    text = file.read()
+def _job_object(text: str) -> dict[str, Any]:
     try:
         job = json.loads(text)
     except ValueError as error:
@@ -62,15 +67,153 @@ def read_job(file: typer.FileText) -> dict[str, Any]:
 
 
 @app.command()
-def watch(
-    job_id: Annotated[str, typer.Argument(metavar="JOB_ID", help="Id of the job, as `submit` prints it.")],
-    name: Name = "sosw",
-    as_json: AsJson = False,
+def preview(
+    file: JobFile,
+    *,
+    schema: Annotated[
+        typer.FileText | None,
+        typer.Option(metavar="FILE", encoding="utf-8", help="File with the Worker's `job_schemas`, a JSON object."),
+    ] = None,
+    today: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="Day from which periods count, as YYYY-MM-DD."),
+    ] = None,
+    count: Annotated[bool, typer.Option("--count", help="Only print how many tasks there are.")] = False,
 ) -> None:
+    """Print the payload of every task that a job would have, a JSON object a line, without asking AWS."""
+    day: date | None = None if today is None else today.date()
+    payloads = previewed(file.read(), None if schema is None else schema.read(), day)
+    if count:
+        output.result(str(sum(1 for _ in payloads)))
+        return
+    for payload in payloads:
+        output.result(payload)
+
+
+@app.command()
+def watch(job_id: KnownJobId, name: Name = "sosw", as_json: AsJson = False) -> None:
     """Show a job's progress until all its tasks are closed; exit code 1 if one is dead."""
     tables = Tables(aws.dynamodb(), name)
-    job = selection.known_job(tables, job_id)
-    progress = JobProgress(job_id, lambda numbers: stored_jobs.states(tables, job, numbers))
-    snapshots = until_done(lambda: progress.look(job.total, time.monotonic()))
-    last = show_json(snapshots) if as_json else show(snapshots)
+    looks = progress.of_job(tables, selection.known_job(tables, job_id))
+    snapshots = until_done(lambda: looks.look(time.monotonic()))
+    last = show_json(snapshots) if as_json else show_progress(snapshots)
     raise typer.Exit(1 if last.dead else 0)
+
+
+@app.command("list")
+def list_(*, worker: WorkerId = None, name: Name = "sosw", as_json: AsJson = False) -> None:
+    """List the jobs, the newest first."""
+    tables = Tables(aws.dynamodb(), name)
+    enqueuing = {cursor.job_id for cursor in stored_jobs.enqueuing(tables)}
+    found = [job for job in stored_jobs.everyone(tables) if worker in {None, job.worker_id}]
+    lines = [
+        _line(tables, job, enqueuing=job.job_id in enqueuing)
+        for job in sorted(found, key=lambda job: job.created_at, reverse=True)
+    ]
+    if as_json:
+        for line in lines:
+            output.result_json(line)
+        return
+    output.result_table(
+        ["JOB", "WORKER", "CREATED", "CLOSED", "TASKS", "COMPLETED", "DEAD", "CANCELLED", "STATE"],
+        (
+            [
+                line["job_id"],
+                line["worker_id"],
+                times.shown(line["created_at"]),
+                times.shown(line["closed_at"]),
+                *(line[count] for count in ("total", "completed", "dead", "cancelled", "state")),
+            ]
+            for line in lines
+        ),
+    )
+
+
+@app.command()
+def show(job_id: KnownJobId, name: Name = "sosw", as_json: AsJson = False) -> None:
+    """Show a job: who asked for what and when, and where its tasks stand."""
+    tables = Tables(aws.dynamodb(), name)
+    job = selection.known_job(tables, job_id)
+    snapshot = progress.of_job(tables, job).look(0)
+    cursor = stored_jobs.cursor(tables, job_id)
+    about = {
+        **_line(tables, job, enqueuing=cursor is not None),
+        "first_start_at": job.first_start,
+        "today": job.today.isoformat(),
+        "source": job.source,
+        "schema": job.schema_name,
+        "enqueued": job.total if cursor is None else cursor.position,
+        **{
+            state: getattr(snapshot, state)
+            for state in ("queued", "running", "waiting", "completed", "dead", "cancelled")
+        },
+        "job": json.loads(stored_jobs.spec(tables, job_id))["job"],
+    }
+    if as_json:
+        output.result_json(about)
+    else:
+        output.result_fields(times.readable(about))
+
+
+@app.command()
+def cancel(job_id: KnownJobId, *, name: Name = "sosw", dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Take out what has not started of a job; running tasks finish. Exit code 1 if a task had moved on."""
+    tables = Tables(aws.dynamodb(), name)
+    wanted = selection.Selection(tasks.NOT_STARTED, job_id=job_id)
+    while True:
+        enqueued = stored_jobs.cursor(tables, job_id) is None
+        moved = tasks.cancel_all(tables, selection.select(tables, wanted), dry_run=dry_run, as_json=as_json)
+        if enqueued or dry_run:
+            raise typer.Exit(0 if moved else 1)
+        output.progress("The job is still being enqueued.")
+        time.sleep(_ENQUEUING_PAUSE)
+
+
+@app.command()
+def redrive(*, name: Name = "sosw", dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Send jobs again that the Scheduler could not take; exit code 1 if it still cannot take one."""
+    queue = RejectedJobs(name)
+    taken, kept = 0, list[RejectedJob]()
+    try:
+        for job in queue.receive():
+            kept.append(job)
+            reason = job.reason if dry_run else _refusal(name, job)
+            if reason is None:
+                queue.delete(kept.pop())
+                taken += 1
+            if as_json:
+                output.result_json({"job_id": job.job_id, "taken": reason is None, "reason": reason})
+            else:
+                output.result(f"{job.job_id}: {reason or 'taken'}")
+    finally:
+        for job in kept:
+            queue.give_back(job)
+    output.progress(f"{taken} jobs taken, {len(kept)} left in the queue.")
+    raise typer.Exit(1 if kept and not dry_run else 0)
+
+
+def _refusal(name: str, job: RejectedJob) -> str | None:
+    """Why the Scheduler does not take a job; None once it has."""
+    try:
+        scheduler.ask(name, job.event)
+    except (scheduler.JobRefused, scheduler.SchedulerFailed) as failure:
+        return str(failure)
+    except Unavailable:
+        return None  # accepted; the Scavenger has it gone on with
+    return None
+
+
+def _line(tables: Tables, job: JobRecord, *, enqueuing: bool) -> dict[str, Any]:
+    """A job as `list --json` prints it; times in milliseconds."""
+    counts = job if job.closed_at is not None else stored_progress.counts(tables, job.job_id)
+    return {
+        "job_id": job.job_id,
+        "worker_id": job.worker_id,
+        "created_at": job.created_at,
+        "closed_at": job.closed_at,
+        "state": "enqueuing" if enqueuing else "open" if job.closed_at is None else "closed",
+        "total": job.total,
+        "completed": counts.completed,
+        "dead": counts.dead,
+        "cancelled": counts.cancelled,
+    }

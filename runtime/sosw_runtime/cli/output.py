@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import typer
 from rich.console import Console
@@ -32,6 +32,14 @@ def result_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> No
     if not console.is_terminal:
         console.width = 10_000
     console.print(table)
+
+
+def result_fields(values: Mapping[str, object]) -> None:
+    """A line a value that is there; what is no text or number is JSON."""
+    width = max(map(len, values))
+    for name, value in values.items():
+        if value is not None:
+            result(f"{name:<{width}}  {value if isinstance(value, str | int) else json.dumps(value)}")
 
 
 def progress(text: str) -> None:

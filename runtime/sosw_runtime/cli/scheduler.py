@@ -33,11 +33,11 @@ class SchedulerFailed(SoswError):
     """The Scheduler ended with an error or a time-out; the job may be enqueued in part."""
 
 
-def submit(name: str, job: Mapping[str, Any]) -> dict[str, Any]:
-    """Have the Scheduler of the installation `name` take a job that has a `job_id`.
+def ask(name: str, event: Mapping[str, Any]) -> dict[str, Any]:
+    """Have the Scheduler of the installation `name` take the job of an event that names its id.
 
     Returns:
-        Its answer, `{"job_id": str, "tasks": int, "first_start": int (ms) | None}`.
+        Its answer, `{"job_id": str, "tasks": int, "first_start": int (ms)}`.
 
     Raises:
         JobRefused, SchedulerFailed: see there.
@@ -46,7 +46,7 @@ def submit(name: str, job: Mapping[str, Any]) -> dict[str, Any]:
     """
     client: LambdaClient = boto3.Session().client("lambda", config=_PATIENT)
     response: Mapping[str, Any] = client.invoke(
-        FunctionName=f"{name}_scheduler", InvocationType="RequestResponse", Payload=json.dumps({"job": job}).encode()
+        FunctionName=f"{name}_scheduler", InvocationType="RequestResponse", Payload=json.dumps(event).encode()
     )
     answer: dict[str, Any] = json.loads(response["Payload"].read())
     if "FunctionError" not in response:
@@ -56,4 +56,4 @@ def submit(name: str, job: Mapping[str, Any]) -> dict[str, Any]:
         raise JobRefused(message)
     if kind == "Unavailable":
         raise Unavailable(message)
-    raise SchedulerFailed(f"the Scheduler failed on job {job['job_id']!r}: {kind}: {message}")
+    raise SchedulerFailed(f"the Scheduler failed: {kind}: {message}")

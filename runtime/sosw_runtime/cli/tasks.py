@@ -21,8 +21,8 @@ from sosw_runtime.storage.tables import Tables
 
 #: What history says of a task that was cancelled here.
 _REASON: Final = "asked for on the command line"
-_NOT_STARTED: Final = frozenset({Status.QUEUED, Status.WAITING})
-_LISTED: Final = _NOT_STARTED | {Status.RUNNING, Status.COMPLETED, Status.DEAD, Status.CANCELLED}
+NOT_STARTED: Final = frozenset({Status.QUEUED, Status.WAITING})
+_LISTED: Final = NOT_STARTED | {Status.RUNNING, Status.COMPLETED, Status.DEAD, Status.CANCELLED}
 
 app = typer.Typer(help="Find, replay and cancel tasks.", no_args_is_help=True)
 
@@ -67,9 +67,9 @@ def show(
     if as_json:
         output.result_json(_whole(task))
         return
-    for key, value in _whole(task).items():
-        if key != "history" and value is not None:
-            output.result(f"{key:<13} {value if isinstance(value, str | int) else json.dumps(value)}")
+    whole = _whole(task)
+    del whole["history"]
+    output.result_fields(times.readable(whole))
     output.result("")
     output.result_table(
         ["AT", "MOVE", "ATTEMPT", "REASON"],
@@ -102,7 +102,7 @@ def replay(
         shards = standings[task.worker_id].known.queue_shards
         return stored_tasks.replay(tables, task, shards, times.now())
 
-    _carry_out("replayed", found, move, dry_run=dry_run, as_json=as_json)
+    raise typer.Exit(0 if _carried_out("replayed", found, move, dry_run=dry_run, as_json=as_json) else 1)
 
 
 @app.command()
@@ -120,14 +120,19 @@ def cancel(
 ) -> None:
     """Take out queued and waiting tasks; exit code 1 if one was not cancelled."""
     tables = Tables(aws.dynamodb(), name)
-    wanted = options.selection(_NOT_STARTED, worker, job, label, since, until)
+    wanted = options.selection(NOT_STARTED, worker, job, label, since, until)
     found = _found(tables, task_ids, wanted, filtered=any([worker, job, label, since, until]))
-    retention_days = None if dry_run else installation.closed_tasks_retention_days(name)
+    raise typer.Exit(0 if cancel_all(tables, found, dry_run=dry_run, as_json=as_json) else 1)
+
+
+def cancel_all(tables: Tables, found: Iterable[Task], *, dry_run: bool, as_json: bool) -> bool:
+    """Cancel tasks and say how it went; whether all were cancelled."""
+    retention_days = None if dry_run else installation.closed_tasks_retention_days(tables.name)
 
     def move(task: Task) -> bool:
         return stored_tasks.cancel(tables, task, times.now(), _REASON, retention_days)
 
-    _carry_out("cancelled", found, move, dry_run=dry_run, as_json=as_json)
+    return _carried_out("cancelled", found, move, dry_run=dry_run, as_json=as_json)
 
 
 def _found(
@@ -153,16 +158,17 @@ def _known(tables: Tables, task_id: str) -> Task:
     return task
 
 
-def _carry_out(
+def _carried_out(
     moved: str, found: Iterable[Task], move: Callable[[Task], bool], *, dry_run: bool, as_json: bool
-) -> None:
+) -> bool:
     if not dry_run:
-        raise typer.Exit(0 if bulk.carry_out(moved, found, move, as_json=as_json) else 1)
+        return bulk.carry_out(moved, found, move, as_json=as_json)
     count = 0
     for task in found:
         count += 1
         output.result_json(_line(task)) if as_json else output.result(task.task_id)
     output.progress(f"{count} tasks would be {moved}.")
+    return True
 
 
 def _line(task: Task) -> dict[str, Any]:

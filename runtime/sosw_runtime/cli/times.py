@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from sosw_runtime.errors import Refused
 
@@ -38,6 +39,13 @@ def parse(option: str, text: str, at: int) -> int:
 def shown(at: int | None) -> str:
     """A time (ms) in UTC, to the second."""
     return "" if at is None else f"{datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def readable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Named values with the times among them, `<what>_at` (ms), as people read them."""
+    return {
+        name: shown(value) if name.endswith("_at") and value is not None else value for name, value in values.items()
+    }
 
 
 def duration(seconds: float) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import boto3
 import pytest
 
 from sosw_runtime.cli.app import run
@@ -103,3 +104,144 @@ def test_a_watch_of_an_installation_that_is_not_there_is_exit_code_3(installatio
     assert sosw.err.startswith("sosw: AWS: GetItem: ResourceNotFoundException: ")
     assert sosw.err.endswith("; check --name (or SOSW_NAME), the account and the region\n")
     assert len(sosw.err.splitlines()) == 1
+
+
+def test_a_large_job_is_watched_by_what_is_counted_of_it(
+    installation: Installation, sosw: Command, between_looks: BetweenLooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sosw_runtime.cli.progress.FEW", 3)
+    installation.take("other", tasks=1)
+    installation.take("large", tasks=5)
+    installation.dispatch()
+    between_looks(lambda: installation.complete(installation.dispatch()[0]))
+
+    assert sosw("jobs", "watch", "large") == 0
+
+    assert sosw.err.splitlines()[0] == "0 of 5 tasks closed: 3 queued, 2 running"
+    assert sosw.out == "job large: 5 of 5 tasks closed: 5 completed\n"
+
+
+def test_jobs_are_listed_the_newest_first_with_their_counts(installation: Installation, sosw: Command) -> None:
+    installation.register("mail")
+    installation.take("first", tasks=2)
+    completed, damaged = installation.dispatch()
+    installation.complete(completed)
+    installation.fail(damaged)
+    installation.take("second", tasks=4, worker_id="mail")
+
+    assert sosw("jobs", "list", "--json") == 0
+
+    second, first = sosw.json
+    assert (second["job_id"], second["state"], second["total"], second["completed"]) == ("second", "open", 4, 0)
+    assert (first["job_id"], first["state"], first["completed"], first["dead"]) == ("first", "closed", 1, 1)
+    assert sosw("jobs", "list", "--worker", "mail") == 0
+    header, line = sosw.out.splitlines()
+    assert header.split() == ["JOB", "WORKER", "CREATED", "CLOSED", "TASKS", "COMPLETED", "DEAD", "CANCELLED", "STATE"]
+    assert line.split()[0] == "second"
+
+
+def test_a_job_is_shown_as_it_was_asked_for(installation: Installation, sosw: Command) -> None:
+    installation.take("nightly", tasks=5, priority=3)
+    installation.dispatch()
+
+    assert sosw("jobs", "show", "nightly", "--json") == 0
+
+    (job,) = sosw.json
+    assert (job["total"], job["enqueued"], job["queued"], job["running"]) == (5, 5, 2, 3)
+    assert job["job"]["period"] == "last_5_days"
+    assert job["job"]["priority"] == 3
+    assert sosw("jobs", "show", "nightly") == 0
+    assert "worker_id       resize\n" in sosw.out
+
+
+def test_a_cancelled_job_ends_with_its_running_tasks(installation: Installation, sosw: Command) -> None:
+    installation.take("nightly", tasks=5)
+    running = installation.dispatch()
+
+    assert sosw("jobs", "cancel", "nightly") == 0
+
+    assert sosw.out == "cancelled: 2 of 2 tasks\n"
+    for event in running:
+        installation.complete(event)
+    assert installation.dispatch() == []
+    assert sosw("jobs", "watch", "nightly") == 0
+    assert sosw.out == "job nightly: 5 of 5 tasks closed: 3 completed, 2 cancelled\n"
+
+
+def test_cancelling_a_job_in_a_dry_run_changes_nothing(installation: Installation, sosw: Command) -> None:
+    installation.take("nightly", tasks=5)
+
+    assert sosw("jobs", "cancel", "nightly", "--dry-run") == 0
+
+    assert (len(sosw.out.splitlines()), sosw.err) == (5, "5 tasks would be cancelled.\n")
+    assert len(installation.dispatch()) == 3
+
+
+class RejectedJobsQueue:
+    """The queue of rejected jobs, filled as Lambda fills it."""
+
+    def __init__(self, name: str) -> None:
+        self._sqs = boto3.client("sqs")
+        self._url = self._sqs.create_queue(QueueName=f"{name}_rejected_jobs")["QueueUrl"]
+
+    def put(self, request_id: str, event: object, message: str, at: str = "2026-11-24T06:00:00.000Z") -> None:
+        record = {
+            "version": "1.0",
+            "timestamp": at,
+            "requestContext": {
+                "requestId": request_id,
+                "functionArn": "arn:aws:lambda:eu-west-1:123456789012:function:sosw_scheduler:$LATEST",
+                "condition": "RetriesExhausted",
+                "approximateInvokeCount": 3,
+            },
+            "requestPayload": event,
+            "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+            "responsePayload": {"errorMessage": message, "errorType": "Refused"},
+        }
+        self._sqs.send_message(QueueUrl=self._url, MessageBody=json.dumps(record))
+
+    def size(self) -> int:
+        return len(self._sqs.receive_message(QueueUrl=self._url, VisibilityTimeout=0).get("Messages", []))
+
+
+@pytest.fixture
+def rejected(installation: Installation) -> RejectedJobsQueue:
+    return RejectedJobsQueue(installation.tables.name)
+
+
+def test_a_rejected_job_is_taken_once_its_worker_is_registered(
+    installation: Installation, rejected: RejectedJobsQueue, sosw: Command
+) -> None:
+    rejected.put("request-7", {"worker": "mail", "period": "yesterday"}, "worker: 'mail' is refused; no such Worker")
+
+    assert sosw("jobs", "redrive") == 1
+    assert sosw.out.startswith("request-7: worker: 'mail' is refused; ")
+    assert sosw.err == "0 jobs taken, 1 left in the queue.\n"
+
+    installation.register("mail")
+    assert sosw("jobs", "redrive", "--json") == 0
+    assert sosw.json == [{"job_id": "request-7", "taken": True, "reason": None}]
+    assert rejected.size() == 0
+
+
+def test_a_job_that_is_sent_again_has_the_days_and_the_id_of_the_first_time(
+    installation: Installation, rejected: RejectedJobsQueue, sosw: Command
+) -> None:
+    for _ in range(2):  # delivered twice, and sent again twice
+        rejected.put("request-7", {"job": {"worker": "resize", "period": "yesterday"}}, "", at="2024-03-01T06:00:00Z")
+        assert sosw("jobs", "redrive") == 0
+
+    assert [event["date_list"] for event in installation.dispatch()] == [["2024-02-29"]]
+    assert sosw("jobs", "show", "request-7", "--json") == 0
+
+
+def test_a_dry_run_tells_the_reasons_and_leaves_the_jobs(
+    installation: Installation, rejected: RejectedJobsQueue, sosw: Command
+) -> None:
+    rejected.put("request-7", {"worker": "resize"}, "worker: 'resize' is refused; no such Worker is registered")
+
+    assert sosw("jobs", "redrive", "--dry-run") == 0
+
+    assert sosw.out == "request-7: worker: 'resize' is refused; no such Worker is registered\n"
+    assert rejected.size() == 1
+    assert installation.dispatch() == []

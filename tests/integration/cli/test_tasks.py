@@ -100,7 +100,7 @@ def test_a_task_is_shown_with_its_history(day: dict[str, str], sosw: Command) ->
 def test_a_task_is_shown_wherever_it_stands(day: dict[str, str], sosw: Command) -> None:
     for state, task_id in day.items():
         assert sosw("tasks", "show", task_id) == 0
-        assert f"outcome       {state}\n" in sosw.out
+        assert f"outcome      {state}\n" in sosw.out
 
 
 def test_a_waiting_task_is_shown(day: dict[str, str], sosw: Command) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import pytest
 
-from sosw_runtime.cli.progress import RATE_WINDOW, JobProgress
+from sosw_runtime.cli.progress import RATE_WINDOW, EachTask, JobProgress
 
 
 class Tasks:
@@ -22,85 +23,80 @@ class Tasks:
 
 
 @pytest.fixture
-def tasks() -> Tasks:
-    return Tasks()
+def counts() -> Counter[str]:
+    """How many tasks of the job stand where, for a test to set."""
+    return Counter()
 
 
 @pytest.fixture
-def progress(tasks: Tasks) -> JobProgress:
-    return JobProgress("nightly", tasks)
+def job(counts: Counter[str]) -> JobProgress:
+    return JobProgress("nightly", 100, lambda: counts)
 
 
-def test_every_task_is_in_exactly_one_count(tasks: Tasks, progress: JobProgress) -> None:
-    tasks.states = dict(
-        enumerate(["queued", "running", "failed", "waiting", "completed", "completed", "dead", "cancelled"])
-    )
+def test_every_task_is_in_exactly_one_count(counts: Counter[str], job: JobProgress) -> None:
+    counts.update(queued=40, running=20, failed=1, waiting=2, completed=25, dead=3, cancelled=4)
 
-    seen = progress.look(total=10, now=0)
+    seen = job.look(now=0)
 
-    assert (seen.to_come, seen.queued, seen.running, seen.waiting) == (2, 1, 1, 2)
-    assert (seen.completed, seen.dead, seen.cancelled) == (2, 1, 1)
+    assert (seen.to_come, seen.queued, seen.running, seen.waiting) == (5, 40, 20, 3)
+    assert (seen.completed, seen.dead, seen.cancelled) == (25, 3, 4)
     assert not seen.done
 
 
-def test_a_closed_task_is_not_asked_for_again_and_stays_counted(tasks: Tasks, progress: JobProgress) -> None:
-    tasks.states = {0: "completed", 1: "running", 2: "dead"}
-    progress.look(total=3, now=0)
-    tasks.states = {1: "completed"}
+def test_a_job_is_done_when_every_task_is_closed(counts: Counter[str], job: JobProgress) -> None:
+    counts.update(completed=90, dead=6, cancelled=4)
 
-    seen = progress.look(total=3, now=1)
-
-    assert tasks.asked == [[0, 1, 2], [1]]
-    assert (seen.completed, seen.dead, seen.done) == (2, 1, True)
+    assert job.look(now=0).done
 
 
-def test_a_total_that_grows_while_the_job_is_enqueued_is_followed(tasks: Tasks, progress: JobProgress) -> None:
-    tasks.states = {0: "completed"}
-    assert progress.look(total=1, now=0).done
-    tasks.states = {1: "queued"}
+def test_the_rate_is_what_closed_since_the_first_look(counts: Counter[str], job: JobProgress) -> None:
+    counts.update(completed=40)
+    first = job.look(now=0)
+    counts.update(completed=20)
 
-    seen = progress.look(total=3, now=1)
-
-    assert tasks.asked[-1] == [1, 2]
-    assert (seen.completed, seen.queued, seen.to_come, seen.done) == (1, 1, 1, False)
-
-
-def test_the_rate_is_what_closed_since_the_first_look(tasks: Tasks, progress: JobProgress) -> None:
-    tasks.states = dict.fromkeys(range(40), "completed") | dict.fromkeys(range(40, 100), "queued")
-    first = progress.look(total=100, now=0)
-    tasks.states = dict.fromkeys(range(60), "completed") | dict.fromkeys(range(60, 100), "queued")
-
-    second = progress.look(total=100, now=10)
+    second = job.look(now=10)
 
     assert (first.rate_per_second, first.seconds_left) == (None, None)
     assert (second.rate_per_second, second.seconds_left) == (2.0, 20.0)
 
 
-def test_the_rate_forgets_what_is_older_than_its_window(tasks: Tasks, progress: JobProgress) -> None:
-    progress.look(total=100, now=0)
-    tasks.states = dict.fromkeys(range(60), "completed")
-    progress.look(total=100, now=1)
-    progress.look(total=100, now=RATE_WINDOW)
+def test_the_rate_forgets_what_is_older_than_its_window(counts: Counter[str], job: JobProgress) -> None:
+    job.look(now=0)
+    counts.update(completed=60)
+    job.look(now=1)
+    job.look(now=RATE_WINDOW)
 
-    stalled = progress.look(total=100, now=1 + RATE_WINDOW)
+    stalled = job.look(now=1 + RATE_WINDOW)
 
     assert (stalled.rate_per_second, stalled.seconds_left) == (0.0, None)
 
 
-def test_json_has_the_counts_and_short_figures(tasks: Tasks, progress: JobProgress) -> None:
-    progress.look(total=3, now=0)
-    tasks.states = {0: "completed"}
+def test_json_has_the_counts_and_short_figures(counts: Counter[str], job: JobProgress) -> None:
+    job.look(now=0)
+    counts.update(completed=1, queued=99)
 
-    assert progress.look(total=3, now=3).to_json() == {
+    assert job.look(now=3).to_json() == {
         "job_id": "nightly",
-        "total": 3,
-        "to_come": 2,
-        "queued": 0,
+        "total": 100,
+        "to_come": 0,
+        "queued": 99,
         "running": 0,
         "waiting": 0,
         "completed": 1,
         "dead": 0,
         "cancelled": 0,
         "rate_per_second": 0.33,
-        "seconds_left": 6.0,
+        "seconds_left": 297.0,
     }
+
+
+def test_a_closed_task_is_not_asked_for_again_and_stays_counted() -> None:
+    tasks = Tasks()
+    each = EachTask(4, tasks)
+    tasks.states = {0: "completed", 1: "running", 2: "dead"}
+    assert each() == Counter(completed=1, running=1, dead=1)
+    tasks.states = {1: "completed", 3: "queued"}
+
+    assert each() == Counter(completed=2, dead=1, queued=1)
+
+    assert tasks.asked == [[0, 1, 2, 3], [1, 3]]

@@ -96,7 +96,7 @@ def test_a_failing_scheduler_is_exit_code_1_and_names_the_job(
     assert run(["jobs", "submit", str(job_file)]) == 1
 
     assert capsys.readouterr().err == (
-        "sosw: the Scheduler failed on job 'nightly': Sandbox.Timedout: Task timed out after 900.00 seconds\n"
+        "sosw: job nightly: the Scheduler failed: Sandbox.Timedout: Task timed out after 900.00 seconds\n"
     )
 
 

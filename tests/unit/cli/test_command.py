@@ -1,0 +1,112 @@
+"""The command as a whole: one line for every error, and exit codes that scripts can rely on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sosw_runtime
+from sosw_runtime.cli.app import run
+
+JOB = {
+    "worker": "resize",
+    "start_date": "2026-01-30",
+    "end_date": "2026-02-02",
+    "isolate_days": True,
+    "max_stores_per_batch": 2,
+}
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps({**JOB, "stores": ["a", "b", "c"]}))
+    return path
+
+
+@pytest.fixture
+def schema(tmp_path: Path) -> Path:
+    path = tmp_path / "schema.json"
+    path.write_text('{"default": {"chunkable_attrs": ["store"]}}')
+    return path
+
+
+def test_the_version_is_the_runtimes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"{sosw_runtime.__version__}\n"
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 2
+
+    answer = capsys.readouterr()
+    assert answer.err == ""
+    for command in ("package", "jobs", "tasks", "workers", "import-config"):
+        assert f" {command} " in answer.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["pack"], "No such command 'pack'. Did you mean 'package'?"),
+        (["jobs", "watch"], "Missing argument 'JOB_ID'."),
+        (["tasks", "list", "--colour"], "No such option: --colour"),
+    ],
+)
+def test_misuse_is_one_line_and_exit_code_2(
+    arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    assert capsys.readouterr().err == f"sosw: {problem}\n"
+
+
+def test_a_preview_is_the_payload_of_every_task(job: Path, schema: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["jobs", "preview", str(job), "--schema", str(schema)]) == 0
+
+    payloads = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(payloads) == 8
+    assert payloads[0] == {"date_list": ["2026-01-30"], "stores": ["a", "b"]}
+    assert payloads[-1] == {"date_list": ["2026-02-02"], "stores": ["c"]}
+
+
+def test_a_preview_can_count_only(job: Path, schema: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["jobs", "preview", str(job), "--schema", str(schema), "--count"]) == 0
+    assert capsys.readouterr().out == "8\n"
+
+
+def test_a_preview_counts_periods_from_the_given_day(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = tmp_path / "job.json"
+    job.write_text('{"worker": "resize", "period": "yesterday"}')
+
+    assert run(["jobs", "preview", str(job), "--today", "2024-03-01"]) == 0
+    assert capsys.readouterr().out == '{"date_list":["2024-02-29"]}\n'
+
+
+def test_a_preview_of_a_refused_job_is_one_line_and_exit_code_2(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["jobs", "preview", str(job)]) == 2
+
+    answer = capsys.readouterr()
+    assert (answer.out, len(answer.err.splitlines())) == ("", 1)
+    assert answer.err.startswith("sosw: max_stores_per_batch: 2 is refused; ")
+
+
+def test_a_wrong_setting_is_one_line(
+    job: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOSW_TIMEZONE", "Moon")
+
+    assert run(["jobs", "preview", str(job)]) == 2
+    assert capsys.readouterr().err.startswith("sosw: SOSW_TIMEZONE: 'Moon' is no IANA time zone; ")
+
+
+def test_the_command_without_its_extra_says_what_to_install() -> None:
+    program = "import sys; sys.modules['typer'] = None; from sosw_runtime.cli import main; main()"
+
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 1
+    assert ended.stderr == "sosw: the command needs typer: pip install 'sosw-runtime[cli]'\n"
