@@ -99,6 +99,11 @@ def delayed(number: int = 0, *, due_at: int = NOON + HOUR, **changes: Any) -> Ta
 
 def _reported(number: int, status: Status, finished_at: int, **changes: Any) -> Task:
     task = running(number)
-    entry = Entry(finished_at, Move.REPORT, changes.get("attempt", task.attempt), status.value)
+    entry = Entry(
+        finished_at,
+        Move.REPORT,
+        changes.get("attempt", task.attempt),
+        None if status is Status.COMPLETED else status.value,
+    )
     task = replace(task, status=status, finished_at=finished_at, history=(*task.history, entry))
     return replace(task, **changes)

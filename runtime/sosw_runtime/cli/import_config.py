@@ -15,7 +15,8 @@ import sosw_runtime
 from sosw_runtime.cli import output
 from sosw_runtime.domain.chunking import JobSchema
 from sosw_runtime.domain.health import MetricSource
-from sosw_runtime.domain.registration import Registration, function_id
+from sosw_runtime.domain.job import worker_id_candidates
+from sosw_runtime.domain.registration import Registration
 from sosw_runtime.errors import Refused
 
 Json = dict[str, Any]
@@ -201,7 +202,7 @@ def _terraform(config: _Config, source: str) -> Iterator[str]:
 def _worker(label: str, labourer_id: str, labourer: _Labourer, config: _Config, source: str) -> Iterator[str]:
     notes = _unused(f"labourer {labourer_id}", labourer)
     found = _LAMBDA_ARN.fullmatch(labourer.arn or "")
-    name = found["name"] if found else function_id(labourer.arn) if labourer.arn else labourer_id
+    name = found["name"] if found else worker_id_candidates(labourer.arn)[-1] if labourer.arn else labourer_id
     if labourer.arn and not found:
         notes.append(f"{labourer.arn!r} is no ARN of a Lambda function; check that {name!r} is the function's name.")
     # The function's ARN without a qualifier: the account or the region may be another than Terraform's.

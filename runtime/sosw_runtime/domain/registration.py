@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sosw_runtime.domain.chunking import JobSchema
 from sosw_runtime.domain.health import MetricSource
+from sosw_runtime.domain.job import worker_id_candidates
 
 #: Seconds between the longest a Worker can run and the end of its lease: clocks that differ, and answers on their way.
 LEASE_GRACE_SECONDS = 30
@@ -57,21 +57,10 @@ class Registration(BaseModel):
     @classmethod
     def _named_after_its_function(cls, value: object) -> object:
         if isinstance(value, dict) and "worker_id" not in value and isinstance(value.get("function_name"), str):
-            return {**value, "worker_id": function_id(value["function_name"])}
+            return {**value, "worker_id": worker_id_candidates(value["function_name"])[-1]}
         return value
 
     @property
     def lease_ms(self) -> int:
         """The longest an attempt can be alive after its invoke: waiting for AWS, running, and a grace."""
         return 1000 * (self.max_event_age_seconds + self.timeout_seconds + LEASE_GRACE_SECONDS)
-
-
-def function_id(function_name: str) -> str:
-    """The plain name of a function that is given by name or ARN, with or without a version or alias.
-
-    An ARN is `arn:<partition>:lambda:<region>:<account>:function:<name>[:<qualifier>]`
-    (https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html).
-    """
-    parts = function_name.split(":")
-    after_function = list(itertools.dropwhile(lambda part: part != "function", parts))
-    return after_function[1] if len(after_function) > 1 else parts[0]

@@ -115,8 +115,8 @@ class Error:
         return f"{self.type}: {self.message}"
 
     def to_json(self) -> str:
-        """As it is stored: the message cut to `REASON_LENGTH` characters."""
-        return json.dumps({"type": self.type, "message": self.message[:REASON_LENGTH]})
+        """As it is stored: type and message cut to `REASON_LENGTH` characters."""
+        return json.dumps({"type": self.type[:REASON_LENGTH], "message": self.message[:REASON_LENGTH]})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -145,7 +145,7 @@ class Task:
     claim: str | None = None  # unique token of the current or last claim, on the slot as well
     started_at: int | None = None  # ms, of the current or last attempt
     lease_until: int | None = None  # ms, of the current or last attempt
-    finished_at: int | None = None  # ms, when it was reported
+    finished_at: int | None = None  # ms, when it was reported, until it is closed
     result: str | None = None  # JSON
     stats: str | None = None  # JSON
     error: str | None = None  # JSON: type and message

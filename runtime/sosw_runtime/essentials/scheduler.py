@@ -6,14 +6,13 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date
 from itertools import islice
 from typing import Any, Final
 from uuid import uuid4
 
 from sosw_runtime import aws, telemetry
 from sosw_runtime.domain import periods
-from sosw_runtime.domain.chunking import JobSchema, payloads
+from sosw_runtime.domain.chunking import JobSchema, payload_texts
 from sosw_runtime.domain.job import Job, Request, parse, worker_id_candidates
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.task import Entry, Move, Rank, Status, Task, task_id
@@ -22,9 +21,6 @@ from sosw_runtime.essentials.invocation import Invocation, LambdaContext
 from sosw_runtime.storage import jobs, registry, tasks
 from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.tables import BATCH_WRITE, Tables
-
-#: Bytes of a task's payload. An item holds 400 KB, the history and a result are left their part of it.
-LARGEST_PAYLOAD: Final = 350 * 1024
 
 #: Tasks that are written before the cursor moves: 20 calls of 25, at once.
 WINDOW: Final = 500
@@ -101,7 +97,7 @@ def accept(invocation: Invocation, request: Request) -> JobRecord:
     record = JobRecord(
         job_id=job.job_id or request.event_id or invocation.request_id,
         worker_id=registration.worker_id,
-        total=sum(1 for _ in _checked_payloads(spec, today)),
+        total=sum(1 for _ in payload_texts(spec.job, spec.schemas, today)),
         today=today,
         created_at=now,
         first_start=max(now, job.start_at or now),
@@ -220,28 +216,10 @@ def _known(tables: Tables, job_id: Any) -> JobRecord:
     return record
 
 
-def _checked_payloads(spec: _Spec, today: date, start: int = 0) -> Iterator[tuple[int, str]]:
-    """Number and payload, as JSON, of a job's tasks from `start` on.
-
-    Raises:
-        Refused: a payload is too large, or has what JSON has not: an infinite number, half of a surrogate pair.
-    """
-    for number, payload in enumerate(islice(payloads(spec.job, spec.schemas, today), start, None), start):
-        try:
-            text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-            size = len(text.encode())
-        except ValueError as invalid:
-            raise Refused(f"payload of task {number}", str(invalid), "expected what can be sent as JSON") from invalid
-        if size > LARGEST_PAYLOAD:
-            most = f"the most is {LARGEST_PAYLOAD}; pass a reference instead"
-            raise Refused(f"payload of task {number}", f"{size} bytes", most)
-        yield number, text
-
-
 def _tasks(record: JobRecord, spec: _Spec, start: int) -> Iterator[Task]:
     """The tasks of an accepted job from a number on, the same whenever they are cut."""
     delayed = record.first_start > record.created_at
-    for number, payload in _checked_payloads(spec, record.today, start):
+    for number, payload in enumerate(payload_texts(spec.job, spec.schemas, record.today, start), start):
         task = Task(
             task_id=task_id(record.job_id, number),
             worker_id=record.worker_id,

@@ -94,7 +94,7 @@ class _DestinationRecord(BaseModel):
     def _error(self) -> Error:
         match self.responsePayload:
             case {"errorMessage": str(message), **rest}:
-                return Error(str(rest.get("errorType", "Unhandled")), message)
+                return Error(_storable(str(rest.get("errorType", "Unhandled"))), _storable(message))
             case _:
                 return Error(self.requestContext.condition, "the Worker ended without an answer")
 
@@ -168,6 +168,7 @@ def _kept(value: object) -> str | None:
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
+        text.encode()
     except ValueError:
         return False
     return True
@@ -176,13 +177,18 @@ def _is_json(text: str) -> bool:
 def _error(value: object) -> Error:
     match value:
         case {"type": str(type_), "message": str(message)}:
-            return Error(type_, message)
+            return Error(_storable(type_), _storable(message))
         case str(message):
-            return Error("Error", message)
+            return Error("Error", _storable(message))
         case None:
             return Error("Error", "the Worker gave no reason")
         case _:
             return Error("Error", json.dumps(value))
+
+
+def _storable(text: str) -> str:
+    """Without halves of surrogate pairs, as Python's messages have them of file names that are no UTF-8."""
+    return text.encode(errors="replace").decode()
 
 
 def _says_final(response: object) -> bool:

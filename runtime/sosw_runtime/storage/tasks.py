@@ -213,7 +213,7 @@ def report(tables: Tables, reported: Report, now: int) -> Recorded:
         },
         # The error of an earlier attempt is no property of one that completed.
         remove=("error",) if reported.completed else (),
-        entry=Entry(now, Move.REPORT, reported.attempt or 0, status.value),
+        entry=Entry(now, Move.REPORT, reported.attempt or 0, None if reported.completed else status.value),
     )
     condition = "#status = :running"
     values: dict[str, str | int | None] = {":running": Status.RUNNING.value}
@@ -544,7 +544,7 @@ def _put(item: Item) -> dict[str, Any]:
 
 
 def _closed(task: Task, status: Status, move: Move, at: int, reason: str | None = None) -> Task:
-    """A task as it is closed; of its last attempt the times stay."""
+    """A task as it is closed; of its last attempt's times `started_at` and `duration_ms` stay."""
     ended = task.finished_at or at
     duration = None if task.started_at is None else ended - task.started_at
     closed_task = replace(
@@ -552,6 +552,7 @@ def _closed(task: Task, status: Status, move: Move, at: int, reason: str | None 
         status=status,
         closed_at=at,
         duration_ms=duration,
+        finished_at=None,
         claim=None,
         lease_until=None,
         due_at=None,
