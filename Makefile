@@ -55,7 +55,7 @@ lint: $(VENV) $(TFLINT) ## Check style, types and Terraform
 	$(call need,terraform,https://developer.hashicorp.com/terraform/install)
 	terraform fmt -check -diff -recursive
 	$(TFLINT) --recursive --config $(CURDIR)/.tflint.hcl
-	$(call stage,Terraform: validity of the root module, every module and every example)
+	$(call stage,Terraform: validity of every directory)
 	$(BIN)/python -m tests.support.terraform
 
 .PHONY: test-unit
