@@ -1,0 +1,283 @@
+"""The WorkerAssistant: writes down what Workers, and Lambda on their behalf, say of their attempts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sosw_runtime import aws
+from sosw_runtime.domain.task import Error, Move, Status
+from sosw_runtime.errors import Refused
+from tests.support.builders import NOON, SECOND, completed, queued, running, waiting
+from tests.support.installation import Installation
+
+COMPLETED: dict[str, Any] = {"action": "mark_task_as_completed", "task_id": running().task_id}
+FAILED: dict[str, Any] = {"action": "mark_task_as_failed", "task_id": running().task_id}
+
+
+def destination(condition: str, response: Any = None, *, count: int = 1, attempt: int = 1) -> dict[str, Any]:
+    """What Lambda sends of an asynchronous invocation of the Worker."""
+    return {
+        "version": "1.0",
+        "timestamp": "2026-03-10T12:00:01.000Z",
+        "requestContext": {
+            "requestId": "r-1",
+            "functionArn": "arn:aws:lambda:eu-west-1:123456789012:function:resize:$LATEST",
+            "condition": condition,
+            "approximateInvokeCount": count,
+        },
+        "requestPayload": {"photo": 0, "task_id": running().task_id, "worker_id": "resize", "attempt": attempt},
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST"},
+        "responsePayload": response,
+    }
+
+
+@pytest.fixture
+def second_later(sosw: Installation) -> Installation:
+    """A task runs since a second."""
+    sosw.register()
+    sosw.put(running())
+    sosw.clock.advance(SECOND)
+    return sosw
+
+
+def reported_anew(sosw: Installation, event: Any) -> Any:
+    """Report on the same task once more as if it were still in its first attempt; the task then."""
+    for slot in sosw.slots():
+        sosw.client.delete_item(
+            TableName=sosw.tables.registry, Key={"pk": {"S": "slots#resize"}, "sk": {"S": f"{slot.index:04d}"}}
+        )
+    sosw.put(running())
+    assert sosw.report(event)["accepted"], event
+    return sosw.task()
+
+
+# --- what a Worker says ----------------------------------------------------------------------------------------------
+
+
+def test_a_completed_task_is_noted_with_result_and_stats(second_later: Installation) -> None:
+    answer = second_later.report({**COMPLETED, "attempt": 1, "result": {"bytes": 7}, "stats": {"calls": 2}})
+    assert answer == {"task_id": running().task_id, "accepted": True, "state": "completed", "reason": None}
+    task = second_later.task()
+    assert (task.status, task.finished_at) == (Status.COMPLETED, NOON + SECOND)
+    assert (task.result, task.stats, task.error) == ('{"bytes":7}', '{"calls":2}', None)
+    last = task.history[-1]
+    assert (last.at, last.move, last.attempt, last.reason) == (NOON + SECOND, Move.REPORT, 1, None)
+
+
+def test_a_failed_task_is_noted_with_its_error(second_later: Installation) -> None:
+    error = {"type": "StoreDown", "message": "the store did not answer"}
+    answer = second_later.report({**FAILED, "attempt": 1, "error": error, "stats": {"calls": 2}})
+    assert (answer["accepted"], answer["state"]) == (True, "failed")
+    task = second_later.task()
+    assert (task.status, task.failure) == (Status.FAILED, Error("StoreDown", "the store did not answer"))
+    assert task.stats == '{"calls":2}'
+    assert (task.retryable, task.never_ran) == (True, False)
+
+
+def test_result_and_stats_may_be_json_already(sosw: Installation) -> None:
+    """As sosw 0.7 Workers send them."""
+    for given, kept in [
+        ({"bytes": 7}, '{"bytes":7}'),
+        ('{"bytes": 7}', '{"bytes": 7}'),
+        ("done", '"done"'),
+        ([1, None], "[1,null]"),
+        (0, "0"),
+        (None, None),
+    ]:
+        task = reported_anew(sosw, {**COMPLETED, "result": given, "stats": given})
+        assert (task.result, task.stats) == (kept, kept)
+
+
+def test_an_error_may_have_any_form(sosw: Installation) -> None:
+    for given, kept in [
+        ({"type": "StoreDown", "message": "busy"}, Error("StoreDown", "busy")),
+        ("busy", Error("Error", "busy")),
+        (None, Error("Error", "the Worker gave no reason")),
+        ({"code": 7}, Error("Error", '{"code": 7}')),
+    ]:
+        assert reported_anew(sosw, {**FAILED, "error": given}).failure == kept
+
+
+def test_a_worker_may_say_that_another_try_is_of_no_use(second_later: Installation) -> None:
+    second_later.report({**FAILED, "attempt": 1, "error": "no such photo", "retryable": False})
+    assert not second_later.task().retryable
+
+
+def test_a_worker_of_sosw_0_7_reports_without_an_attempt(second_later: Installation) -> None:
+    assert second_later.report({**COMPLETED, "stats": "{}", "result": "{}"})["accepted"]
+    assert second_later.task().status is Status.COMPLETED
+
+
+def test_what_is_too_large_to_keep_is_replaced_by_its_size_and_the_report_counts(second_later: Installation) -> None:
+    answer = second_later.report({**COMPLETED, "result": {"text": "ü" * 9_000}, "stats": "x" * 500_000})
+    assert answer["accepted"]
+    task = second_later.task()
+    assert json.loads(task.result or "") == {"dropped_bytes": 54_011, "largest_bytes": 16_384}
+    assert json.loads(task.stats or "")["dropped_bytes"] == 500_002
+
+
+def test_an_error_of_any_length_is_kept_short(second_later: Installation) -> None:
+    error = {"type": "T" * 300_000, "message": "m" * 300_000}
+    assert second_later.report({**FAILED, "attempt": 1, "error": error})["accepted"]
+    kept = second_later.task().failure
+    assert kept is not None
+    assert len(str(kept)) < 1_000
+
+
+def test_text_that_is_no_unicode_costs_its_odd_characters_and_not_the_report(sosw: Installation) -> None:
+    """Python's messages hold halves of surrogate pairs where they name files whose names are no UTF-8."""
+    sosw.register()
+    odd = "no such file: caf\udce9.jpg"
+    kept = Error("Error", "no such file: caf?.jpg")
+    assert json.loads(reported_anew(sosw, {**COMPLETED, "result": odd}).result or "") == odd
+    assert reported_anew(sosw, {**FAILED, "error": odd}).failure == kept
+    assert (
+        reported_anew(sosw, destination("RetriesExhausted", {"errorMessage": odd, "errorType": "Error"})).failure
+        == kept
+    )
+    sosw.wake_scavenger(sosw.task())
+    assert sosw.task().status is Status.WAITING
+
+
+# --- what does not count any more ------------------------------------------------------------------------------------
+
+
+def test_a_report_that_does_not_count_changes_nothing_and_says_why(sosw: Installation) -> None:
+    sosw.register()
+    sosw.put(running(1, attempt=2, index=1, claim="1"), completed(2, slot=2, claim="2"), queued(3), waiting(4))
+    for number, attempt, state, reason in [
+        (0, 1, "unknown", "no such task is running"),
+        (1, 1, "running", "attempt 1 is over, attempt 2 is running"),
+        (1, 3, "running", "attempt 2 is running"),
+        (2, 1, "completed", "completed already"),
+        (3, 1, "queued", "queued"),
+        (4, 1, "unknown", "waits for another try"),
+    ]:
+        before = sosw.everything()
+        for report in (COMPLETED, FAILED):
+            answer = sosw.report({**report, "task_id": queued(number).task_id, "attempt": attempt})
+            assert (answer["accepted"], answer["state"]) == (False, state), number
+            assert reason in answer["reason"], number
+        assert sosw.everything() == before, number
+
+
+def test_a_repeated_report_is_not_accepted_and_the_first_stays(second_later: Installation) -> None:
+    second_later.report({**COMPLETED, "attempt": 1, "result": "first"})
+    before = second_later.everything()
+    for again in ({**COMPLETED, "attempt": 1, "result": "second"}, {**FAILED, "attempt": 1}, COMPLETED, FAILED):
+        assert not second_later.report(again)["accepted"]
+    assert second_later.everything() == before
+
+
+def test_a_closed_task_is_reported_in_vain(second_later: Installation) -> None:
+    second_later.report({**COMPLETED, "attempt": 1})
+    second_later.wake_scavenger(second_later.task())
+    before = second_later.everything()
+    answer = second_later.report({**FAILED, "attempt": 1})
+    assert (answer["accepted"], answer["state"]) == (False, "unknown")
+    assert second_later.everything() == before
+
+
+def test_an_attempt_that_succeeds_forgets_the_error_of_the_one_before(sosw: Installation) -> None:
+    sosw.put(running(attempt=2, error=Error("StoreDown", "busy").to_json()))
+    sosw.report({**COMPLETED, "attempt": 2})
+    assert sosw.task().failure is None
+
+
+# --- what Lambda says ------------------------------------------------------------------------------------------------
+
+
+def test_success_completes_with_what_the_worker_returned(second_later: Installation) -> None:
+    answer = second_later.report(destination("Success", {"bytes": 7}))
+    assert (answer["accepted"], answer["state"]) == (True, "completed")
+    assert second_later.task().result == '{"bytes":7}'
+
+
+def test_success_without_an_answer_completes_without_a_result(second_later: Installation) -> None:
+    second_later.report(destination("Success"))
+    assert (second_later.task().status, second_later.task().result) == (Status.COMPLETED, None)
+
+
+def test_an_exception_fails_with_its_type_and_message(second_later: Installation) -> None:
+    response = {"errorType": "StoreDown", "errorMessage": "busy", "trace": ["line 1"]}
+    second_later.report(destination("RetriesExhausted", response))
+    task = second_later.task()
+    assert (task.status, task.failure, task.retryable) == (Status.FAILED, Error("StoreDown", "busy"), True)
+
+
+def test_a_time_out_fails_although_it_has_no_type(second_later: Installation) -> None:
+    second_later.report(
+        destination("RetriesExhausted", {"errorMessage": "2026-03-10 Task timed out after 10.00 seconds"})
+    )
+    failure = second_later.task().failure
+    assert failure is not None
+    assert "Task timed out" in failure.message
+
+
+def test_the_exception_that_says_that_another_try_is_of_no_use_is_understood(second_later: Installation) -> None:
+    second_later.report(destination("RetriesExhausted", {"errorType": "NotRetryable", "errorMessage": "no such photo"}))
+    assert not second_later.task().retryable
+
+
+def test_an_event_that_aged_before_the_worker_ever_ran_is_no_failure_of_the_workers(
+    second_later: Installation,
+) -> None:
+    second_later.report(destination("EventAgeExceeded", count=0))
+    assert second_later.task().never_ran
+    second_later.wake_scavenger(second_later.task())
+    task = second_later.task()
+    assert (task.status, task.counted_attempts) == (Status.WAITING, 0)
+
+
+def test_an_event_that_aged_while_lambda_tried_counts_as_an_attempt(second_later: Installation) -> None:
+    second_later.report(destination("EventAgeExceeded", count=3))
+    task = second_later.task()
+    assert (task.status, task.never_ran, task.counted_attempts) == (Status.FAILED, False, 1)
+
+
+def test_an_old_attempts_record_changes_nothing(sosw: Installation) -> None:
+    sosw.put(running(attempt=2))
+    before = sosw.everything()
+    for condition in ("Success", "RetriesExhausted", "EventAgeExceeded"):
+        assert not sosw.report(destination(condition, attempt=1))["accepted"]
+    assert sosw.everything() == before
+
+
+def test_the_record_of_an_invocation_by_hand_is_no_error(sosw: Installation) -> None:
+    for payload in ({"photo": 0}, "a text", None):
+        answer = sosw.report({**destination("Success"), "requestPayload": payload})
+        assert (answer["accepted"], answer["state"]) == (False, "unknown")
+
+
+# --- what nobody can read --------------------------------------------------------------------------------------------
+
+MALFORMED: dict[str, tuple[Any, str]] = {
+    "a text": ("done", "event"),
+    "nothing": ({}, "action"),
+    "an unknown action": ({**COMPLETED, "action": "mark_task_as_lost"}, "action"),
+    "no task": ({"action": "mark_task_as_completed"}, "task_id"),
+    "an empty task": ({**COMPLETED, "task_id": ""}, "task_id"),
+    "an attempt that is none": ({**COMPLETED, "attempt": 0}, "attempt"),
+    "an attempt in words": ({**COMPLETED, "attempt": "first"}, "attempt"),
+    "a retryable in words": ({**FAILED, "retryable": "perhaps"}, "retryable"),
+    "a record without an attempt": (destination("Success", attempt=0), "requestPayload.attempt"),
+}
+
+
+def test_a_malformed_report_is_an_error_that_names_the_field_and_writes_nothing(second_later: Installation) -> None:
+    before = second_later.everything()
+    for what, (event, field) in MALFORMED.items():
+        with pytest.raises(Refused) as refused:
+            second_later.report(event)
+        assert refused.value.field == field, what
+        assert second_later.everything() == before, what
+
+
+def test_a_report_costs_one_write(second_later: Installation) -> None:
+    calls: list[str] = []
+    aws.dynamodb().meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
+    second_later.report({**COMPLETED, "attempt": 1})
+    assert calls == ["UpdateItem"]
