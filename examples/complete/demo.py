@@ -75,7 +75,7 @@ def run(plan: Plan) -> bool:
         runtime_package, workers_package = essentials_package(), build.build()
     with tempfile.TemporaryDirectory(prefix="sosw-demo-") as scratch, ministack("demo") as aws:
         with step("Apply examples/complete with Terraform"):
-            outputs = apply(Path(scratch), aws, runtime_package, workers_package)
+            outputs = apply(Path(scratch), aws, plan, runtime_package, workers_package).output()
         worker = outputs["worker_ids"]["collect"]
         with step(f"Submit one job of {plan.length} days"):
             job_id = submit(aws, plan, worker)
@@ -109,8 +109,8 @@ def essentials_package() -> Path:
     return Path(json.loads(sosw("package", *options))["package"])
 
 
-def apply(scratch: Path, aws: MiniStack, runtime_package: Path, workers_package: Path) -> dict[str, Any]:
-    """Apply a copy of the example, so that nothing of the run stays in the checkout; its outputs."""
+def apply(scratch: Path, aws: MiniStack, plan: Plan, runtime_package: Path, workers_package: Path) -> Terraform:
+    """Apply a copy of the example, so that nothing of the run stays in the checkout."""
     directory = compatible_copy(ROOT, scratch / "tree") / "examples" / "complete"
     use_emulator(directory, aws.endpoint)
     variables = {
@@ -120,14 +120,14 @@ def apply(scratch: Path, aws: MiniStack, runtime_package: Path, workers_package:
         "max_concurrency": MAX_CONCURRENCY,
         "station": {
             "answers_after_seconds": STATION_ANSWERS_AFTER_SECONDS,
-            "down_on_days_of_month": DOWN_ON_DAYS_OF_MONTH,
-            "kills_on": KILLS_ON,
+            "down_on_days_of_month": plan.down_on_days_of_month,
+            "kills_on": plan.kills_on,
         },
     }
     terraform = Terraform(directory, variables=variables, environment=aws.environment)
     terraform.init()
     terraform.apply()
-    return terraform.output()
+    return terraform
 
 
 def submit(aws: MiniStack, plan: Plan, worker: str) -> str:
@@ -215,8 +215,9 @@ def show(plan: Plan, evidence: Evidence) -> None:
         console.print(
             f"Dead: the task of {day_of(task)}, after {task.attempt} attempt(s): {task.failure}", markup=False
         )
-    for alarm in evidence.alarms:
-        console.print("Alarm, as SNS delivered it:")
+    # SNS and SQS may deliver twice.
+    for alarm in {alarm["task_id"]: alarm for alarm in evidence.alarms}.values():
+        console.print("Its alarm, as SNS delivered it:")
         console.print_json(data=alarm)
 
 

@@ -68,7 +68,7 @@ resource "aws_lambda_function" "worker" {
   role             = aws_iam_role.worker[each.key].arn
   handler          = "${each.key}.handler"
   runtime          = "python3.13"
-  timeout          = 30
+  timeout          = 60
   memory_size      = 256
   filename         = var.workers_package
   source_code_hash = filebase64sha256(var.workers_package)

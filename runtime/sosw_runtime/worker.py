@@ -68,7 +68,8 @@ Event = dict[str, Any]
 
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 READ_TIMEOUT_SECONDS: Final = 60.0
-REPORT_READ_TIMEOUT_SECONDS: Final = 20.0
+#: Longer than the WorkerAssistant's own time-out, by default 30 s: one that is still at work is not asked again.
+REPORT_READ_TIMEOUT_SECONDS: Final = 35.0
 PARAMETER_READ_TIMEOUT_SECONDS: Final = 5.0
 TRIES: Final = 3
 LONGEST_MESSAGE: Final = 2_000
