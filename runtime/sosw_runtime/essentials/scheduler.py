@@ -57,6 +57,13 @@ class _Spec:
         return cls(Job.model_validate(values["job"]), schemas, values["shards"])
 
 
+class JobRefused(Refused):
+    """A refusal as those read it who asked by Lambda: the message is JSON, `{"error", "field", "message"}`."""
+
+    def __str__(self) -> str:
+        return json.dumps({"error": "refused", "field": self.field, "message": super().__str__()})
+
+
 def handler(event: Any, context: LambdaContext | None) -> dict[str, Any]:
     """Accept a job and queue its tasks, or go on with one.
 
@@ -68,10 +75,17 @@ def handler(event: Any, context: LambdaContext | None) -> dict[str, Any]:
         `{"job_id", "tasks", "first_start"}`: their number, and the earliest start in ms. Asked again, the same.
 
     Raises:
-        Refused: the job is wrong; nothing was written.
+        JobRefused: the job is wrong; nothing was written.
         Misconfigured: the Worker's registration cannot be read; nothing was written.
         Unavailable: AWS gave out half-way; the Scavenger has the job gone on with.
     """
+    try:
+        return _handled(event, context)
+    except Refused as refused:
+        raise JobRefused(refused.field, refused.value, refused.expected) from None
+
+
+def _handled(event: Any, context: LambdaContext | None) -> dict[str, Any]:
     invocation = Invocation.begin(context)
     # Alone, since a job may have a key of this name.
     resumed = isinstance(event, dict) and event.keys() == {"resume"}
