@@ -1,0 +1,109 @@
+"""The life of an installation, in the order in which a team sees it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from typing import Any
+
+from examples.complete import demo
+from examples.complete.outcome import day_of, deviations
+from sosw_runtime.domain.task import Move, Task
+from tests.end_to_end.conftest import Installation
+
+#: The lease of a task in the example: 60 s for AWS, 30 s for the Worker, 30 s of grace.
+LEASE_MS = 120_000
+
+
+def test_a_job_runs_to_its_end_and_every_task_is_accounted_for(installation: Installation) -> None:
+    worker = installation.outputs["worker_ids"]["collect"]
+    job_id = demo.submit(installation.aws, installation.plan, worker)
+    demo.watch(installation.aws, job_id)
+    evidence = demo.collect(installation.aws, worker, installation.outputs["alarm_queue_url"], dead=1)
+
+    assert deviations(installation.plan, evidence) == []
+    [killed] = [task for task in evidence.closed if day_of(task) == installation.plan.kills_on]
+    assert _ms_from_start_to_retry(killed) < LEASE_MS / 2, "a crash is told by Lambda, not by the end of the lease"
+
+
+def test_a_second_plan_is_empty(installation: Installation) -> None:
+    # The emulator does not give alarms back as they were made.
+    changes = [change for change in installation.terraform.plan() if "aws_cloudwatch_metric_alarm" not in change.address]
+
+    assert changes == []
+
+
+def test_a_job_for_an_unknown_worker_is_refused_in_one_line(installation: Installation) -> None:
+    before = _tasks(installation)
+    refused = _sosw(installation, "jobs", "submit", "-", stdin='{"worker": "nobody", "period": "yesterday"}')
+
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert "worker: 'nobody' is refused" in refused.stderr
+    assert _tasks(installation) == before
+
+
+def test_a_job_that_comes_asynchronously_and_is_wrong_waits_in_the_queue_of_rejected_jobs(
+    installation: Installation,
+) -> None:
+    job = {"worker": installation.outputs["worker_ids"]["collect"], "period": "last_wek"}
+    function = f"{demo.NAME}_scheduler"
+    # Lambda itself would try twice more, after one and two minutes.
+    installation.client("lambda").update_function_event_invoke_config(FunctionName=function, MaximumRetryAttempts=0)
+    installation.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(job).encode())
+
+    sqs = installation.client("sqs")
+    queue_url = sqs.get_queue_url(QueueName=f"{demo.NAME}_rejected_jobs")["QueueUrl"]
+    [message] = _eventually(lambda: sqs.receive_message(QueueUrl=queue_url, WaitTimeSeconds=1).get("Messages", []))
+    rejected = json.loads(message["Body"])
+    assert rejected["requestPayload"] == job
+    assert json.loads(rejected["responsePayload"]["errorMessage"])["field"] == "period"
+
+
+def test_a_function_whose_package_is_not_the_pinned_version_refuses_to_start(installation: Installation) -> None:
+    lambda_ = installation.client("lambda")
+    function = f"{demo.NAME}_worker_assistant"
+    environment = lambda_.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+    lambda_.update_function_configuration(
+        FunctionName=function, Environment={"Variables": {**environment, "SOSW_VERSION": "99.0.0"}}
+    )
+    answer = lambda_.invoke(FunctionName=function, Payload=b"{}")
+
+    assert answer["FunctionError"]
+    assert "'99.0.0' is pinned" in json.loads(answer["Payload"].read())["errorMessage"]
+
+
+def test_it_is_taken_down_without_a_trace(installation: Installation) -> None:
+    installation.terraform.destroy()
+
+    assert installation.client("dynamodb").list_tables()["TableNames"] == []
+    assert installation.client("lambda").list_functions()["Functions"] == []
+
+
+def _ms_from_start_to_retry(task: Task) -> int:
+    claimed = next(entry.at for entry in task.history if entry.move is Move.CLAIM)
+    return next(entry.at for entry in task.history if entry.move is Move.RETRY) - claimed
+
+
+def _tasks(installation: Installation) -> int:
+    scan = installation.client("dynamodb").scan(TableName=f"{demo.NAME}_tasks", Select="COUNT", ConsistentRead=True)
+    return int(scan["Count"])
+
+
+def _sosw(installation: Installation, *arguments: str, stdin: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [demo.executable("sosw"), *arguments],
+        env=demo.environment(installation.aws),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _eventually(look: Any, seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := look()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return found
