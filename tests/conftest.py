@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import threading
 import uuid
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import boto3
 import pytest
 from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
 
 from sosw_runtime import aws
 from sosw_runtime.testing import create_tables
@@ -65,7 +69,8 @@ def dynamodb(
         running: local.DynamoDBLocal = request.getfixturevalue("dynamodb_local")
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", running.endpoint)
         real.append(running.endpoint)
-    with mock_aws(config={"core": {"mock_credentials": False, "passthrough": {"urls": real, "services": ["lambda"]}}}):
+    config: Any = {"core": {"mock_credentials": False, "passthrough": {"urls": real, "services": ["lambda"]}}}
+    with mock_aws(config=config), _one_call_at_a_time():
         yield boto3.client("dynamodb")
 
 
@@ -79,3 +84,16 @@ def name(dynamodb: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     for table in dynamodb.list_tables()["TableNames"]:
         if table.startswith(f"{name}_"):
             dynamodb.delete_table(TableName=table)
+
+
+@contextmanager
+def _one_call_at_a_time() -> Iterator[None]:
+    """Let moto serve one thread at a time: a transaction that fails there puts back what others wrote meanwhile."""
+    lock, answer = threading.RLock(), BotocoreStubber.__call__
+
+    def locked(self: BotocoreStubber, *arguments: Any, **more: Any) -> Any:
+        with lock:
+            return answer(self, *arguments, **more)
+
+    with mock.patch.object(BotocoreStubber, "__call__", locked):
+        yield
