@@ -90,18 +90,21 @@ def on_tick(invocation: Invocation) -> Tally:
 
 def _settled(invocation: Invocation, ended: Sequence[Task], standings: Mapping[str, Standing]) -> Tally:
     """Archive, retry or bury tasks whose attempt ended."""
-    tally = Tally()
-    completed = [task for task in ended if task.status is Status.COMPLETED]
-    if completed:
+
+    def archive(completed: Sequence[Task]) -> Tally:
         # Completed is final: the job counts it before it leaves the table, so that a crash in between counts it again.
         _count(invocation, completed)
         tasks.archive(invocation.tables, completed, invocation.settings.closed_tasks_retention_days)
-        tally["Archived"] += len(completed)
-    failed = [task for task in ended if task.status is not Status.COMPLETED]
+        return Tally(Archived=len(completed))
 
     def settle(task: Task) -> Tally:
         return _retried_or_buried(invocation, task, standings.get(task.worker_id))
 
+    tally = Tally()
+    completed = [task for task in ended if task.status is Status.COMPLETED]
+    failed = [task for task in ended if task.status is not Status.COMPLETED]
+    for _, outcome in side_by_side(archive, [completed] if completed else []):
+        tally += _counted(outcome, "tasks not archived")
     for task, outcome in side_by_side(settle, failed, _CALLS_AT_ONCE):
         tally += _counted(outcome, "task not settled", **telemetry.ids(task))
     return tally

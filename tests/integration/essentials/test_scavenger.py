@@ -1,0 +1,460 @@
+"""The Scavenger: archives what completed, retries or buries what failed, and mends whatever was left half-way."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+
+from sosw_runtime.domain.task import Error, Move, Status
+from sosw_runtime.essentials.scavenger import GRACE_MS
+from sosw_runtime.storage import slots, tasks
+from sosw_runtime.storage.items import encoded
+from tests.support.builders import (
+    DAY,
+    HOUR,
+    LEASE,
+    MINUTE,
+    NOON,
+    SECOND,
+    completed,
+    failed,
+    queued,
+    running,
+    slot,
+    waiting,
+)
+from tests.support.installation import Installation
+from tests.support.lambdas import FakeLambda
+
+BUSY = Error("StoreDown", "the store is busy")
+
+
+@pytest.fixture
+def longest_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jitter that always draws the upper bound."""
+    monkeypatch.setattr(random, "uniform", lambda _low, high: high)
+
+
+# --- what completed --------------------------------------------------------------------------------------------------
+
+
+def test_a_completed_task_is_archived_with_all_that_it_left(sosw: Installation) -> None:
+    sosw.register()
+    sosw.put(completed(result='{"bytes":7}', stats='{"calls":2}'))
+    assert sosw.wake_scavenger(completed(result='{"bytes":7}', stats='{"calls":2}'))["Archived"] == 1
+    assert sosw.rows("tasks") == []
+    task = sosw.task()
+    assert (task.status, task.closed_at, task.duration_ms) == (Status.COMPLETED, NOON + SECOND, SECOND)
+    assert (task.result, task.stats) == ('{"bytes":7}', '{"calls":2}')
+    assert [entry.move for entry in task.history] == [Move.ENQUEUE, Move.CLAIM, Move.REPORT, Move.ARCHIVE]
+
+
+def test_a_batch_of_reports_is_settled_whole(sosw: Installation) -> None:
+    sosw.register()
+    done = [completed(number, slot=number, claim=f"{number}") for number in range(30)]
+    lost = [failed(number, slot=number, claim=f"{number}") for number in range(30, 40)]
+    sosw.put(*done, *lost)
+    assert sosw.wake_scavenger(*done, *lost) == {"Archived": 30, "Retried": 10}
+    assert [task.status for task in sosw.all_tasks()] == [Status.COMPLETED] * 30 + [Status.WAITING] * 10
+
+
+def test_closed_tasks_are_kept_for_the_days_of_the_setting_and_dead_ones_until_they_are_replayed(
+    sosw: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOSW_CLOSED_TASKS_RETENTION_DAYS", "30")
+    sosw.register()
+    sosw.put(completed(0), failed(1, slot=1, claim="1", retryable=False))
+    sosw.wake_scavenger(completed(0), failed(1, slot=1, claim="1", retryable=False))
+    expiry = {row["number"]["N"]: row.get("expires_at") for row in sosw.rows("closed_tasks")}
+    assert expiry == {"0": {"N": str((NOON + SECOND + 30 * DAY) // 1000)}, "1": None}
+
+
+# --- what failed -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("longest_delays")
+def test_a_failed_task_waits_twice_as_long_each_time_up_to_the_cap(sosw: Installation) -> None:
+    sosw.register(retry={"max_attempts": 10, "base_delay_seconds": 30, "max_delay_seconds": 100})
+    sosw.clock.advance(SECOND)
+    delays = []
+    for attempt in range(1, 5):
+        task = failed(attempt, attempt=attempt, claim=f"{attempt}", slot=attempt)
+        sosw.put(task)
+        sosw.wake_scavenger(task)
+        delays.append((sosw.task(attempt).due_at or 0) - sosw.clock.now)
+    assert delays == [30 * SECOND, 60 * SECOND, 100 * SECOND, 100 * SECOND]
+
+
+def test_the_delays_of_tasks_that_failed_together_are_spread(sosw: Installation) -> None:
+    sosw.register(retry={"base_delay_seconds": 30})
+    lost = [failed(number, slot=number, claim=f"{number}") for number in range(20)]
+    sosw.put(*lost)
+    sosw.wake_scavenger(*lost)
+    delays = {(task.due_at or 0) - NOON for task in sosw.with_status(Status.WAITING)}
+    assert min(delays) >= 0
+    assert max(delays) <= 30 * SECOND
+    assert len(delays) > 10, "full jitter: no thundering herd"
+
+
+def test_a_failed_task_keeps_its_error_and_says_in_its_history_why_it_waits(sosw: Installation) -> None:
+    sosw.register()
+    sosw.put(failed(error=BUSY.to_json()))
+    sosw.wake_scavenger(failed(error=BUSY.to_json()))
+    task = sosw.task()
+    assert (task.status, task.attempt, task.failure) == (Status.WAITING, 1, BUSY)
+    assert (task.slot, task.claim, task.lease_until, task.finished_at) == (None, None, None, None)
+    assert (task.history[-1].move, task.history[-1].reason) == (Move.RETRY, "StoreDown: the store is busy")
+
+
+def test_a_task_is_tried_as_often_as_its_worker_allows_and_then_dies(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(retry={"max_attempts": 3})
+    sosw.put(queued())
+    for attempt in (1, 2, 3):
+        sosw.tick_orchestrator()
+        task = sosw.task()
+        assert (task.status, task.attempt) == (Status.RUNNING, attempt)
+        sosw.fail(task, error={"type": "StoreDown", "message": f"busy for the {attempt}. time"})
+        sosw.wake_scavenger(sosw.task())
+        sosw.clock.advance(HOUR)
+        sosw.tick_scavenger()
+    task = sosw.task()
+    assert (task.status, task.attempt, task.failure) == (Status.DEAD, 3, Error("StoreDown", "busy for the 3. time"))
+    death = next(entry for entry in task.history if entry.move is Move.DIE)
+    assert death.reason == "attempt 3 of 3 failed; StoreDown: busy for the 3. time"
+    assert [call.event["attempt"] for call in lambdas.accepted] == [1, 2, 3]
+    assert sosw.slots() == []
+
+
+def test_a_task_that_can_never_succeed_dies_at_once(sosw: Installation) -> None:
+    sosw.register()
+    sosw.put(failed(retryable=False))
+    assert sosw.wake_scavenger(failed(retryable=False))["DeadTasks"] == 1
+    assert sosw.task().status is Status.DEAD
+
+
+def test_an_event_that_never_reached_the_worker_costs_no_attempt(sosw: Installation) -> None:
+    sosw.register(retry={"max_attempts": 1})
+    sosw.put(failed(never_ran=True))
+    sosw.wake_scavenger(failed(never_ran=True))
+    task = sosw.task()
+    assert (task.status, task.attempt, task.counted_attempts, task.never_ran) == (Status.WAITING, 1, 0, False)
+
+
+def test_a_repeated_or_old_record_changes_nothing(sosw: Installation) -> None:
+    sosw.register()
+    records = [
+        completed(0),
+        failed(1, slot=1, claim="1"),
+        failed(2, slot=2, claim="2", retryable=False),
+        # While attempt 2 runs, the record of attempt 1 comes again.
+        failed(3, claim="an older one"),
+    ]
+    sosw.put(*records[:3], running(3, attempt=2, index=3, claim="3"))
+    sosw.wake_scavenger(*records)
+    settled = [Status.COMPLETED, Status.WAITING, Status.DEAD, Status.RUNNING]
+    assert [task.status for task in sosw.all_tasks()] == settled
+    before = sosw.everything()
+    assert sosw.wake_scavenger(*records) == {"Archived": 1}, "an archive is repeated, to the same bytes"
+    assert sosw.everything() == before
+
+
+def test_records_of_tasks_that_did_not_report_are_passed_over(sosw: Installation) -> None:
+    sosw.register()
+    sosw.put(queued(0), running(1))
+    before = sosw.everything()
+    assert sosw.wake_scavenger(queued(0), running(1)) == {}
+    assert sosw.everything() == before
+
+
+# --- alarms ----------------------------------------------------------------------------------------------------------
+
+
+class Inbox:
+    """A queue that is subscribed to a topic."""
+
+    def __init__(self) -> None:
+        self._sqs: Any = boto3.client("sqs")
+        self.topic_arn: str = boto3.client("sns").create_topic(Name="alarms")["TopicArn"]
+        self._url = self._sqs.create_queue(QueueName="inbox")["QueueUrl"]
+        queue_arn = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])["Attributes"]
+        boto3.client("sns").subscribe(TopicArn=self.topic_arn, Protocol="sqs", Endpoint=queue_arn["QueueArn"])
+
+    def read(self) -> list[dict[str, Any]]:
+        """The messages that came, as SNS wraps them."""
+        messages = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages", [])
+        for message in messages:
+            self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+        return [json.loads(message["Body"]) for message in messages]
+
+
+@pytest.fixture
+def inbox(sosw: Installation, monkeypatch: pytest.MonkeyPatch) -> Inbox:
+    """Where the alarms of dead tasks arrive."""
+    inbox = Inbox()
+    monkeypatch.setenv("SOSW_ALARM_TOPIC_ARN", inbox.topic_arn)
+    return inbox
+
+
+def test_a_death_is_alarmed_with_task_worker_attempts_and_last_error(sosw: Installation, inbox: Inbox) -> None:
+    sosw.register()
+    poison = failed(attempt=2, retryable=False, error=BUSY.to_json())
+    sosw.put(poison)
+    assert sosw.wake_scavenger(poison) == {"DeadTasks": 1, "Alarms": 1}
+    [mail] = inbox.read()
+    assert mail["Subject"] == f"{sosw.tables.name}: a task of resize is dead"
+    alarm = json.loads(mail["Message"])
+    assert (alarm["task_id"], alarm["worker_id"], alarm["job_id"]) == (poison.task_id, "resize", "album")
+    assert (alarm["attempts"], alarm["dead_at"]) == (2, NOON)
+    assert alarm["error"] == {"type": "StoreDown", "message": "the store is busy"}
+    assert "another try is of no use" in alarm["reason"]
+
+    sosw.tick_scavenger()
+    sosw.wake_scavenger(poison)
+    assert inbox.read() == [], "once"
+
+
+def test_an_alarm_that_could_not_be_sent_stays_due_until_it_is(
+    sosw: Installation, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sosw.register()
+    sosw.put(failed(retryable=False))
+    monkeypatch.setenv("SOSW_ALARM_TOPIC_ARN", f"{inbox.topic_arn}-gone")
+    assert sosw.wake_scavenger(failed(retryable=False)) == {"DeadTasks": 1, "Failures": 1}
+    assert sosw.tick_scavenger()["Failures"] == 1
+
+    monkeypatch.setenv("SOSW_ALARM_TOPIC_ARN", inbox.topic_arn)
+    assert sosw.tick_scavenger()["Alarms"] == 1
+    assert len(inbox.read()) == 1
+    assert "Alarms" not in sosw.tick_scavenger()
+
+
+def test_the_alarm_of_a_worker_with_a_long_name_is_sent(sosw: Installation, inbox: Inbox) -> None:
+    """SNS refuses subjects over 100 characters."""
+    task = replace(failed(retryable=False), worker_id="w" * 140)
+    sosw.put(task)
+    assert sosw.wake_scavenger(task)["Alarms"] == 1
+    assert len(inbox.read()[0]["Subject"]) == 100
+
+
+def test_without_a_topic_a_task_dies_quietly(sosw: Installation) -> None:
+    sosw.register()
+    sosw.put(failed(retryable=False))
+    assert "Failures" not in sosw.wake_scavenger(failed(retryable=False))
+    assert sosw.task().status is Status.DEAD
+
+
+# --- what waits ------------------------------------------------------------------------------------------------------
+
+
+def test_what_waits_is_queued_at_the_head_of_its_priority_when_it_is_due(
+    sosw: Installation, lambdas: FakeLambda
+) -> None:
+    sosw.register(max_concurrency=1)
+    sosw.put(queued(0), waiting(1, due_at=NOON + MINUTE))
+    sosw.clock.now = NOON + MINUTE - 1
+    assert "Requeued" not in sosw.tick_scavenger()
+    sosw.clock.now = NOON + MINUTE
+    assert sosw.tick_scavenger()["Requeued"] == 1
+    task = sosw.task(1)
+    assert (task.status, task.attempt, task.due_at, task.history[-1].move) == (Status.QUEUED, 1, None, Move.REQUEUE)
+    sosw.tick_orchestrator()
+    assert [call.event["photo"] for call in lambdas.accepted] == [1]
+
+
+def test_all_that_is_due_is_queued_at_once(sosw: Installation) -> None:
+    sosw.register()
+    sosw.put(*(waiting(number) for number in range(40)))
+    sosw.clock.advance(MINUTE)
+    assert sosw.tick_scavenger()["Requeued"] == 40
+    assert len(sosw.with_status(Status.QUEUED)) == 40
+
+
+# --- what was left half-way ------------------------------------------------------------------------------------------
+
+
+def test_an_attempt_whose_lease_ended_is_retried_and_its_slot_freed(sosw: Installation) -> None:
+    sosw.register()
+    sosw.put(running())
+    sosw.clock.now = NOON + LEASE
+    before = sosw.everything()
+    assert sosw.tick_scavenger() == {}
+    assert {**sosw.everything(), "registry": []} == {**before, "registry": []}, "until then it may still run"
+
+    sosw.clock.advance(1)
+    assert sosw.tick_scavenger() == {"Retried": 1, "Freed": 1}
+    task = sosw.task()
+    assert (task.status, task.history[-1].reason) == (Status.WAITING, "the lease ended without a report")
+    assert sosw.slots() == []
+    assert not sosw.complete(running())["accepted"], "a report that comes too late"
+
+
+def test_the_last_attempt_whose_lease_ended_dies_with_an_alarm(sosw: Installation, inbox: Inbox) -> None:
+    sosw.register(retry={"max_attempts": 1})
+    sosw.put(running())
+    sosw.clock.now = NOON + LEASE + 1
+    assert sosw.tick_scavenger() == {"DeadTasks": 1, "Alarms": 1, "Freed": 1}
+    assert "the lease ended without a report" in json.loads(inbox.read()[0]["Message"])["reason"]
+
+
+def test_a_report_whose_record_was_lost_is_settled_and_its_slot_freed(sosw: Installation) -> None:
+    sosw.register()
+    sosw.put(completed(0), failed(1, slot=1, claim="1"))
+    sosw.clock.now = NOON + SECOND + GRACE_MS
+    assert sosw.tick_scavenger() == {}, "the record may be on its way"
+    sosw.clock.advance(1)
+    assert sosw.tick_scavenger() == {"Archived": 1, "Retried": 1, "Freed": 2}
+    assert [task.status for task in sosw.all_tasks()] == [Status.COMPLETED, Status.WAITING]
+    assert sosw.slots() == []
+
+
+def test_a_slot_that_was_taken_for_a_claim_that_never_came_is_freed_and_the_claim_made_void(
+    sosw: Installation,
+) -> None:
+    """The Orchestrator was stopped between its two writes, or the second one is still on its way."""
+    sosw.register()
+    sosw.put(queued())
+    taken = slot(queued())
+    assert slots.take(sosw.tables, taken, None)
+    sosw.clock.now = NOON + GRACE_MS
+    assert sosw.tick_scavenger() == {}
+    sosw.clock.advance(1)
+    assert sosw.tick_scavenger() == {"Freed": 1}
+    assert sosw.slots() == []
+    assert sosw.task().history[-1].move is Move.VOID
+
+    late = tasks.claim(sosw.tables, taken, NOON + LEASE)
+    assert late is None, "the claim arrives after all, and starts nothing"
+    assert sosw.task().status is Status.QUEUED
+
+
+def test_a_slot_whose_task_is_gone_is_freed(sosw: Installation) -> None:
+    """The task was settled by one record, and the other, which would have handed its slot on, was lost."""
+    sosw.register()
+    assert slots.take(sosw.tables, slot(queued()), None)
+    sosw.clock.advance(GRACE_MS + 1)
+    assert sosw.tick_scavenger() == {"Freed": 1}
+    assert sosw.slots() == []
+
+
+def test_a_slot_whose_task_runs_in_another_one_is_freed(sosw: Installation) -> None:
+    sosw.register()
+    sosw.put(running(index=1, claim="1"))
+    assert slots.take(sosw.tables, slot(queued(), index=0, claim="overtaken"), None)
+    sosw.clock.advance(GRACE_MS + 1)
+    assert sosw.tick_scavenger() == {"Freed": 1}
+    assert [found.index for found in sosw.slots()] == [1]
+
+
+def test_the_sweep_finds_what_neither_record_nor_slot_tells_of(sosw: Installation) -> None:
+    sosw.register()
+    sosw.put(completed(0), running(1, index=1, claim="1"), running(2, index=2, claim="2", lease_until=NOON + HOUR))
+    for found in sosw.slots()[:2]:
+        assert slots.free(sosw.tables, found)
+    sosw.clock.now = NOON + LEASE + 1
+    assert sosw.tick_scavenger() == {"Archived": 1, "Retried": 1}
+    assert [task.status for task in sosw.all_tasks()] == [Status.COMPLETED, Status.WAITING, Status.RUNNING]
+
+
+def test_a_worker_that_is_not_registered_any_more_is_looked_after_all_the_same(
+    sosw: Installation, lambdas: FakeLambda
+) -> None:
+    sosw.register()
+    sosw.tick_orchestrator()
+    sosw.put(running(0), waiting(1))
+    sosw.client.delete_item(TableName=sosw.tables.registry, Key=encoded({"pk": "worker", "sk": "resize"}))
+    sosw.clock.now = NOON + LEASE + 1
+    assert sosw.tick_scavenger() == {"Retried": 1, "Freed": 1, "Requeued": 1}
+
+
+def test_quiet_again_every_occupied_slot_has_a_running_task(sosw: Installation, lambdas: FakeLambda) -> None:
+    """Invariant 3, after one of each mishap at once."""
+    sosw.register(max_concurrency=10)
+    sosw.put(completed(0), failed(1, slot=1, claim="1"), running(2, index=2, claim="2"), queued(3), waiting(4))
+    sosw.put(running(5, index=5, claim="5", lease_until=NOON + HOUR))
+    assert slots.take(sosw.tables, slot(queued(3), index=3, claim="3"), None)
+    assert slots.take(sosw.tables, slot(queued(6), index=6, claim="6"), None)
+    sosw.clock.now = NOON + LEASE + 1
+    sosw.tick_scavenger()
+    sosw.tick_scavenger()
+    occupied = {found.claim for found in sosw.slots()}
+    assert occupied == {task.claim for task in sosw.with_status(Status.RUNNING)} == {"5"}
+
+
+# --- trouble stays where it is ---------------------------------------------------------------------------------------
+
+
+def test_a_registration_that_cannot_be_read_stops_no_task_of_anybody(sosw: Installation) -> None:
+    sosw.register("crop")
+    sosw.client.put_item(
+        TableName=sosw.tables.registry, Item=encoded({"pk": "worker", "sk": "resize", "spec": "{not JSON"})
+    )
+    sosw.put(failed(0), waiting(1), waiting(2, worker_id="crop"))
+    sosw.clock.advance(MINUTE)
+    answer = sosw.tick_scavenger()
+    assert (answer["Retried"], answer["Requeued"]) == (1, 2)
+
+
+def test_a_topic_for_closed_jobs_that_is_gone_stops_no_other_task_of_a_batch(
+    sosw: Installation, monkeypatch: pytest.MonkeyPatch, lambdas: FakeLambda
+) -> None:
+    sosw.register()
+    sosw.submit_photos(1)
+    sosw.tick_orchestrator()
+    last = sosw.task(0)
+    sosw.complete(last)
+    other = failed(1, slot=7, claim="7")
+    sosw.put(other)
+    monkeypatch.setenv("SOSW_JOBS_TOPIC_ARN", "arn:aws:sns:eu-west-1:123456789012:gone")
+    answer = sosw.wake_scavenger(sosw.task(0), other)
+    assert (answer["Retried"], answer["Failures"]) == (1, 1)
+
+    monkeypatch.delenv("SOSW_JOBS_TOPIC_ARN")
+    sosw.clock.advance(MINUTE)
+    sosw.tick_scavenger()
+    assert sosw.task(0).closed_at is not None, "the tick catches up"
+
+
+def test_a_stalled_job_whose_scheduler_cannot_be_reached_stops_no_other(
+    sosw: Installation, lambdas: FakeLambda
+) -> None:
+    sosw.register()
+    sosw.put(waiting())
+    sosw.client.put_item(
+        TableName=sosw.tables.registry,
+        Item=encoded({"pk": "enqueuing", "sk": "album", "position": 0, "holder": "", "lease_until": 0}),
+    )
+    lambdas.refuse(f"{sosw.tables.name}_scheduler", "TooManyRequestsException")
+    sosw.clock.advance(MINUTE)
+    assert sosw.tick_scavenger() == {"Requeued": 1, "Failures": 1}
+
+
+# --- jobs ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_is_closed_with_its_last_task_and_announced(
+    sosw: Installation, monkeypatch: pytest.MonkeyPatch, lambdas: FakeLambda
+) -> None:
+    inbox = Inbox()
+    monkeypatch.setenv("SOSW_JOBS_TOPIC_ARN", inbox.topic_arn)
+    sosw.register()
+    sosw.submit_photos(2)
+    sosw.tick_orchestrator()
+    sosw.complete(sosw.task(0))
+    sosw.wake_scavenger(sosw.task(0))
+    assert inbox.read() == []
+    sosw.fail(sosw.task(1), retryable=False)
+    sosw.wake_scavenger(sosw.task(1))
+    [mail] = inbox.read()
+    assert json.loads(mail["Message"]) == {
+        "job_id": "album",
+        "worker_id": "resize",
+        "tasks": 2,
+        "completed": 1,
+        "dead": 1,
+        "cancelled": 0,
+    }
