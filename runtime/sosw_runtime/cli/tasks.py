@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -83,6 +83,7 @@ def replay(
     *,
     worker: WorkerId = None,
     job: JobId = None,
+    outcome: Annotated[Literal["dead"] | None, typer.Option(help="Only tasks that stand there.")] = None,
     label: Labels = None,
     since: Since = None,
     until: Until = None,
@@ -92,10 +93,11 @@ def replay(
 ) -> None:
     """Queue dead tasks again, each with a new allowance of attempts; exit code 1 if one was not replayed."""
     tables = Tables(aws.dynamodb(), name)
+    filtered = any([worker, job, outcome, label, since, until])
     wanted = options.selection({Status.DEAD}, worker, job, label, since, until)
     # A replayed task may be dead again before the last is replayed; it is not replayed twice.
     wanted = replace(wanted, until=min(wanted.until or times.now(), times.now()))
-    found = _found(tables, task_ids, wanted, filtered=any([worker, job, label, since, until]))
+    found = _found(tables, task_ids, wanted, filtered=filtered)
     standings = {standing.worker_id: standing for standing in registry.standings(tables)}
 
     def move(task: Task) -> bool:
@@ -111,6 +113,7 @@ def cancel(
     *,
     worker: WorkerId = None,
     job: JobId = None,
+    outcome: Annotated[Literal["queued", "waiting"] | None, typer.Option(help="Only tasks that stand there.")] = None,
     label: Labels = None,
     since: Since = None,
     until: Until = None,
@@ -120,8 +123,10 @@ def cancel(
 ) -> None:
     """Take out queued and waiting tasks; exit code 1 if one was not cancelled."""
     tables = Tables(aws.dynamodb(), name)
-    wanted = options.selection(NOT_STARTED, worker, job, label, since, until)
-    found = _found(tables, task_ids, wanted, filtered=any([worker, job, label, since, until]))
+    outcomes = NOT_STARTED if outcome is None else {Status(outcome)}
+    wanted = options.selection(outcomes, worker, job, label, since, until)
+    filtered = any([worker, job, outcome, label, since, until])
+    found = _found(tables, task_ids, wanted, filtered=filtered)
     raise typer.Exit(0 if cancel_all(tables, found, dry_run=dry_run, as_json=as_json) else 1)
 
 

@@ -94,7 +94,7 @@ def _panel(snapshot: Snapshot) -> Group:
     bar = Table.grid(padding=(0, 2))
     bar.add_row(
         snapshot.job_id,
-        ProgressBar(total=max(snapshot.total, 1), completed=snapshot.closed, width=32),
+        ProgressBar(total=max(snapshot.total, 1), completed=snapshot.closed, width=32, complete_style="green"),
         f"{snapshot.closed} of {snapshot.total}",
         *_outlook(snapshot),
     )

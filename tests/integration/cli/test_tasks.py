@@ -140,6 +140,14 @@ def test_dead_tasks_are_replayed_in_bulk(installation: Installation, sosw: Comma
     assert sosw.json == []
 
 
+def test_tasks_of_one_state_are_cancelled(day: dict[str, str], sosw: Command) -> None:
+    assert sosw("tasks", "cancel", "--outcome", "waiting") == 0
+    assert sosw.out == "cancelled: 1 of 1 tasks\n"
+
+    sosw("tasks", "list", "--outcome", "queued", "--json")
+    assert len(sosw.json) == 1
+
+
 def test_a_dry_run_changes_nothing(day: dict[str, str], installation: Installation, sosw: Command) -> None:
     assert sosw("tasks", "replay", "--worker", "resize", "--dry-run") == 0
 

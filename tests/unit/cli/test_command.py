@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 import sosw_runtime
-from sosw_runtime.cli.app import run
+from sosw_runtime.cli.app import app, run
 
 JOB = {
     "worker": "resize",
@@ -110,3 +114,24 @@ def test_the_command_without_its_extra_says_what_to_install() -> None:
 
     assert ended.returncode == 1
     assert ended.stderr == "sosw: the command needs typer: pip install 'sosw-runtime[cli]'\n"
+
+
+def test_every_command_has_its_section_and_its_options_exist() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
+    commands = dict(_commands(typer.main.get_command(app), "sosw"))
+
+    sections = set(re.findall(r"^##+ `(sosw [a-z -]+)`$", page, re.MULTILINE))
+    shown = re.findall(r"^\$ (sosw .+)$", page, re.MULTILINE)
+
+    assert commands.keys() <= sections
+    assert {name for name in commands if any(line.startswith(name) for line in shown)} == commands.keys()
+    known = {option for options in commands.values() for option in options}
+    assert set(re.findall(r"(?<=[ `])--[a-z][a-z-]+", page)) <= known
+
+
+def _commands(command: Any, name: str) -> Iterator[tuple[str, list[str]]]:
+    """Every command that does something, with its options."""
+    for sub_name, sub in getattr(command, "commands", {}).items():
+        yield from _commands(sub, f"{name} {sub_name}")
+    if not hasattr(command, "commands"):
+        yield name, [option for parameter in command.params for option in parameter.opts]
