@@ -119,7 +119,9 @@ def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, A
     reported = _parsed(event)
     recorded = report(invocation.tables, reported, invocation.clock())
     answer = _answer(reported, recorded)
-    logger.info("report", extra={**answer, "attempt": reported.attempt})
+    task = {} if recorded.found is None else telemetry.ids(recorded.found)
+    attempt = {} if reported.attempt is None else {"attempt": reported.attempt}
+    logger.info("report", extra={**task, **answer, **attempt})
     return answer
 
 
