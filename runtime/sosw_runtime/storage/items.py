@@ -116,9 +116,15 @@ def to_task(item: Mapping[str, Any]) -> Task:
     """A task out of an item of any of the three tables.
 
     Raises:
-        KeyError, ValueError: the item is no task.
+        ValueError: the item is no task.
     """
-    values = decoded(item)
+    try:
+        return _task(decoded(item))
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"no task: {type(error).__name__}: {error}") from error
+
+
+def _task(values: dict[str, Any]) -> Task:
     due = values.pop("due", None)
     values.pop("outcome_key", None)
     values.pop("expires_at", None)
@@ -134,5 +140,5 @@ def to_tasks(items: Iterable[Mapping[str, Any]]) -> Iterator[Task]:
     for item in items:
         try:
             yield to_task(item)
-        except (KeyError, ValueError, TypeError) as error:
+        except ValueError as error:
             _logger.error("item not read: %s: %s", item.get("task_id"), error)
