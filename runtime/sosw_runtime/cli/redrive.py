@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from sosw_runtime import aws
+from sosw_runtime.cli.scheduler import FunctionError
 
 #: Seconds for which nobody else receives a job: the longest that the Scheduler can take for its answer, and a grace.
 _OURS: Final = 16 * 60
@@ -22,10 +23,6 @@ class _RequestContext(BaseModel):
     condition: str
 
 
-class _ResponsePayload(BaseModel):
-    message: str = Field(default="", alias="errorMessage")
-
-
 class _Record(BaseModel):
     """What Lambda sends to the destination of a failed asynchronous invocation.
 
@@ -35,7 +32,7 @@ class _Record(BaseModel):
     timestamp: datetime
     context: _RequestContext = Field(alias="requestContext")
     event: JsonValue = Field(alias="requestPayload")
-    response: _ResponsePayload | None = Field(default=None, alias="responsePayload")
+    response: FunctionError | None = Field(default=None, alias="responsePayload")
 
 
 @dataclass(frozen=True)
@@ -82,8 +79,8 @@ def _rejected(body: str, receipt: str) -> RejectedJob:
         record = _Record.model_validate_json(body)
     except ValidationError:
         return RejectedJob({"job": body}, "not a record of Lambda's", receipt)
-    said = "" if record.response is None else record.response.message
-    return RejectedJob(_again(record), said or record.context.condition, receipt)
+    reason = record.context.condition if record.response is None else str(record.response.raised())
+    return RejectedJob(_again(record), reason, receipt)
 
 
 def _again(record: _Record) -> dict[str, Any]:

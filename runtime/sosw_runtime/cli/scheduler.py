@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
+from pydantic import BaseModel, Field
 
 from sosw_runtime.errors import SoswError, Unavailable
 
@@ -33,6 +34,29 @@ class SchedulerFailed(SoswError):
     """The Scheduler ended with an error or a time-out; the job may be enqueued in part."""
 
 
+class _Refusal(BaseModel):
+    """The message of `sosw_runtime.essentials.scheduler.JobRefused`."""
+
+    message: str
+
+
+class FunctionError(BaseModel):
+    """What Lambda answers for a function that raised, or was ended."""
+
+    type: str = Field(alias="errorType", default="Error")
+    message: str = Field(alias="errorMessage", default="")
+
+    def raised(self) -> JobRefused | Unavailable | SchedulerFailed:
+        """The same as an exception of this side."""
+        match self.type:
+            case "JobRefused":
+                return JobRefused(_Refusal.model_validate_json(self.message).message)
+            case "Unavailable":
+                return Unavailable(self.message)
+            case _:
+                return SchedulerFailed(f"the Scheduler failed: {self.type}: {self.message}")
+
+
 def ask(name: str, event: Mapping[str, Any]) -> dict[str, Any]:
     """Have the Scheduler of the installation `name` take the job of an event that names its id.
 
@@ -48,12 +72,7 @@ def ask(name: str, event: Mapping[str, Any]) -> dict[str, Any]:
     response: Mapping[str, Any] = client.invoke(
         FunctionName=f"{name}_scheduler", InvocationType="RequestResponse", Payload=json.dumps(event).encode()
     )
-    answer: dict[str, Any] = json.loads(response["Payload"].read())
+    answer = response["Payload"].read()
     if "FunctionError" not in response:
-        return answer
-    kind, message = answer.get("errorType", response["FunctionError"]), answer.get("errorMessage", "")
-    if kind == "Refused":
-        raise JobRefused(message)
-    if kind == "Unavailable":
-        raise Unavailable(message)
-    raise SchedulerFailed(f"the Scheduler failed: {kind}: {message}")
+        return dict(json.loads(answer))
+    raise FunctionError.model_validate_json(answer).raised()

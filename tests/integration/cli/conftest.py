@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sosw_runtime import aws
 from sosw_runtime.cli import installation as settings
 from sosw_runtime.cli.app import run
 from sosw_runtime.essentials import orchestrator, scavenger, scheduler, worker_assistant
@@ -96,15 +95,8 @@ class Command:
 
 @pytest.fixture
 def installation(
-    request: pytest.FixtureRequest,
-    *,
-    dynamodb: DynamoDBClient,
-    name: str,
-    lambdas: FakeLambda,
-    monkeypatch: pytest.MonkeyPatch,
+    dynamodb: DynamoDBClient, name: str, lambdas: FakeLambda, monkeypatch: pytest.MonkeyPatch
 ) -> Installation:
-    if request.node.callspec.params["dynamodb"] == "moto":
-        monkeypatch.setattr(aws, "CONCURRENCY", 1)  # moto copies its tables while other threads write to them
     # The stand-in for Lambda has no configurations; tests/unit/cli/test_installation.py reads one.
     monkeypatch.setattr(settings, "closed_tasks_retention_days", lambda _: RETENTION_DAYS)
     installed = Installation(dynamodb, name, lambdas)

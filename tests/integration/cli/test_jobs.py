@@ -196,7 +196,10 @@ class RejectedJobsQueue:
             },
             "requestPayload": event,
             "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
-            "responsePayload": {"errorMessage": message, "errorType": "Refused"},
+            "responsePayload": {
+                "errorMessage": json.dumps({"error": "refused", "field": "worker", "message": message}),
+                "errorType": "JobRefused",
+            },
         }
         self._sqs.send_message(QueueUrl=self._url, MessageBody=json.dumps(record))
 

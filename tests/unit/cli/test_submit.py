@@ -79,7 +79,8 @@ def test_a_job_without_an_id_gets_one_that_is_kept_when_the_request_is_repeated(
 def test_a_refused_job_is_one_line_and_exit_code_2(
     fake_lambda: FakeLambda, job_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fake_lambda.raises("Refused", "period: 'yesterdey' is refused; known are today, yesterday")
+    message = "period: 'yesterdey' is refused; known are today, yesterday"
+    fake_lambda.raises("JobRefused", json.dumps({"error": "refused", "field": "period", "message": message}))
 
     code = run(["jobs", "submit", str(job_file)])
 
