@@ -53,7 +53,8 @@ ALL_DAYS: Final = 1461
 DOWN_ON_DAYS_OF_MONTH: Final = (7, 21)
 KILLS_ON: Final = "2012-06-15"
 STATION_ANSWERS_AFTER_SECONDS: Final = 0.5
-MAX_CONCURRENCY: Final = 10
+#: A new instance of a function is a new process, and the machine may have two cores.
+MAX_CONCURRENCY: Final = 5
 NAME: Final = "sosw"
 
 #: A job that has not ended after this many seconds never will; a task here takes a second.
