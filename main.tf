@@ -50,6 +50,7 @@ locals {
     var.closed_tasks_retention_days == null ? {} : {
       SOSW_CLOSED_TASKS_RETENTION_DAYS = tostring(var.closed_tasks_retention_days)
     },
+    var.closed_jobs == null ? {} : { SOSW_JOBS_TOPIC_ARN = var.closed_jobs.topic.arn },
   )
 
   # What a role needs of the key to read and write tables (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html),

@@ -163,6 +163,16 @@ data "aws_iam_policy_document" "scavenger" {
     resources = [local.alarm_topic_arn]
   }
 
+  dynamic "statement" {
+    for_each = var.closed_jobs == null ? [] : [var.closed_jobs.topic.arn]
+
+    content {
+      sid       = "PublishClosedJobs"
+      actions   = ["sns:Publish"]
+      resources = [statement.value]
+    }
+  }
+
   statement {
     sid       = "HandOnStalledJobs"
     actions   = ["lambda:InvokeFunction"]

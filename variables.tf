@@ -194,6 +194,19 @@ variable "alarms" {
   }
 }
 
+variable "closed_jobs" {
+  description = "An existing SNS `topic` to which every job is published, with its counts, once all its tasks are closed. Null: nowhere. Encrypted, it must be under `encryption.kms_key_arn`."
+  type = object({
+    topic = object({ arn = string })
+  })
+  default = null
+
+  validation {
+    condition     = var.closed_jobs == null || can(regex("^arn:[^:]+:sns:[^:]+:[0-9]{12}:[A-Za-z0-9_-]+$", var.closed_jobs.topic.arn))
+    error_message = "closed_jobs.topic.arn: is \"${try(var.closed_jobs.topic.arn, "")}\"; must be the ARN of a standard SNS topic (arn:<partition>:sns:<region>:<account>:<name>)."
+  }
+}
+
 variable "invokable_function_arns" {
   description = "ARNs, or patterns with *, of Workers that the Orchestrator's role itself needs the right to invoke, since their own policy does not grant it alone: in another account, or under a permissions boundary."
   type        = set(string)

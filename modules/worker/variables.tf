@@ -203,8 +203,8 @@ variable "job_schemas" {
   }
 
   validation {
-    condition     = alltrue([for schema in values(var.job_schemas) : alltrue([for attribute in schema.chunkable_attrs : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", attribute))])])
-    error_message = "job_schemas: each of chunkable_attrs must be a name of letters, digits and _, such as store: ${jsonencode(var.job_schemas)}."
+    condition     = alltrue([for schema in values(var.job_schemas) : alltrue([for attribute in schema.chunkable_attrs : can(regex("^([A-Za-rt-z]|[A-Za-z][A-Za-z0-9_]*[A-Za-rt-z0-9_])$", attribute)) && !contains(["attempt", "day", "week", "month", "worker", "worker_id", "lambda_name", "labourer_id", "task_id", "job_id", "job_schema_name", "created_at", "priority", "time_zone", "start_at", "period", "start_date", "end_date", "date_list"], attribute)])])
+    error_message = "job_schemas: each of chunkable_attrs must be a singular of letters, digits and _ that starts with a letter, does not end with s and has no meaning of its own in every job, such as store: ${jsonencode(var.job_schemas)}."
   }
 }
 
@@ -225,8 +225,8 @@ variable "job_schemas_07" {
   }
 
   validation {
-    condition     = alltrue([for schema in values(var.job_schemas_07) : alltrue([for attribute in schema.chunkable_attrs[*][0] : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", attribute))])])
-    error_message = "job_schemas_07: each of chunkable_attrs must be a name of letters, digits and _, such as store: ${jsonencode(var.job_schemas_07)}."
+    condition     = alltrue([for schema in values(var.job_schemas_07) : alltrue([for attribute in schema.chunkable_attrs[*][0] : can(regex("^([A-Za-rt-z]|[A-Za-z][A-Za-z0-9_]*[A-Za-rt-z0-9_])$", attribute)) && !contains(["attempt", "day", "week", "month", "worker", "worker_id", "lambda_name", "labourer_id", "task_id", "job_id", "job_schema_name", "created_at", "priority", "time_zone", "start_at", "period", "start_date", "end_date", "date_list"], attribute)])])
+    error_message = "job_schemas_07: each of chunkable_attrs must be a singular of letters, digits and _ that starts with a letter, does not end with s and has no meaning of its own in every job, such as store: ${jsonencode(var.job_schemas_07)}."
   }
 }
 

@@ -94,6 +94,27 @@ run "orchestrator_invokes_by_the_workers_own_policies" {
   }
 }
 
+run "closed_jobs" {
+  command = plan
+
+  variables {
+    closed_jobs = { topic = { arn = "arn:aws:sns:eu-central-1:111122223333:reports" } }
+  }
+
+  assert {
+    condition = jsonencode([
+      for statement in data.aws_iam_policy_document.scavenger.statement :
+      concat(sort(statement.actions), sort(statement.resources)) if statement.sid == "PublishClosedJobs"
+    ]) == jsonencode([["sns:Publish", "arn:aws:sns:eu-central-1:111122223333:reports"]])
+    error_message = "The Scavenger may publish closed jobs to the topic that is named."
+  }
+
+  assert {
+    condition     = local.environment.SOSW_JOBS_TOPIC_ARN == "arn:aws:sns:eu-central-1:111122223333:reports"
+    error_message = "The Scavenger is not told where closed jobs are published."
+  }
+}
+
 run "workers_that_need_the_role_to_have_the_right" {
   command = plan
 

@@ -617,6 +617,34 @@ run "attribute_that_is_no_name" {
   expect_failures = [var.job_schemas]
 }
 
+run "attribute_that_is_no_name_reserved" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    job_schemas = { default = { chunkable_attrs = ["day"] } }
+  }
+
+  expect_failures = [var.job_schemas]
+}
+
+run "attribute_that_is_no_name_plural" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    job_schemas = { default = { chunkable_attrs = ["stores"] } }
+  }
+
+  expect_failures = [var.job_schemas]
+}
+
 run "old_attribute_twice" {
   command = plan
 
