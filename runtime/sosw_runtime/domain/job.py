@@ -217,6 +217,33 @@ def parse(event: object, zone: str = "UTC") -> Request:
         raise Refused(field, value, f"expected {_EXPECTED[field]}") from invalid
 
 
+def messages(event: object) -> list[object] | None:
+    """The events in a batch of messages of SQS or SNS, each with its message's id; None if the event is no batch.
+
+    Shapes: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html
+
+    Raises:
+        Refused: a record is no message.
+    """
+    if not isinstance(event, Mapping) or event.keys() != {"Records"} or not isinstance(event["Records"], list):
+        return None
+    return [_message(record) for record in event["Records"]]
+
+
+def _message(record: object) -> object:
+    match record:
+        case {"body": str(body), "messageId": str(message_id)}:
+            pass
+        case {"Sns": {"Message": str(body), "MessageId": str(message_id)}}:
+            pass
+        case _:
+            raise Refused("Records", record, "expected messages of SQS or SNS, each with a job as its text")
+    carried = _object("message", body)
+    # What the message carries may be an event, with an id of its own.
+    is_event = "job" in carried or "detail" in carried
+    return {"id": message_id, **carried} if is_event else {"job": carried, "id": message_id}
+
+
 def _object(field: str, value: object) -> dict[str, Any]:
     if isinstance(value, str | bytes | bytearray):
         try:

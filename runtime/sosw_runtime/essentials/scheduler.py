@@ -13,11 +13,11 @@ from uuid import uuid4
 from sosw_runtime import aws, telemetry
 from sosw_runtime.domain import periods
 from sosw_runtime.domain.chunking import JobSchema, payload_texts
-from sosw_runtime.domain.job import Job, Request, parse, worker_id_candidates
+from sosw_runtime.domain.job import Job, Request, messages, parse, worker_id_candidates
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.task import Entry, Move, Rank, Status, Task, task_id
 from sosw_runtime.errors import Refused, Unavailable
-from sosw_runtime.essentials.invocation import Invocation, LambdaContext
+from sosw_runtime.essentials.invocation import Invocation, LambdaContext, side_by_side
 from sosw_runtime.storage import jobs, registry, tasks
 from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.tables import BATCH_WRITE, Tables
@@ -73,23 +73,35 @@ def handler(event: Any, context: LambdaContext | None) -> dict[str, Any]:
 
     Returns:
         `{"job_id", "tasks", "first_start"}`: their number, and the earliest start in ms. Asked again, the same.
+        For a batch of messages of SQS or SNS `{"jobs": [...]}`, one such answer for each.
 
     Raises:
         JobRefused: the job is wrong; nothing was written.
         Misconfigured: the Worker's registration cannot be read; nothing was written.
         Unavailable: AWS gave out half-way; the Scavenger has the job gone on with.
     """
+    invocation = Invocation.begin(context)
     try:
-        return _handled(event, context)
+        batch = messages(event)
+        return _taken(invocation, event) if batch is None else {"jobs": _all_taken(invocation, batch)}
     except Refused as refused:
         raise JobRefused(refused.field, refused.value, refused.expected) from None
 
 
-def _handled(event: Any, context: LambdaContext | None) -> dict[str, Any]:
-    invocation = Invocation.begin(context)
+def _all_taken(invocation: Invocation, batch: Sequence[object]) -> list[dict[str, Any]]:
+    """Take the jobs of a batch, each by itself; with the first error at the end the whole batch comes again."""
+    outcomes = [outcome for _, outcome in side_by_side(lambda event: _taken(invocation, event), batch, threads=1)]
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+    return [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
+
+
+def _taken(invocation: Invocation, event: object) -> dict[str, Any]:
+    """Take one job, or go on with one."""
     # Alone, since a job may have a key of this name.
     resumed = isinstance(event, dict) and event.keys() == {"resume"}
-    if resumed:
+    if isinstance(event, dict) and resumed:
         record = _known(invocation.tables, event["resume"])
     else:
         record = accept(invocation, parse(event, invocation.settings.timezone))

@@ -48,6 +48,18 @@ def test_a_job_is_understood_in_every_form(sosw: Installation) -> None:
         assert [entry.move for entry in task.history] == [Move.ENQUEUE], form
 
 
+def test_of_a_batch_of_messages_each_job_is_taken_although_another_is_refused(sosw: Installation) -> None:
+    sosw.register()
+    bodies = {"m-1": '{"worker": "nobody"}', "m-2": '{"worker": "resize"}'}
+    batch = {"Records": [{"messageId": message_id, "body": body} for message_id, body in bodies.items()]}
+    for _ in range(2):
+        with pytest.raises(Refused, match="worker: 'nobody' is refused"):
+            sosw.submit(batch)
+
+    assert [task.job_id for task in sosw.all_tasks()] == ["m-2"]
+    assert sosw.submit({"Records": batch["Records"][1:]})["jobs"][0]["job_id"] == "m-2"
+
+
 def test_the_days_of_a_job_are_cut_into_tasks_in_their_order(sosw: Installation) -> None:
     sosw.register()
     answer = sosw.submit({"job": {"worker": "resize", "period": "last_3_days", "isolate_days": True, "size": "small"}})

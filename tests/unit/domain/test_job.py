@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sosw_runtime.domain.job import RESERVED_KEYS, Job, parse, worker_id_candidates
+from sosw_runtime.domain.job import RESERVED_KEYS, Job, messages, parse, worker_id_candidates
 from sosw_runtime.errors import Refused
 
 JOB: dict[str, Any] = {"worker": "resize", "period": "yesterday", "isolate_days": True, "bucket": "photos"}
@@ -216,3 +216,36 @@ def test_days_that_cannot_be_cut_are_refused(date_list: object) -> None:
 
     with pytest.raises(Refused, match="date_list"):
         job.dates(date(2024, 5, 15))
+
+
+SQS = {"messageId": "m-1", "eventSource": "aws:sqs"}
+CRAWL = {"worker": "crawler", "period": "yesterday"}
+
+
+@pytest.mark.parametrize(
+    ("record", "event_id"),
+    [
+        ({**SQS, "body": json.dumps(CRAWL)}, "m-1"),
+        ({**SQS, "body": json.dumps({"job": CRAWL})}, "m-1"),
+        ({**SQS, "body": json.dumps({"job": CRAWL, "id": "e-1"})}, "e-1"),
+        ({**SQS, "body": json.dumps({"detail-type": "any", "detail": CRAWL, "id": "e-2"})}, "e-2"),
+        ({"Sns": {"MessageId": "m-2", "Message": json.dumps(CRAWL)}}, "m-2"),
+    ],
+)
+def test_a_message_carries_a_job_and_its_id_unless_it_carries_an_event(record: object, event_id: str) -> None:
+    batch = messages({"Records": [record]})
+
+    assert batch is not None
+    [request] = map(parse, batch)
+    assert (request.job.worker, request.event_id) == ("crawler", event_id)
+
+
+def test_an_event_without_records_is_no_batch() -> None:
+    assert messages(CRAWL) is None
+    assert messages({**CRAWL, "Records": [1, 2]}) is None
+
+
+@pytest.mark.parametrize("record", [7, {}, {**SQS, "body": None}, {**SQS, "body": "no JSON"}, {"s3": {}}])
+def test_a_record_that_is_no_message_with_a_job_is_refused(record: object) -> None:
+    with pytest.raises(Refused, match=r"^(Records|message): "):
+        messages({"Records": [record]})
