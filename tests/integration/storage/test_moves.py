@@ -1,0 +1,310 @@
+"""Every move: from its legal state it does what it says in one write, from any other nothing, and repeated nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sosw_runtime.domain.task import Move, Rank, Status
+from sosw_runtime.storage import slots, tasks
+from sosw_runtime.storage.items import OUTBOX, to_item
+from sosw_runtime.storage.tasks import Report
+from tests.integration.storage.cases import CANCELLED, CASES, CLOSED_COMPLETED, DEAD, NOW, STATES, closed, put
+from tests.support.builders import (
+    DAY,
+    HOUR,
+    MINUTE,
+    NOON,
+    SECOND,
+    completed,
+    delayed,
+    failed,
+    queued,
+    running,
+    slot,
+    waiting,
+)
+from tests.support.installation import Installation
+
+
+@pytest.mark.parametrize("move", CASES)
+def test_a_move_makes_of_its_legal_states_what_it_says_and_once(sosw: Installation, move: str) -> None:
+    case = CASES[move]
+    for state, expected in case.legal.items():
+        put(sosw, STATES[state])
+        assert case.act(sosw.tables, STATES[state]), f"{move} of a {state} task"
+        [row] = [row for table in ("tasks", "retry_tasks", "closed_tasks") for row in sosw.rows(table)]
+        assert row == to_item(expected), f"{move} of a {state} task"
+
+        before = sosw.everything()
+        case.act(sosw.tables, STATES[state])
+        assert sosw.everything() == before, f"{move} of a {state} task, repeated"
+
+
+@pytest.mark.parametrize("move", CASES)
+def test_a_move_that_finds_another_state_changes_nothing_and_says_so(sosw: Installation, move: str) -> None:
+    case = CASES[move]
+    for state in STATES.keys() - case.legal.keys():
+        put(sosw, STATES[state])
+        before = sosw.everything()
+        for seen in case.legal:
+            assert case.act(sosw.tables, STATES[seen]) == case.refused, f"{move}: {seen} was seen, {state} is found"
+            assert sosw.everything() == before, f"{move}: {seen} was seen, {state} is found"
+
+
+@pytest.mark.parametrize("move", CASES)
+def test_a_move_of_a_task_that_is_gone_makes_none(sosw: Installation, move: str) -> None:
+    case = CASES[move]
+    for seen in case.legal:
+        assert case.act(sosw.tables, STATES[seen]) == case.refused
+        assert all(rows == [] for rows in sosw.everything().values()), f"{move} made a task"
+
+
+# --- only the current attempt, only this place in the queue ----------------------------------------------------------
+
+
+def test_a_claim_that_was_overtaken_fails_however_late_it_arrives(sosw: Installation) -> None:
+    sosw.put(queued())
+    late = slot(queued(), claim="late")
+    assert (task := tasks.claim(sosw.tables, slot(queued(), claim="first"), NOW)) is not None
+    assert tasks.claim(sosw.tables, late, NOW) is None, "while another runs it"
+    assert tasks.unclaim(sosw.tables, task, late.rank, 1, NOON, "refused")
+    assert tasks.claim(sosw.tables, late, NOW) is None, "when it is queued again, at the same time of the clock"
+    assert sosw.task().status is Status.QUEUED
+
+
+def test_what_was_seen_of_an_older_attempt_moves_nothing(sosw: Installation) -> None:
+    second = running(attempt=2, claim="claim-2")
+    sosw.put(second)
+    older = failed(claim="claim-1")
+    assert not tasks.retry(sosw.tables, older, NOON + HOUR, NOW, "late", spare=False)
+    assert tasks.die(sosw.tables, older, NOW, "late") is None
+    assert not tasks.unclaim(sosw.tables, running(claim="claim-1"), queued().queue_rank or "", 1, NOW, "late")
+    assert not tasks.report(sosw.tables, Report(second.task_id, True, 1), NOW).accepted
+    assert sosw.task() == second
+
+
+def test_a_replay_of_an_older_death_does_nothing(sosw: Installation) -> None:
+    again = replace(DEAD, closed_at=NOON + HOUR)
+    put(sosw, again)
+    assert not tasks.replay(sosw.tables, DEAD, 1, NOW)
+    assert not tasks.announce(sosw.tables, DEAD, NOW)
+    assert sosw.task() == again
+
+
+def test_a_replayed_task_has_its_whole_allowance_again_and_never_an_old_number(sosw: Installation) -> None:
+    put(sosw, DEAD)
+    tasks.replay(sosw.tables, DEAD, 1, NOW)
+    replayed = sosw.task()
+    assert (replayed.attempt, replayed.counted_attempts) == (3, 0)
+    claimed = tasks.claim(sosw.tables, slot(replayed), NOW)
+    assert claimed is not None
+    assert (claimed.attempt, claimed.counted_attempts) == (4, 1)
+
+
+def test_a_spared_attempt_does_not_count(sosw: Installation) -> None:
+    sosw.put(failed(never_ran=True))
+    tasks.retry(sosw.tables, failed(never_ran=True), NOON + HOUR, NOW, "never ran", spare=True)
+    assert (sosw.task().attempt, sosw.task().counted_attempts) == (1, 0)
+
+
+def test_a_report_without_an_attempt_is_of_the_current_one(sosw: Installation) -> None:
+    sosw.put(running(attempt=7))
+    recorded = tasks.report(sosw.tables, Report(running().task_id, True), NOW)
+    assert recorded.accepted
+    assert recorded.found == running(attempt=7), "what was found tells of the attempt"
+    assert sosw.task().status is Status.COMPLETED
+
+
+# --- many at once ----------------------------------------------------------------------------------------------------
+
+
+def test_enqueue_and_delay_write_any_number_of_tasks(sosw: Installation) -> None:
+    new = [queued(number) for number in range(60)]
+    later = [delayed(number) for number in range(60, 90)]
+    tasks.enqueue(sosw.tables, new)
+    tasks.delay(sosw.tables, later)
+    assert sosw.all_tasks() == [*new, *later]
+    before = sosw.everything()
+    tasks.enqueue(sosw.tables, new)
+    tasks.delay(sosw.tables, later)
+    assert sosw.everything() == before
+
+
+def test_only_what_is_in_no_table_is_enqueued_again(sosw: Installation) -> None:
+    """For the window of a stopped Scheduler: what became of its tasks meanwhile is left alone."""
+    put_all = [queued(0), running(1), completed(2), failed(3), waiting(4)]
+    for task in put_all:
+        sosw.client.put_item(
+            TableName=sosw.tables.retry_tasks if task.due_at else sosw.tables.tasks, Item=to_item(task)
+        )
+    for number, outcome in enumerate((DEAD, CANCELLED, CLOSED_COMPLETED), 5):
+        task = replace(outcome, task_id=queued(number).task_id, number=number)
+        sosw.client.put_item(TableName=sosw.tables.closed_tasks, Item=to_item(task))
+    before = sosw.all_tasks()
+    assert tasks.enqueue_missing(sosw.tables, [queued(number) for number in range(8)]) == 0
+    assert sosw.all_tasks() == before
+
+    assert tasks.enqueue_missing(sosw.tables, [queued(number) for number in range(120)]) == 112
+    assert [task.number for task in sosw.all_tasks()] == list(range(120))
+    assert tasks.enqueue_missing(sosw.tables, [delayed(number) for number in range(118, 125)]) == 5
+    assert tasks.enqueue_missing(sosw.tables, []) == 0
+
+
+def test_any_number_of_completed_tasks_is_archived_and_every_scavenger_writes_the_same(sosw: Installation) -> None:
+    done = [completed(number) for number in range(60)]
+    tasks.enqueue(sosw.tables, done)
+    tasks.archive(sosw.tables, done[:30], retention_days=7)
+    after_one = sosw.rows("closed_tasks")
+    tasks.archive(sosw.tables, done[:30], retention_days=7)
+    assert sosw.rows("closed_tasks") == after_one
+    tasks.archive(sosw.tables, done, retention_days=7)
+    assert sosw.rows("tasks") == []
+    assert sosw.all_tasks() == [closed(task, Status.COMPLETED, Move.ARCHIVE, None, at=NOON + SECOND) for task in done]
+    expiries = {row["expires_at"]["N"] for row in sosw.rows("closed_tasks")}
+    assert expiries == {str((NOON + SECOND + 7 * DAY) // 1000)}
+
+
+def test_a_cancelled_task_is_kept_for_the_days_that_it_is_given(sosw: Installation) -> None:
+    put(sosw, queued())
+    tasks.cancel(sosw.tables, queued(), NOW, "not needed", 7)
+    [row] = sosw.rows("closed_tasks")
+    assert row["expires_at"] == {"N": str((NOW + 7 * DAY) // 1000)}
+
+
+# --- reads -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_queue_shows_its_head_by_priority_then_returned_then_oldest(sosw: Installation) -> None:
+    returned = queued(4).in_queue(Rank(0, fresh=False, time=NOON + HOUR, sequence=1), 1)
+    for task in (queued(0), queued(1, created_at=NOON - 1), queued(2, priority=9), queued(3, priority=1), returned):
+        sosw.put(task)
+    sosw.put(queued(5, worker_id="crop"))
+    assert [found.task_id for found in tasks.queued(sosw.tables, "resize", 1, 10)] == [
+        queued(number).task_id for number in (2, 3, 4, 1, 0)
+    ]
+    assert [found.task_id for found in tasks.queued(sosw.tables, "resize", 1, 2)] == [
+        queued(number).task_id for number in (2, 3)
+    ]
+
+
+def test_a_sharded_queue_is_read_as_one(sosw: Installation) -> None:
+    for number in range(12):
+        sosw.put(queued(number, shards=4))
+    assert {row["queue_key"]["S"] for row in sosw.rows("tasks")} == {"resize", "resize#1", "resize#2", "resize#3"}
+    found = tasks.queued(sosw.tables, "resize", 4, 10)
+    assert [candidate.task_id for candidate in found] == [queued(number).task_id for number in range(10)]
+
+
+def test_only_queued_tasks_are_in_the_index_of_the_queue(sosw: Installation) -> None:
+    for task in (queued(0), running(1, slot=1, claim="1"), completed(2, slot=2, claim="2"), failed(3, slot=3)):
+        sosw.put(task)
+    assert [found.task_id for found in tasks.queued(sosw.tables, "resize", 1, 10)] == [queued(0).task_id]
+
+
+def test_what_waits_is_read_by_time_up_to_a_time(sosw: Installation) -> None:
+    for number, due_at in enumerate((NOON + HOUR, NOON, NOON + MINUTE)):
+        sosw.put(waiting(number, due_at=due_at))
+    sosw.put(waiting(3, due_at=NOON, worker_id="crop"))
+    assert [task.number for task in tasks.waiting(sosw.tables, "resize")] == [1, 2, 0]
+    assert [task.number for task in tasks.waiting(sosw.tables, "resize", until=NOON + MINUTE)] == [1, 2]
+    assert [task.number for task in tasks.waiting(sosw.tables, "resize", until=NOON + MINUTE - 1)] == [1]
+
+
+def test_closed_tasks_are_read_by_outcome_and_time(sosw: Installation) -> None:
+    for number, (outcome, closed_at) in enumerate([(DEAD, 1), (DEAD, 2), (DEAD, 3), (CLOSED_COMPLETED, 2)]):
+        task = replace(outcome, task_id=queued(number).task_id, number=number, closed_at=NOON + closed_at)
+        sosw.client.put_item(TableName=sosw.tables.closed_tasks, Item=to_item(task))
+    ids = {queued(number).task_id: number for number in range(4)}
+    assert [ids[found] for found in tasks.closed(sosw.tables, "resize", Status.DEAD)] == [0, 1, 2]
+    assert [ids[found] for found in tasks.closed(sosw.tables, "resize", Status.DEAD, NOON + 2, NOON + 2)] == [1]
+    assert [ids[found] for found in tasks.closed(sosw.tables, "resize", Status.COMPLETED)] == [3]
+    assert list(tasks.closed(sosw.tables, "crop", Status.DEAD)) == []
+
+
+def test_the_outbox_holds_what_is_still_to_be_announced(sosw: Installation) -> None:
+    for number, outcome in enumerate([DEAD, CANCELLED, CLOSED_COMPLETED, replace(DEAD, in_outbox=False)]):
+        task = replace(outcome, task_id=queued(number).task_id, number=number)
+        sosw.client.put_item(TableName=sosw.tables.closed_tasks, Item=to_item(task))
+    assert {*tasks.outbox(sosw.tables)} == {queued(0).task_id, queued(1).task_id}
+    assert {row.get("outbox", {}).get("S") for row in sosw.rows("closed_tasks")} == {OUTBOX, None}
+
+
+def test_more_tasks_than_a_call_reads_are_found_and_those_that_are_not_there_left_out(sosw: Installation) -> None:
+    tasks.enqueue(sosw.tables, [queued(number) for number in range(130)])
+    ids = [queued(number).task_id for number in range(140)]
+    found = tasks.find(sosw.tables, [*ids, *ids])
+    assert sorted(task.number for task in found.values()) == list(range(130))
+
+
+def test_more_than_a_page_of_waiting_tasks_is_read(sosw: Installation) -> None:
+    pages = '{"photo": "' + "x" * 100_000 + '"}'
+    tasks.delay(sosw.tables, [delayed(number, payload=pages) for number in range(25)])
+    assert len(list(tasks.waiting(sosw.tables, "resize"))) == 25
+
+
+def test_the_sweep_goes_through_the_table_page_by_page_and_passes_over_the_queue(sosw: Installation) -> None:
+    payload = '{"photo": "' + "x" * 100_000 + '"}'
+    done = [replace(completed(number), payload=payload) for number in range(15)]
+    tasks.enqueue(sosw.tables, [*done, *(queued(number, payload=payload) for number in range(15, 30))])
+    seen: list[int] = []
+    after, pages = None, 0
+    while pages == 0 or after is not None:
+        page, after = tasks.sweep(sosw.tables, after)
+        seen += [task.number for task in page]
+        pages += 1
+    assert sorted(seen) == list(range(15))
+    assert pages >= 3, "a page is 1 MB"
+
+
+def test_an_item_that_is_no_task_is_passed_over(sosw: Installation) -> None:
+    good = to_item(queued())
+    sosw.client.put_item(TableName=sosw.tables.tasks, Item=good)
+    poison: list[dict[str, Any]] = [
+        {},
+        {"status": {"S": "queued"}},
+        {**good, "status": {"S": "lost"}},
+        {**good, "history": {"L": [{"L": []}]}},
+        {**good, "history": {"L": [{"L": [{"N": "1"}, {"S": "vanish"}, {"N": "0"}]}]}},
+        {**good, "history": {"S": "long"}},
+        {**good, "colour": {"S": "blue"}},
+        {**good, "due": {"N": "7"}},
+        {name: value for name, value in good.items() if name != "payload"},
+    ]
+    ids = [f"poison-{number}" for number in range(len(poison))]
+    for task_id, item in zip(ids, poison, strict=True):
+        sosw.client.put_item(TableName=sosw.tables.tasks, Item={**item, "task_id": {"S": task_id}})
+    assert list(tasks.find(sosw.tables, [*ids, queued().task_id]).values()) == [queued()]
+
+
+# --- slots -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_slot_has_one_holder(sosw: Installation) -> None:
+    first, second = slot(queued(0), claim="first"), slot(queued(1), claim="second")
+    assert slots.take(sosw.tables, first, None)
+    assert not slots.take(sosw.tables, second, None)
+    assert slots.occupied(sosw.tables, "resize") == [first]
+
+
+def test_a_slot_is_handed_on_by_its_holder_alone(sosw: Installation) -> None:
+    first, second, third = (slot(queued(number), claim=f"{number}") for number in range(3))
+    slots.take(sosw.tables, first, None)
+    assert slots.take(sosw.tables, second, held_by=first)
+    assert not slots.take(sosw.tables, third, held_by=first), "it is the second one's by now"
+    assert not slots.free(sosw.tables, first)
+    assert slots.occupied(sosw.tables, "resize") == [second]
+    assert slots.free(sosw.tables, second)
+    assert not slots.free(sosw.tables, second)
+    assert slots.occupied(sosw.tables, "resize") == []
+    assert slots.take(sosw.tables, third, held_by=first), "a free slot is anybody's"
+
+
+def test_a_thousand_slots_are_read(sosw: Installation) -> None:
+    taken = [slot(queued(number), index=number, claim=f"{number}") for number in (0, 7, 10, 999, 9_999)]
+    for one in taken:
+        slots.take(sosw.tables, one, None)
+    slots.take(sosw.tables, slot(queued(0, worker_id="crop")), None)
+    assert slots.occupied(sosw.tables, "resize", consistent=True) == taken
