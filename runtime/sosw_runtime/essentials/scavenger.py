@@ -59,7 +59,8 @@ def on_stream(invocation: Invocation, records: Iterable[Mapping[str, Any]]) -> T
     """Settle the tasks that have just reported."""
     images = [record.get("dynamodb", {}).get("NewImage", {}) for record in records]
     reported = [task for task in to_tasks(images) if task.status in REPORTED]
-    standings = registry.standing(invocation.tables, (task.worker_id for task in reported))
+    failed = (task.worker_id for task in reported if task.status is Status.FAILED)
+    standings = registry.standing(invocation.tables, failed)
     return _settled(invocation, reported, standings)
 
 
@@ -133,17 +134,20 @@ def _retried_or_buried(invocation: Invocation, task: Task, standing: Standing | 
 
 
 def _slots_mended(invocation: Invocation, standing: Standing) -> Tally:
-    """Look at every occupied slot's task, and put right what is found."""
-    # The slots first: what they tell of a task is then never newer than the task itself.
-    occupied = slots.occupied(invocation.tables, standing.worker_id, consistent=True)
+    """Look at the task of every slot that was not just taken, and put right what is found."""
+    # The slots first: what they tell of a task is then never newer than the task itself. Of one just taken the claim
+    # may be under way, and neither report nor lease can be overdue, so that its task need not be read.
+    occupied = [
+        slot
+        for slot in slots.occupied(invocation.tables, standing.worker_id, consistent=True)
+        if invocation.clock() > slot.claimed_at + GRACE_MS
+    ]
     found = tasks.find(invocation.tables, (slot.task_id for slot in occupied))
 
     def mend(slot: Slot) -> Tally:
         task = found.get(slot.task_id)
         if task is not None and task.claim == slot.claim:
             return _ended(invocation, task, standing)
-        if invocation.clock() <= slot.claimed_at + GRACE_MS:
-            return Tally()
         # Where the claim went no further than the slot, it might still arrive.
         pending = task if task is not None and task.queue_rank == slot.rank else None
         if pending is not None and not tasks.void(invocation.tables, pending, standing.shards, invocation.clock()):
@@ -191,16 +195,23 @@ def _requeued(invocation: Invocation, standing: Standing) -> Tally:
 
 
 def _swept(invocation: Invocation, standings: Sequence[Standing]) -> Tally:
-    """Settle what ended in one page of the table: tasks that no record and no slot tells of any more."""
+    """Settle what ended in the next page of the table: tasks that no record and no slot tells of any more.
+
+    One that is found seldom comes alone, as a stream loses a batch at a time: then the next page is looked at as well.
+    """
     by_worker = {standing.worker_id: standing for standing in standings}
-    page, after = tasks.sweep(invocation.tables, registry.sweep_position(invocation.tables))
 
     def settle(task: Task) -> Tally:
         return _ended(invocation, task, by_worker.get(task.worker_id))
 
-    tally = Tally()
-    for task, outcome in side_by_side(settle, page, _CALLS_AT_ONCE):
-        tally += _counted(outcome, "task not settled", **telemetry.ids(task))
+    tally, after = Tally(), registry.sweep_position(invocation.tables)
+    while True:
+        found, (page, after) = Tally(), tasks.sweep(invocation.tables, after)
+        for task, outcome in side_by_side(settle, page, _CALLS_AT_ONCE):
+            found += _counted(outcome, "task not settled", **telemetry.ids(task))
+        tally += found
+        if not found or after is None or invocation.out_of_time:
+            break
     registry.put_sweep_position(invocation.tables, after)
     return tally
 
