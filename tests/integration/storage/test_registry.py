@@ -1,0 +1,119 @@
+"""The registry: what Terraform, people and the Orchestrator say of a Worker, each in an item of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sosw_runtime.domain.health import Level
+from sosw_runtime.domain.registration import Registration
+from sosw_runtime.errors import Misconfigured
+from sosw_runtime.storage import registry
+from sosw_runtime.storage.items import encoded
+from sosw_runtime.storage.registry import Control, Standing
+from sosw_runtime.testing import register_worker
+from tests.support.builders import NOON, registration
+from tests.support.installation import Installation
+
+HEALTH = {"database": Level.LOW, "disk": Level.HIGH}
+
+
+def noted(sosw: Installation, **inputs: Any) -> Standing:
+    """A registered Worker whose health and shards were noted."""
+    sosw.register(**inputs)
+    [found] = registry.standings(sosw.tables)
+    registry.put_health(sosw.tables, found.renewed(HEALTH))
+    [found] = registry.standings(sosw.tables)
+    return found
+
+
+def test_a_worker_stands_as_all_of_its_items_say(sosw: Installation) -> None:
+    noted(sosw, labels={"team": "media"}, retry={"max_attempts": 5})
+    control = Control(paused=True, since=NOON, reason="migration")
+    registry.put_control(sosw.tables, "resize", control)
+    sosw.register("crop")
+    crop, resize = registry.standings(sosw.tables)
+    assert registry.standing(sosw.tables, ["resize", "crop", "resize"]) == {"resize": resize, "crop": crop}
+    assert resize.known == registration(labels={"team": "media"}, retry={"max_attempts": 5})
+    assert (resize.health, resize.level, resize.control) == (HEALTH, Level.LOW, control)
+    assert (crop.health, crop.level, crop.control) == ({}, Level.HIGH, Control())
+
+
+def test_an_apply_changes_neither_health_nor_pause(sosw: Installation) -> None:
+    noted(sosw)
+    registry.put_control(sosw.tables, "resize", Control(paused=True))
+    sosw.register(max_concurrency=50)
+    [found] = registry.standings(sosw.tables)
+    assert (found.known.max_concurrency, found.level, found.control.paused) == (50, Level.LOW, True)
+
+
+def test_what_is_noted_is_news_only_when_it_changed(sosw: Installation) -> None:
+    sosw.register(queue_shards=2)
+    [found] = registry.standings(sosw.tables)
+    assert found.is_news_to(found), "the shards were never noted"
+    registry.put_health(sosw.tables, found)
+    [found] = registry.standings(sosw.tables)
+    assert not found.is_news_to(found)
+    assert found.renewed({"database": Level.BAD}).is_news_to(found)
+
+
+def test_lowered_shards_are_remembered(sosw: Installation) -> None:
+    assert noted(sosw, queue_shards=8).shards == 8
+    assert noted(sosw, queue_shards=2).shards == 8
+    assert noted(sosw, queue_shards=9).shards == 9
+
+
+def test_a_worker_that_is_not_registered_any_more_is_still_known_by_its_health(sosw: Installation) -> None:
+    noted(sosw)
+    sosw.client.delete_item(TableName=sosw.tables.registry, Key=encoded({"pk": "worker", "sk": "resize"}))
+    [found] = registry.standings(sosw.tables)
+    assert found.registration is None
+    with pytest.raises(Misconfigured, match="'resize' is not registered any more"):
+        _ = found.known
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        (None, "spec"),
+        ("{not JSON", "JSON"),
+        ('{"worker_id": "resize", "function_name": "resize", "timeout_seconds": 0, "max_concurrency": 1}', "timeout"),
+        ('{"worker_id": "crop", "function_name": "crop", "timeout_seconds": 9, "max_concurrency": 1}', "names itself"),
+    ],
+)
+def test_a_registration_that_cannot_be_read_says_why_when_it_is_needed(
+    sosw: Installation, spec: str | None, reason: str
+) -> None:
+    item = encoded({"pk": "worker", "sk": "resize", "spec": spec})
+    sosw.client.put_item(TableName=sosw.tables.registry, Item=item)
+    [found] = registry.standings(sosw.tables)
+    with pytest.raises(Misconfigured, match=f"(?s)'resize'.*{reason}"):
+        _ = found.known
+
+
+def test_a_registration_is_stored_and_read_whole(sosw: Installation) -> None:
+    given = registration(
+        queue_shards=4,
+        report_by="destination",
+        job_schemas={"default": {"chunkable_attrs": [["section", {}], "store"]}},
+        health_metrics={"db": {"namespace": "AWS/RDS", "metric_name": "CPU", "levels": {"4": 40.5, "1": 90}}},
+    )
+    assert isinstance(register_worker(sosw.client, sosw.tables.name, given), Registration)
+    assert registry.standing(sosw.tables, ["resize"])["resize"].known == given
+
+
+def test_the_sweep_goes_on_where_it_was(sosw: Installation) -> None:
+    assert registry.sweep_position(sosw.tables) is None
+    registry.put_sweep_position(sosw.tables, "task-7")
+    assert registry.sweep_position(sosw.tables) == "task-7"
+    registry.put_sweep_position(sosw.tables, None)
+    assert registry.sweep_position(sosw.tables) is None
+
+
+def test_more_workers_than_a_call_reads_are_known(sosw: Installation) -> None:
+    ids = [f"worker-{number:03d}" for number in range(60)]
+    for worker_id in ids:
+        sosw.register(worker_id)
+    assert [found.worker_id for found in registry.standings(sosw.tables)] == ids
+    assert len(registry.standing(sosw.tables, ids)) == 60
