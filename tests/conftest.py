@@ -7,11 +7,13 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import boto3
 import pytest
+from botocore.loaders import JSONFileLoader
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
@@ -41,6 +43,14 @@ def aws_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     aws.forget_clients()
     yield
     aws.forget_clients()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _models_read_once() -> Iterator[None]:
+    """Parse each of botocore's files once a run: every test makes its clients anew, which would be half of its time."""
+    read = cache(partial(JSONFileLoader.load_file, JSONFileLoader()))
+    with mock.patch.object(JSONFileLoader, "load_file", lambda _, path: read(path)):
+        yield
 
 
 @pytest.fixture(scope="session")
