@@ -204,7 +204,8 @@ def _swept(invocation: Invocation, standings: Sequence[Standing]) -> Tally:
     def settle(task: Task) -> Tally:
         return _ended(invocation, task, by_worker.get(task.worker_id))
 
-    tally, after = Tally(), registry.sweep_position(invocation.tables)
+    begun_after = after = registry.sweep_position(invocation.tables)
+    tally = Tally()
     while True:
         found, (page, after) = Tally(), tasks.sweep(invocation.tables, after)
         for task, outcome in side_by_side(settle, page, _CALLS_AT_ONCE):
@@ -212,7 +213,8 @@ def _swept(invocation: Invocation, standings: Sequence[Standing]) -> Tally:
         tally += found
         if not found or after is None or invocation.out_of_time:
             break
-    registry.put_sweep_position(invocation.tables, after)
+    if after != begun_after:
+        registry.put_sweep_position(invocation.tables, after)
     return tally
 
 

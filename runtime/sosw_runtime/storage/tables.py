@@ -91,20 +91,14 @@ def put_batches(tables: Tables, table: str, requests: Sequence[Mapping[str, Any]
                     raise Unavailable(f"{table}: {len(left[table])} writes were sent back")
 
 
-def get_batches(tables: Tables, table: str, keys: Sequence[Item], projection: str | None = None) -> Iterator[Item]:
-    """Read any number of items consistently, 100 a call, in no order; those that do not exist are left out.
+def get_batches(tables: Tables, table: str, keys: Sequence[Item], *, consistent: bool = True) -> Iterator[Item]:
+    """Read any number of items, 100 a call, in no order; those that do not exist are left out.
 
     Raises:
         Unavailable: some keys were still sent back at the end.
     """
-    shape: dict[str, Any] = {"ConsistentRead": True}
-    if projection is not None:
-        # Every name goes through a placeholder, since words such as `status` are reserved in expressions.
-        names = projection.split()
-        shape["ProjectionExpression"] = ", ".join(f"#{name}" for name in names)
-        shape["ExpressionAttributeNames"] = {f"#{name}": name for name in names}
     for start in range(0, len(keys), BATCH_READ):
-        left: Any = {table: {"Keys": list(keys[start : start + BATCH_READ]), **shape}}
+        left: Any = {table: {"Keys": list(keys[start : start + BATCH_READ]), "ConsistentRead": consistent}}
         for attempt in _patiently():
             with attempt:
                 answer = tables.client.batch_get_item(RequestItems=left)

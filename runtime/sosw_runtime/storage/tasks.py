@@ -30,6 +30,9 @@ from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, ge
 
 _DAY_SECONDS: Final = 86_400
 
+#: Tasks of a page of the sweep.
+_SWEPT_AT_ONCE: Final = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -421,13 +424,14 @@ def outbox(tables: Tables) -> Iterator[str]:
 
 
 def sweep(tables: Tables, after: str | None) -> tuple[list[Task], str | None]:
-    """One page (1 MB) of the tasks that are not queued, and the id to go on after; None at the end of the table.
+    """Those of the table's next 200 tasks that are not queued, and the id to go on after; None at the table's end.
 
-    Finds what no record and no slot tells of any more. Cost: at most 128 read units.
+    Finds what no record and no slot tells of any more. Cost: 0.5 read units per 4 KB, about 25 for tasks of 1 KB.
     """
     start: dict[str, Any] = {} if after is None else {"ExclusiveStartKey": _key(after)}
     page = tables.client.scan(
         TableName=tables.tasks,
+        Limit=_SWEPT_AT_ONCE,
         FilterExpression="#status <> :queued",
         ExpressionAttributeNames={"#status": "status"},
         ExpressionAttributeValues=encoded({":queued": Status.QUEUED.value}),
