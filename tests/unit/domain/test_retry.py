@@ -1,0 +1,96 @@
+"""What becomes of a failed attempt."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sosw_runtime.domain.registration import RetryPolicy
+from sosw_runtime.domain.retry import Die, Retry, decide, delay_seconds
+from tests.support.builders import NOON, SECOND, failed, running
+
+POLICY = RetryPolicy(max_attempts=3, base_delay_seconds=30, max_delay_seconds=100)
+
+
+def longest(_low: float, high: float) -> float:
+    return high
+
+
+def shortest(low: float, _high: float) -> float:
+    return low
+
+
+# --- the delay -------------------------------------------------------------------------------------------------------
+
+
+def test_the_longest_delay_doubles_with_each_attempt_up_to_the_cap() -> None:
+    assert [delay_seconds(POLICY, attempt, longest) for attempt in range(1, 6)] == [30, 60, 100, 100, 100]
+
+
+def test_the_shortest_delay_is_none_so_that_retries_spread_over_the_whole_time() -> None:
+    assert {delay_seconds(POLICY, attempt, shortest) for attempt in range(1, 6)} == {0}
+
+
+@given(
+    base=st.floats(0, 1e6),
+    beyond=st.floats(0, 1e6),
+    attempt=st.integers(1, 10_000),
+    seed=st.integers(),
+)
+def test_a_delay_is_never_negative_nor_over_the_cap_nor_over_the_doubled_base(
+    base: float, beyond: float, attempt: int, seed: int
+) -> None:
+    policy = RetryPolicy(base_delay_seconds=base, max_delay_seconds=base + beyond)
+    delay = delay_seconds(policy, attempt, random.Random(seed).uniform)
+    assert 0 <= delay <= policy.max_delay_seconds
+    assert delay <= base * 2.0 ** min(attempt - 1, 63)
+
+
+def test_without_a_delay_a_task_is_due_at_once() -> None:
+    policy = RetryPolicy(base_delay_seconds=0, max_delay_seconds=0)
+    assert decide(failed(), policy, NOON, random.uniform) == Retry(NOON, spare=False)
+
+
+# --- the decision ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("attempt", "spared", "decision"),
+    [
+        (1, 0, Retry(NOON + 30 * SECOND, spare=False)),
+        (2, 0, Retry(NOON + 60 * SECOND, spare=False)),
+        (3, 0, Die("attempt 3 of 3 failed")),
+        (4, 0, Die("attempt 4 of 3 failed")),
+        (4, 3, Retry(NOON + 30 * SECOND, spare=False)),
+        (6, 3, Die("attempt 3 of 3 failed")),
+    ],
+)
+def test_a_task_is_tried_again_while_it_has_attempts_that_count(
+    attempt: int, spared: int, decision: Retry | Die
+) -> None:
+    for task in (failed(attempt=attempt, spared=spared), running(attempt=attempt, spared=spared)):
+        assert decide(task, POLICY, NOON, longest) == decision
+
+
+def test_a_task_that_another_try_cannot_help_dies_whatever_attempts_it_has() -> None:
+    assert decide(failed(retryable=False), POLICY, NOON, longest) == Die(
+        "the Worker said that another try is of no use"
+    )
+
+
+def test_an_attempt_that_never_ran_is_spared_even_if_it_was_the_last() -> None:
+    task = failed(attempt=3, never_ran=True)
+    assert decide(task, POLICY, NOON, longest) == Retry(NOON + 30 * SECOND, spare=True)
+
+
+@given(max_attempts=st.integers(1, 100), seed=st.integers())
+def test_every_task_dies_after_exactly_its_allowance_of_failures(max_attempts: int, seed: int) -> None:
+    policy, draw = RetryPolicy(max_attempts=max_attempts), random.Random(seed).uniform
+    task, failures = failed(attempt=1), 1
+    while isinstance(decide(task, policy, NOON, draw), Retry):
+        task, failures = replace(task, attempt=task.attempt + 1), failures + 1
+    assert failures == max_attempts
