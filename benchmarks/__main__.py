@@ -1,0 +1,62 @@
+"""Measures, prints the tables, and keeps them in `benchmarks/results.json` and `docs/benchmarks.md`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from tests.support.cache import ROOT
+
+from benchmarks import costs, report
+
+RESULTS: Final = Path(__file__).with_name("results.json")
+PAGE: Final = ROOT / "docs" / "benchmarks.md"
+
+app = typer.Typer(add_completion=False, help=__doc__)
+
+
+@app.command()
+def task() -> None:
+    """Measure what a task costs, here and in sosw 0.7."""
+    with _progress() as progress:
+        bar = progress.add_task("", total=len(costs.setups()))
+        measured = costs.measure(lambda what: progress.update(bar, description=what), lambda: progress.advance(bar))
+    _keep("costs", [one.to_json() for one in measured])
+    _tell()
+
+
+@app.command()
+def show() -> None:
+    """Print the last results, and make the page of them."""
+    _tell()
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def _keep(section: str, found: Any) -> None:
+    RESULTS.write_text(json.dumps({**_results(), section: found}, indent=1) + "\n")
+
+
+def _results() -> dict[str, Any]:
+    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    return results
+
+
+def _tell() -> None:
+    """Print the tables and write the page; exit code 1 when a target is missed."""
+    results = _results()
+    PAGE.write_text(report.page(results))
+    report.show(results, Console())
+    if not all(target.met for target in report.targets(results)):
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

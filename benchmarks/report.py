@@ -1,0 +1,205 @@
+"""Tables of the results, for a terminal and as a page; every figure comes out of the results' JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from benchmarks.costs import ARRANGEMENT, BATCH_SIZES, PAYLOADS, QUEUES, Measurement, System
+
+#: In the order of a life, with the words of a reader.
+_PHASES: Final = {
+    "enqueue": "enqueue",
+    "notice": "notice",
+    "dispatch": "dispatch",
+    "report": "report",
+    "settle": "archive, retry",
+    "requeue": "requeue",
+    "ticks": "ticks",
+}
+_NAMES: Final[Mapping[System, str]] = {"runtime": "this runtime", "sosw": "sosw 0.7.51"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table of text; the first column is left-aligned."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+    def shown(self) -> RichTable:
+        """For a terminal."""
+        table = RichTable(title=self.title, title_justify="left", caption=self.note, caption_justify="left")
+        for number, column in enumerate(self.columns):
+            table.add_column(column, justify="right" if number else "left")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+    def markdown(self) -> str:
+        """For a page."""
+        lines = [self.columns, ["---", *["---:"] * (len(self.columns) - 1)], *self.rows]
+        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return "\n\n".join(part for part in (f"### {self.title}", table, self.note) if part)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the project promised itself, and what was found."""
+
+    what: str
+    wanted: str
+    found: str
+    met: bool
+
+
+def show(results: Mapping[str, Any], console: Console) -> None:
+    """Print what there is."""
+    for table in tables(results):
+        console.print(table.shown(), "")
+
+
+def page(results: Mapping[str, Any]) -> str:
+    """The page of the documentation."""
+    parts = [
+        "# Benchmarks",
+        "`make bench` measures all of this anew, writes `benchmarks/results.json` and makes this page of it. Speed is "
+        "told in ratios to something that ran beside, since the seconds of one machine say nothing of another.",
+    ]
+    parts += [table.markdown() for table in tables(results)]
+    if "costs" in results:
+        parts += ["## How the costs were measured", *ARRANGEMENT]
+    return "\n\n".join(parts) + "\n"
+
+
+def tables(results: Mapping[str, Any]) -> Iterator[Table]:
+    """All tables that the results have figures for."""
+    found = targets(results)
+    yield Table(
+        "Targets",
+        ("", "target", "found", ""),
+        [(target.what, target.wanted, target.found, "met" if target.met else "missed") for target in found],
+    )
+    if "costs" in results:
+        yield from _cost_tables([Measurement.read(values) for values in results["costs"]])
+
+
+def targets(results: Mapping[str, Any]) -> list[Target]:
+    """Every target that the results have figures for, compared as it is shown."""
+    found: list[Target] = []
+    if "costs" in results:
+        found += _cost_targets([Measurement.read(values) for values in results["costs"]])
+    return found
+
+
+# --- costs -------------------------------------------------------------------------------------------------------
+
+
+def _cost_targets(measured: Sequence[Measurement]) -> Iterator[Target]:
+    def lives(payload: int, system: System = "runtime") -> list[Measurement]:
+        return [one for one in _straight(measured) if (one.system, one.setup.payload_bytes) == (system, payload)]
+
+    for payload, most in zip(PAYLOADS, (9, 24), strict=True):
+        units = round(max(one.outcome.life.write_units for one in lives(payload)), 1)
+        theirs = max(one.outcome.life.write_units for one in lives(payload, "sosw"))
+        yield Target(
+            f"write units of a task of {payload:,} bytes",
+            f"≤ {most}",
+            f"{units:.1f}; sosw {theirs:.1f}",
+            units <= most,
+        )
+    for queue in QUEUES:
+        here = [one for payload in PAYLOADS for one in lives(payload) if one.setup.queued == queue]
+        there = [one for payload in PAYLOADS for one in lives(payload, "sosw") if one.setup.queued == queue]
+        units = round(max(one.outcome.life.read_units for one in here), 2)
+        theirs = max(one.outcome.life.read_units for one in there)
+        yield Target(
+            f"read units with {queue:,} tasks queued", "≤ 0.2", f"{units:.2f}; sosw {theirs:.0f}", units <= 0.2
+        )
+    calls = round(max(one.outcome.life.calls for payload in PAYLOADS for one in lives(payload)), 1)
+    theirs = max(one.outcome.life.calls for payload in PAYLOADS for one in lives(payload, "sosw"))
+    yield Target("calls of a task", "≤ 4.5", f"{calls:.1f}; sosw {theirs:.1f}", calls <= 4.5)
+    ratio = _enqueue_ratio(measured, PAYLOADS[0], QUEUES[1])
+    yield Target("speed of an enqueue with 1,000 tasks queued, over sosw's", "≥ 10", f"{ratio:.0f}", ratio >= 10)
+
+
+def _cost_tables(measured: Sequence[Measurement]) -> Iterator[Table]:
+    yield Table(
+        "A task's whole life",
+        ("payload and queue", "", "write units", "read units", "calls", "enqueue, over sosw's speed"),
+        [_life_row(one, measured) for one in _straight(measured)],
+    )
+    yield Table(
+        "A task that is retried once",
+        ("payload", "", "write units", "read units", "calls"),
+        [
+            (f"{one.setup.payload_bytes:,} bytes", _NAMES[one.system], *_figures(one))
+            for one in measured
+            if one.setup.failing_first
+        ],
+    )
+    yield Table(
+        "Where the units go",
+        ("payload", "", *_PHASES.values()),
+        [
+            (_label(one), _NAMES[one.system], *(_phase(one, phase) for phase in _PHASES))
+            for one in measured
+            if one.setup.queued == QUEUES[0]
+        ],
+        "Write units + read units, calls. Notice: the Orchestrator takes the records of new tasks while all slots are "
+        "busy. Requeue: a whole tick for 100 tasks.",
+    )
+    payload, queue = PAYLOADS[0], QUEUES[1]
+    yield Table(
+        "What the stream's batches make of it",
+        ("records a batch", "write units", "read units", "calls"),
+        [
+            (f"{one.setup.batch_size}", *_figures(one))
+            for size in BATCH_SIZES
+            for one in measured
+            if one.system == "runtime" and (one.setup.payload_bytes, one.setup.queued) == (payload, queue)
+            if one.setup.batch_size == size and not one.setup.failing_first
+        ],
+        f"{payload} bytes, {queue:,} queued. Batches are small when there is little to do, and large under load: every "
+        "batch reads the Worker's registration and its slots or its queue once.",
+    )
+
+
+def _straight(measured: Sequence[Measurement]) -> list[Measurement]:
+    return [one for one in measured if not one.setup.failing_first and one.setup.batch_size == BATCH_SIZES[-1]]
+
+
+def _life_row(one: Measurement, measured: Sequence[Measurement]) -> tuple[str, ...]:
+    setup = one.setup
+    ratio = f"{_enqueue_ratio(measured, setup.payload_bytes, setup.queued):.0f}" if one.system == "runtime" else "1"
+    return (_label(one), _NAMES[one.system], *_figures(one), ratio)
+
+
+def _label(one: Measurement) -> str:
+    retried = ", retried" if one.setup.failing_first else f", {one.setup.queued:,} queued"
+    return f"{one.setup.payload_bytes:,} bytes{retried}"
+
+
+def _figures(one: Measurement) -> tuple[str, str, str]:
+    life = one.outcome.life
+    return f"{life.write_units:.2f}", f"{life.read_units:.2f}", f"{life.calls:.2f}"
+
+
+def _phase(one: Measurement, phase: str) -> str:
+    cost = one.outcome.phases.get(phase)
+    return "" if cost is None else f"{cost.write_units:.2f} + {cost.read_units:.2f}, {cost.calls:.2f}"
+
+
+def _enqueue_ratio(measured: Sequence[Measurement], payload: int, queue: int) -> float:
+    rates = {
+        one.system: one.outcome.enqueued_a_second
+        for one in _straight(measured)
+        if (one.setup.payload_bytes, one.setup.queued) == (payload, queue)
+    }
+    return rates["runtime"] / rates["sosw"]
