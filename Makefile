@@ -42,7 +42,7 @@ package: $(VENV) ## Build the Essentials' package for AWS Lambda
 	@$(BIN)/sosw package
 
 .PHONY: test
-test: lint test-unit test-integration test-terraform test-e2e ## Check everything
+test: lint test-unit test-integration test-guarantees test-terraform test-e2e ## Check everything
 
 .PHONY: lint
 lint: $(VENV) $(TFLINT) ## Check style, types and Terraform
@@ -68,6 +68,13 @@ test-integration: $(VENV) ## Run the integration tests on moto and DynamoDB Loca
 	$(call stage,Integration tests on moto and DynamoDB Local)
 	@$(BIN)/python -m tests.support.dynamodb_local
 	$(BIN)/pytest tests/integration -n auto
+
+.PHONY: test-guarantees
+test-guarantees: $(VENV) ## Run the tests of what holds under faults and under concurrency
+	$(call stage,Guarantees under faults and under concurrency)
+	@$(BIN)/python -m tests.support.dynamodb_local
+	$(BIN)/pytest tests/guarantees -n auto
+	$(BIN)/pytest tests/concurrency --verbose
 
 .PHONY: test-terraform
 test-terraform: $(VENV) ## Run the modules' tests and check them against the schema of a current provider

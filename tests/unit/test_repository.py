@@ -80,6 +80,12 @@ def test_every_directory_of_tests_is_a_package() -> None:
     assert [str(path) for path in sorted(directories) if not (ROOT / path / "__init__.py").is_file()] == []
 
 
+def test_the_test_command_runs_every_directory_of_tests() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    with_tests = {path.parts[1] for path in own_files() if path.parts[0] == "tests" and path.name.startswith("test_")}
+    assert [name for name in sorted(with_tests) if not re.search(rf"pytest tests/{name}\b", makefile)] == []
+
+
 def test_every_link_between_the_documents_leads_somewhere() -> None:
     links = [
         (path, target)
