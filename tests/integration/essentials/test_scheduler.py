@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from sosw_runtime import aws
 from sosw_runtime.domain.task import Move, Status
-from sosw_runtime.errors import Misconfigured, Refused, SoswError, Unavailable
+from sosw_runtime.errors import Misconfigured, Refused, Unavailable
 from sosw_runtime.essentials import scheduler
-from sosw_runtime.storage import jobs
+from sosw_runtime.storage import jobs, tasks
 from sosw_runtime.storage.items import encoded
 from tests.support.builders import DAY, HOUR, MINUTE, NOON
 from tests.support.installation import Installation
@@ -425,14 +424,13 @@ def test_a_write_that_aws_cannot_serve_leaves_the_job_to_be_gone_on_with(
 ) -> None:
     sosw.register()
 
-    def unavailable(params: Any, **_: Any) -> None:
+    def unavailable(*_: object) -> None:
         raise Unavailable("DynamoDB is out for tea")
 
-    events = aws.dynamodb().meta.events
-    events.register("before-parameter-build.dynamodb.BatchWriteItem", unavailable)
-    with pytest.raises(SoswError, match="job 'album' is accepted, and is gone on with in a minute"):
-        sosw.submit({"job": {**PHOTO, "job_id": "album"}})
-    events.unregister("before-parameter-build.dynamodb.BatchWriteItem", unavailable)
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "enqueue", unavailable)
+        with pytest.raises(Unavailable, match="job 'album' is accepted, and is gone on with in a minute"):
+            sosw.submit({"job": {**PHOTO, "job_id": "album"}})
     assert sosw.all_tasks() == []
 
     sosw.clock.advance(MINUTE)
