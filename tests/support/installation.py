@@ -17,6 +17,7 @@ from sosw_runtime.storage.tables import Tables
 from tests.support import builders
 from tests.support.builders import NOON
 from tests.support.lambdas import FakeContext
+from tests.support.rights import Rights
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -45,6 +46,7 @@ class Installation:
 
     tables: Tables
     clock: Clock
+    rights: Rights
 
     @property
     def client(self) -> DynamoDBClient:
@@ -61,7 +63,8 @@ class Installation:
 
     def submit(self, event: Any, context: FakeContext | None = None) -> dict[str, Any]:
         """Ask the Scheduler."""
-        return scheduler.handler(event, context or FakeContext())
+        with self.rights.of("scheduler"):
+            return scheduler.handler(event, context or FakeContext())
 
     def submit_photos(self, count: int, **keys: Any) -> list[str]:
         """Submit a job of so many tasks for the Worker `resize`; the tasks' ids by number."""
@@ -72,15 +75,18 @@ class Installation:
 
     def wake_orchestrator(self, *tasks: Task, event: str = "INSERT") -> dict[str, Any]:
         """Hand the Orchestrator the stream's records of tasks."""
-        return orchestrator.handler(stream(tasks, event), FakeContext())
+        with self.rights.of("orchestrator"):
+            return orchestrator.handler(stream(tasks, event), FakeContext())
 
     def tick_orchestrator(self, context: FakeContext | None = None) -> dict[str, Any]:
         """The Orchestrator's minute."""
-        return orchestrator.handler({"source": "aws.events"}, context or FakeContext())
+        with self.rights.of("orchestrator"):
+            return orchestrator.handler({"source": "aws.events"}, context or FakeContext())
 
     def report(self, event: Any) -> dict[str, Any]:
         """Hand the WorkerAssistant a report or a destination record."""
-        return worker_assistant.handler(event, FakeContext())
+        with self.rights.of("worker_assistant"):
+            return worker_assistant.handler(event, FakeContext())
 
     def complete(self, task: Task, **more: Any) -> dict[str, Any]:
         """Report, as a Worker does, that an attempt succeeded."""
@@ -94,11 +100,13 @@ class Installation:
 
     def wake_scavenger(self, *tasks: Task, event: str = "MODIFY") -> dict[str, Any]:
         """Hand the Scavenger the stream's records of tasks."""
-        return scavenger.handler(stream(tasks, event), FakeContext())
+        with self.rights.of("scavenger"):
+            return scavenger.handler(stream(tasks, event), FakeContext())
 
     def tick_scavenger(self, context: FakeContext | None = None) -> dict[str, Any]:
         """The Scavenger's minute."""
-        return scavenger.handler({"source": "aws.events"}, context or FakeContext())
+        with self.rights.of("scavenger"):
+            return scavenger.handler({"source": "aws.events"}, context or FakeContext())
 
     # --- what stands -------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import pytest
 from sosw_runtime.essentials import invocation
 from sosw_runtime.storage.tables import Tables
 from tests.support.installation import Clock, Installation
+from tests.support.rights import Rights
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -26,9 +27,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def sosw(dynamodb: DynamoDBClient, name: str, clock: Clock) -> Installation:
-    """An installation with empty tables."""
-    return Installation(Tables(dynamodb, name), clock)
+def sosw(dynamodb: DynamoDBClient, name: str, clock: Clock) -> Iterator[Installation]:
+    """An installation with empty tables, whose Essentials must not call what their policies do not grant."""
+    with Rights(name) as rights:
+        yield Installation(Tables(dynamodb, name), clock, rights)
+    assert rights.missing() == []
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 
 from sosw_runtime.storage.tables import Tables
 from tests.support.installation import Clock, Installation
+from tests.support.rights import Rights
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -16,4 +17,4 @@ if TYPE_CHECKING:
 @pytest.fixture
 def sosw(dynamodb: DynamoDBClient, name: str) -> Installation:
     """An installation with empty tables, at noon."""
-    return Installation(Tables(dynamodb, name), Clock())
+    return Installation(Tables(dynamodb, name), Clock(), Rights(name))
