@@ -74,7 +74,7 @@ resource "aws_lambda_function" "worker" {
   source_code_hash = filebase64sha256(var.workers_package)
 
   environment {
-    variables = merge(module.sosw.worker_environment, { SOSW_NAME = var.name })
+    variables = module.sosw.worker_environment
   }
 
   depends_on = [aws_cloudwatch_log_group.worker, aws_iam_role_policy.logs]

@@ -10,9 +10,9 @@ from typing import Any, cast
 
 import boto3
 import pytest
-
 from examples.complete import build, demo
 from examples.complete.outcome import Plan
+
 from tests.support.ministack import MiniStack, ministack
 from tests.support.terraform import Terraform
 

@@ -9,11 +9,12 @@ from typing import Any
 
 from examples.complete import demo
 from examples.complete.outcome import day_of, deviations
+
 from sosw_runtime.domain.task import Move, Task
 from tests.end_to_end.conftest import Installation
 
-#: The lease of a task in the example: 60 s for AWS, 30 s for the Worker, 30 s of grace.
-LEASE_MS = 120_000
+#: The lease of a task in the example: 60 s for AWS, 60 s for the Worker, 30 s of grace.
+LEASE_MS = 150_000
 
 
 def test_a_job_runs_to_its_end_and_every_task_is_accounted_for(installation: Installation) -> None:
@@ -29,7 +30,9 @@ def test_a_job_runs_to_its_end_and_every_task_is_accounted_for(installation: Ins
 
 def test_a_second_plan_is_empty(installation: Installation) -> None:
     # The emulator does not give alarms back as they were made.
-    changes = [change for change in installation.terraform.plan() if "aws_cloudwatch_metric_alarm" not in change.address]
+    changes = [
+        change for change in installation.terraform.plan() if "aws_cloudwatch_metric_alarm" not in change.address
+    ]
 
     assert changes == []
 
@@ -49,9 +52,13 @@ def test_a_job_that_comes_asynchronously_and_is_wrong_waits_in_the_queue_of_reje
 ) -> None:
     job = {"worker": installation.outputs["worker_ids"]["collect"], "period": "last_wek"}
     function = f"{demo.NAME}_scheduler"
+    lambda_ = installation.client("lambda")
     # Lambda itself would try twice more, after one and two minutes.
-    installation.client("lambda").update_function_event_invoke_config(FunctionName=function, MaximumRetryAttempts=0)
-    installation.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(job).encode())
+    configured = lambda_.get_function_event_invoke_config(FunctionName=function)["DestinationConfig"]
+    lambda_.put_function_event_invoke_config(
+        FunctionName=function, MaximumRetryAttempts=0, DestinationConfig=configured
+    )
+    lambda_.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(job).encode())
 
     sqs = installation.client("sqs")
     queue_url = sqs.get_queue_url(QueueName=f"{demo.NAME}_rejected_jobs")["QueueUrl"]

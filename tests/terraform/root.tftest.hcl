@@ -53,6 +53,7 @@ run "defaults" {
 
   assert {
     condition = output.worker_environment == {
+      SOSW_NAME             = "sosw"
       SOSW_WORKER_ASSISTANT = "arn:aws:lambda:eu-central-1:111122223333:function:sosw_worker_assistant"
     }
     error_message = "Workers find the WorkerAssistant by the environment."

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import boto3
 from botocore.config import Config
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from sosw_runtime.errors import SoswError, Unavailable
 
@@ -37,6 +37,8 @@ class SchedulerFailed(SoswError):
 class _Refusal(BaseModel):
     """The message of `sosw_runtime.essentials.scheduler.JobRefused`."""
 
+    error: Literal["refused"]
+    field: str
     message: str
 
 
@@ -48,13 +50,13 @@ class FunctionError(BaseModel):
 
     def raised(self) -> JobRefused | Unavailable | SchedulerFailed:
         """The same as an exception of this side."""
-        match self.type:
-            case "JobRefused":
-                return JobRefused(_Refusal.model_validate_json(self.message).message)
-            case "Unavailable":
-                return Unavailable(self.message)
-            case _:
-                return SchedulerFailed(f"the Scheduler failed: {self.type}: {self.message}")
+        try:
+            return JobRefused(_Refusal.model_validate_json(self.message).message)
+        except ValidationError:
+            pass
+        if self.type == "Unavailable":
+            return Unavailable(self.message)
+        return SchedulerFailed(f"the Scheduler failed: {self.type}: {self.message}")
 
 
 def ask(name: str, event: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,10 +9,9 @@ from typing import Any, Final
 from sosw_runtime import telemetry
 from sosw_runtime.domain.task import REPORTED, Status
 from sosw_runtime.essentials.dispatch import Tally, dispatch
-from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, side_by_side
+from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, side_by_side, written_tasks
 from sosw_runtime.essentials.vitals import assessed
 from sosw_runtime.storage import registry
-from sosw_runtime.storage.items import to_task
 from sosw_runtime.storage.registry import Standing
 from sosw_runtime.storage.slots import Slot
 
@@ -64,14 +63,9 @@ def on_tick(invocation: Invocation) -> Tally:
 
 
 def _news(records: Iterable[Mapping[str, Any]]) -> dict[str, News]:
-    """What a batch tells, by Worker. A record that cannot be read tells nothing."""
+    """What a batch tells, by Worker."""
     news: dict[str, News] = {}
-    for record in records:
-        try:
-            task = to_task(record["dynamodb"]["NewImage"])
-        except (KeyError, ValueError, TypeError):
-            logger.warning("record not read", extra={"event_id": record.get("eventID")})
-            continue
+    for task in written_tasks(records):
         told = news.get(task.worker_id, News())
         slot = Slot.of(task)
         if task.status is Status.QUEUED:

@@ -14,9 +14,9 @@ from sosw_runtime import aws, telemetry
 from sosw_runtime.domain.registration import Registration, RetryPolicy
 from sosw_runtime.domain.retry import Die, decide
 from sosw_runtime.domain.task import REPORTED, Status, Task
-from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, side_by_side
+from sosw_runtime.errors import Unavailable
+from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, side_by_side, written_tasks
 from sosw_runtime.storage import jobs, progress, registry, slots, tasks
-from sosw_runtime.storage.items import to_tasks
 from sosw_runtime.storage.registry import Standing
 from sosw_runtime.storage.slots import Slot
 from sosw_runtime.storage.tables import BATCH_READ
@@ -48,17 +48,22 @@ def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, A
 
     Returns:
         Counts of `Archived`, `Retried`, `DeadTasks`, `Requeued`, `Freed`, `Alarms`, `Resumed` and `Failures`.
+
+    Raises:
+        Unavailable: a part of a batch failed, all else is settled. Lambda hands the batch over again, which repeats
+            nothing that is done; otherwise the sweep alone would find that part, in its time.
     """
     invocation = Invocation.begin(context)
     tally = on_stream(invocation, event["Records"]) if is_stream(event) else on_tick(invocation)
     telemetry.count("scavenger", invocation.settings.name, tally)
+    if is_stream(event) and tally["Failures"] > 0:
+        raise Unavailable(f"{tally['Failures']} failures in a batch of {len(event['Records'])} records")
     return dict(tally)
 
 
 def on_stream(invocation: Invocation, records: Iterable[Mapping[str, Any]]) -> Tally:
     """Settle the tasks that have just reported."""
-    images = [record.get("dynamodb", {}).get("NewImage", {}) for record in records]
-    reported = [task for task in to_tasks(images) if task.status in REPORTED]
+    reported = [task for task in written_tasks(records) if task.status in REPORTED]
     failed = (task.worker_id for task in reported if task.status is Status.FAILED)
     standings = registry.standing(invocation.tables, failed)
     return _settled(invocation, reported, standings)

@@ -496,8 +496,9 @@ class TestPayloadTexts:
 
 def test_a_million_tasks_take_less_than_100_megabytes() -> None:
     program = """
-import resource, sys
+import re, resource, sys
 from datetime import date
+from pathlib import Path
 from sosw_runtime.domain.chunking import JobSchema, payloads
 from sosw_runtime.domain.job import parse
 
@@ -510,8 +511,11 @@ job = parse({
 }).job
 schemas = {"default": JobSchema(chunkable_attrs=("store", "product"))}
 print(sum(1 for _ in payloads(job, schemas, date(2024, 5, 15))))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(peak // (1 if sys.platform == "darwin" else 1 / 1024))
+if sys.platform == "linux":
+    # What getrusage tells there begins with the process that started this one.
+    print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024)
+else:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
     answer = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
 
