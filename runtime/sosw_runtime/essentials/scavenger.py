@@ -57,7 +57,7 @@ def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, A
     tally = on_stream(invocation, event["Records"]) if is_stream(event) else on_tick(invocation)
     telemetry.count("scavenger", invocation.settings.name, tally)
     if is_stream(event) and tally["Failures"] > 0:
-        raise Unavailable(f"{tally['Failures']} failures in a batch of {len(event['Records'])} records")
+        raise Unavailable(f"batch of {len(event['Records'])} records: {tally['Failures']} failed")
     return dict(tally)
 
 

@@ -11,6 +11,7 @@ import boto3
 import pytest
 
 from sosw_runtime.domain.task import Error, Move, Status
+from sosw_runtime.errors import Unavailable
 from sosw_runtime.essentials.scavenger import GRACE_MS
 from sosw_runtime.storage import slots, tasks
 from sosw_runtime.storage.items import encoded
@@ -224,7 +225,9 @@ def test_an_alarm_that_could_not_be_sent_stays_due_until_it_is(
     sosw.register()
     sosw.put(failed(retryable=False))
     monkeypatch.setenv("SOSW_ALARM_TOPIC_ARN", f"{inbox.topic_arn}-gone")
-    assert sosw.wake_scavenger(failed(retryable=False)) == {"DeadTasks": 1, "Failures": 1}
+    with pytest.raises(Unavailable, match="batch of 1 records: 1 failed"):
+        sosw.wake_scavenger(failed(retryable=False))
+    assert sosw.task().status is Status.DEAD
     assert sosw.tick_scavenger()["Failures"] == 1
 
     monkeypatch.setenv("SOSW_ALARM_TOPIC_ARN", inbox.topic_arn)
@@ -410,13 +413,14 @@ def test_a_topic_for_closed_jobs_that_is_gone_stops_no_other_task_of_a_batch(
     other = failed(1, slot=7, claim="7")
     sosw.put(other)
     monkeypatch.setenv("SOSW_JOBS_TOPIC_ARN", "arn:aws:sns:eu-west-1:123456789012:gone")
-    answer = sosw.wake_scavenger(sosw.task(0), other)
-    assert (answer["Retried"], answer["Failures"]) == (1, 1)
+    batch = (sosw.task(0), other)
+    with pytest.raises(Unavailable):
+        sosw.wake_scavenger(*batch)
+    assert sosw.task(0).closed_at is None
+    assert sosw.task(1).status is Status.WAITING
 
     monkeypatch.delenv("SOSW_JOBS_TOPIC_ARN")
-    sosw.clock.advance(MINUTE)
-    sosw.tick_scavenger()
-    assert sosw.task(0).closed_at is not None, "the tick catches up"
+    assert sosw.wake_scavenger(*batch) == {"Archived": 1}, "Lambda hands the batch over again"
 
 
 def test_a_stalled_job_whose_scheduler_cannot_be_reached_stops_no_other(
