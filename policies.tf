@@ -13,7 +13,7 @@ locals {
 data "aws_iam_policy_document" "scheduler" {
   statement {
     sid       = "EnqueueTasks"
-    actions   = ["dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:PutItem"]
+    actions   = ["dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:ConditionCheckItem", "dynamodb:PutItem"]
     resources = [local.table_arns.tasks]
   }
 
@@ -25,7 +25,7 @@ data "aws_iam_policy_document" "scheduler" {
 
   statement {
     sid       = "FindClosedTasks"
-    actions   = ["dynamodb:BatchGetItem"]
+    actions   = ["dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem"]
     resources = [local.table_arns.closed_tasks]
   }
 

@@ -27,7 +27,8 @@ _RETRIED = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
     max_pool_connections=CONCURRENCY,
 )
-#: An invoke whose answer is lost may have started the Worker; sent again, it would run the attempt twice.
+#: An invoke whose answer is lost may have started the Worker; sent again, it would run the attempt twice. So may a new
+#: task have been started whose batch is sent again; the batch would undo that.
 _SENT_ONCE = Config(
     connect_timeout=2,
     read_timeout=10,
@@ -41,9 +42,14 @@ def dynamodb() -> DynamoDBClient:
     return cast("DynamoDBClient", client("dynamodb"))
 
 
+def dynamodb_once() -> DynamoDBClient:
+    """Never retried by botocore: for writes without a condition to what others may change at once."""
+    return cast("DynamoDBClient", client("dynamodb", sent_once=True))
+
+
 def lambda_() -> LambdaClient:
     """Never retried by botocore."""
-    return cast("LambdaClient", client("lambda"))
+    return cast("LambdaClient", client("lambda", sent_once=True))
 
 
 def cloudwatch() -> CloudWatchClient:
@@ -61,12 +67,12 @@ def sqs() -> SQSClient:
     return cast("SQSClient", client("sqs"))
 
 
-def client(service: Service) -> Any:
+def client(service: Service, *, sent_once: bool = False) -> Any:
     """The process's client of a service at the endpoint and region that the environment names now."""
     variable = f"AWS_ENDPOINT_URL_{service.upper()}"
     endpoint = os.environ.get(variable) or os.environ.get("AWS_ENDPOINT_URL")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    return _client(service, endpoint, region)
+    return _client(service, endpoint, region, sent_once)
 
 
 def forget_clients() -> None:
@@ -75,7 +81,7 @@ def forget_clients() -> None:
 
 
 @cache
-def _client(service: Service, endpoint: str | None, region: str | None) -> Any:
-    config = _SENT_ONCE if service == "lambda" else _RETRIED
+def _client(service: Service, endpoint: str | None, region: str | None, sent_once: bool) -> Any:
+    config = _SENT_ONCE if sent_once else _RETRIED
     # A session of its own: the default session is not safe to make clients from in several threads.
     return boto3.Session().client(service, region_name=region, endpoint_url=endpoint, config=config)

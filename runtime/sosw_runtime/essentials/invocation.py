@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeVar
 from uuid import uuid4
 
 from sosw_runtime import aws
+from sosw_runtime.domain.task import Task
 from sosw_runtime.settings import Settings
+from sosw_runtime.storage.items import to_tasks
 from sosw_runtime.storage.tables import Tables
 
 Argument = TypeVar("Argument")
@@ -56,7 +58,7 @@ class Invocation:
         remaining = _DEFAULT_REMAINING_MS if context is None else context.get_remaining_time_in_millis()
         return cls(
             settings=settings,
-            tables=Tables(aws.dynamodb(), settings.name),
+            tables=Tables(aws.dynamodb(), settings.name, aws.dynamodb_once()),
             request_id=str(uuid4()) if context is None else context.aws_request_id,
             ends_at=now_ms() + remaining,
             reserve=min(_RESERVE_MS, remaining // 4),
@@ -90,3 +92,9 @@ def side_by_side(
 def is_stream(event: Any) -> bool:
     """Whether an event is a batch of the tasks table's stream; anything else is the tick."""
     return isinstance(event, dict) and "Records" in event
+
+
+def written_tasks(records: Iterable[Mapping[str, Any]]) -> Iterator[Task]:
+    """The tasks that a batch of the stream shows as written; a deleted one is left out."""
+    images = (record.get("dynamodb", {}).get("NewImage") for record in records)
+    return to_tasks(image for image in images if image is not None)

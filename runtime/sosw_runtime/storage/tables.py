@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from sosw_runtime.errors import Unavailable
@@ -25,6 +25,10 @@ _PASSING: Final = frozenset(
     {"TransactionConflict", "TransactionConflictException", "ThrottlingError", "ProvisionedThroughputExceeded"}
 )
 
+#: The whole call was refused, nothing was written.
+#: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
+_THROTTLED: Final = frozenset({"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"})
+
 
 class ConditionFailed(Exception):
     """The item stands otherwise than the write demands; nothing was written."""
@@ -40,6 +44,7 @@ class Tables:
 
     client: DynamoDBClient
     name: str
+    once: DynamoDBClient | None = None  # sends nothing twice; only those who enqueue need it
 
     @property
     def tasks(self) -> str:
@@ -82,13 +87,46 @@ def put_batches(tables: Tables, table: str, requests: Sequence[Mapping[str, Any]
     Raises:
         Unavailable: some were still sent back at the end; any part may have been written.
     """
+    _write_batches(tables.client, table, requests)
+
+
+def put_new(tables: Tables, table: str, items: Sequence[Item]) -> None:
+    """Put any number of items that others change as soon as they see them; what DynamoDB may have taken is sent once.
+
+        A puts T, its answer is lost ─────────────────────── A puts T again: T is as new, and runs twice
+        B:               claims T ── T runs ── T completes
+
+    Raises:
+        Unavailable: some were still sent back at the end; any part may have been written.
+        botocore.exceptions.ClientError, BotoCoreError: an answer was lost; any part may be written, or be on its way.
+    """
+    _write_batches(tables.once or tables.client, table, [{"PutRequest": {"Item": item}} for item in items])
+
+
+def _write_batches(client: DynamoDBClient, table: str, requests: Sequence[Mapping[str, Any]]) -> None:
     for start in range(0, len(requests), BATCH_WRITE):
         left: Any = {table: list(requests[start : start + BATCH_WRITE])}
         for attempt in _patiently():
             with attempt:
-                left = tables.client.batch_write_item(RequestItems=left)["UnprocessedItems"]
+                left = _left_of(client, left)
                 if left:
                     raise Unavailable(f"{table}: {len(left[table])} writes were sent back")
+
+
+def _left_of(client: DynamoDBClient, requests: Any) -> Any:
+    """Send a batch; what DynamoDB sends back.
+
+    Raises:
+        Unavailable: nothing of it was written.
+    """
+    try:
+        return client.batch_write_item(RequestItems=requests)["UnprocessedItems"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _THROTTLED:
+            raise Unavailable(f"DynamoDB could not take a batch for now: {error}") from error
+        raise
+    except (ConnectTimeoutError, EndpointConnectionError) as error:
+        raise Unavailable(f"DynamoDB was not reached: {error}") from error
 
 
 def get_batches(tables: Tables, table: str, keys: Sequence[Item], *, consistent: bool = True) -> Iterator[Item]:
