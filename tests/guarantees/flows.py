@@ -1,0 +1,183 @@
+"""Every flow of the product: how it comes to it, and what is then done, call by call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sosw_runtime.domain.task import Status, Task
+from sosw_runtime.storage import tasks
+from sosw_runtime.storage.items import to_task
+from tests.support.builders import MINUTE, SECOND
+from tests.support.faults import Fault, Stop
+from tests.support.world import Event, World, completed, failed, job
+
+Step = Callable[[World], object]
+Report = Callable[[Event], dict[str, Any]]
+
+WORKER: Final = "resize"
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A flow: `act` is what meets faults."""
+
+    prepare: Step
+    act: Step
+
+
+def _submitted(count: int, limit: int = 2, **keys: Any) -> Step:
+    def prepare(world: World) -> None:
+        world.register(WORKER, limit)
+        world.submit(WORKER, count, **keys)
+
+    return prepare
+
+
+def _running(count: int, limit: int = 2) -> Step:
+    """Queued tasks, and as many running as the limit allows."""
+
+    def prepare(world: World) -> None:
+        _submitted(count, limit)(world)
+        world.tick("orchestrator")
+        for event in list(world.events):
+            world.start(event)
+        world.lose_records()
+
+    return prepare
+
+
+def _reported(report: Report, count: int = 3) -> Step:
+    """Two running tasks have just been reported."""
+
+    def prepare(world: World) -> None:
+        _running(count)(world)
+        for execution in world.running:
+            world.report(report(execution.event))
+            world.end(execution)
+
+    return prepare
+
+
+def _waiting(world: World) -> None:
+    """Two tasks have failed once, and wait until now."""
+    _reported(failed)(world)
+    world.deliver("scavenger")
+    world.lose_records()
+    world.clock.wait(2 * SECOND)
+
+
+def _dead(world: World) -> None:
+    """Two tasks are dead."""
+    _reported(_final)(world)
+    world.deliver("scavenger")
+    world.lose_records()
+
+
+def _final(event: Event) -> dict[str, Any]:
+    return failed(event, retryable=False)
+
+
+def _orphaned(world: World) -> None:
+    """One slot was taken for a task that was then not claimed, and one task ran without a report; both are overdue."""
+    _submitted(3)(world)
+    with world.faults.armed(lambda call: Fault.STOP_BEFORE if call.operation == "UpdateItem" else None):
+        world.run("orchestrator", {})
+    world.clock.wait(MINUTE)
+    world.tick("orchestrator")
+    for event in list(world.events):
+        world.end(world.start(event))
+    world.lose_records()
+    world.clock.wait(3 * MINUTE)
+
+
+def _unseen(world: World) -> None:
+    """Two tasks were reported a minute ago, one of each kind, and nobody heard of it."""
+    _running(3)(world)
+    succeeds, fails = world.running
+    world.report(completed(succeeds.event))
+    world.report(failed(fails.event))
+    world.end(succeeds)
+    world.end(fails)
+    world.lose_records()
+    world.clock.wait(MINUTE)
+
+
+def _half_enqueued(world: World) -> None:
+    """The Scheduler stopped behind its first batch, and its lease has ended."""
+    world.register(WORKER, 2)
+    with world.faults.armed(lambda call: Fault.STOP_AFTER if call.operation == "BatchWriteItem" else None):
+        assert isinstance(world.run("scheduler", job(WORKER, 5, "job-half")), Stop)
+    assert len(world.now["tasks"]) == 2
+    world.lose_records()
+    world.clock.wait(3 * MINUTE)
+
+
+def _submit(world: World, **keys: Any) -> None:
+    """The event, which AWS delivers again where its first delivery failed."""
+    event = job(WORKER, 3, f"job-{world.clock.now}", **keys)
+    if isinstance(world.run("scheduler", event, "first"), BaseException):
+        with world.faults.armed(lambda call: None):
+            world.run("scheduler", event, "second")
+
+
+def _command(move: Callable[[World, Task], object], *statuses: Status) -> Step:
+    """The command line does a move with every task that stands so, and ends with the first error."""
+
+    def act(world: World) -> None:
+        found = [
+            to_task(item) for table in ("tasks", "retry_tasks", "closed_tasks") for item in world.now[table].values()
+        ]
+        try:
+            for task in found:
+                if task.status in statuses:
+                    move(world, task)
+        except (Exception, Stop):  # noqa: BLE001 - the command has failed, and says so
+            return
+
+    return act
+
+
+def _refused(world: World) -> None:
+    world.lambdas.refuse(WORKER, "AccessDeniedException")
+    world.run("orchestrator", {})
+    world.lambdas.accept(WORKER)
+
+
+FLOWS: Final = {
+    "submit": Flow(lambda world: world.register(WORKER, 2), _submit),
+    "submit-delayed": Flow(
+        lambda world: world.register(WORKER, 2),
+        lambda world: _submit(world, start_at=(world.clock.now + 90 * SECOND)),
+    ),
+    "resume": Flow(_half_enqueued, lambda world: world.run("scheduler", {"resume": "job-half"})),
+    "dispatch-new-work": Flow(_submitted(3), lambda world: world.deliver("orchestrator")),
+    "dispatch-tick": Flow(_submitted(3), lambda world: world.run("orchestrator", {})),
+    "invoke-refused": Flow(_submitted(3), _refused),
+    "report-completed": Flow(_running(3), lambda world: _report_all(world, completed)),
+    "report-failed": Flow(_running(3), lambda world: _report_all(world, failed)),
+    "hand-on": Flow(_reported(completed), lambda world: world.deliver("orchestrator")),
+    "hand-on-nothing": Flow(_reported(completed, 2), lambda world: world.deliver("orchestrator")),
+    "archive": Flow(_reported(completed), lambda world: world.deliver("scavenger")),
+    "retry": Flow(_reported(failed), lambda world: world.deliver("scavenger")),
+    "bury": Flow(_reported(_final), lambda world: world.deliver("scavenger")),
+    "requeue": Flow(_waiting, lambda world: world.run("scavenger", {})),
+    "mend": Flow(_orphaned, lambda world: world.run("scavenger", {})),
+    "overdue": Flow(_unseen, lambda world: world.run("scavenger", {})),
+    "cancel-queued": Flow(
+        _submitted(2), _command(lambda w, t: tasks.cancel(w.tables, t, w.clock.read(), "tests", None), Status.QUEUED)
+    ),
+    "cancel-waiting": Flow(
+        _waiting, _command(lambda w, t: tasks.cancel(w.tables, t, w.clock.read(), "tests", None), Status.WAITING)
+    ),
+    "replay": Flow(_dead, _command(lambda w, t: tasks.replay(w.tables, t, 1, w.clock.read()), Status.DEAD)),
+}
+
+
+def _report_all(world: World, report: Report) -> None:
+    """Every Worker at work reports; where the answer is an error, it says it once more."""
+    for execution in world.running:
+        if isinstance(world.report(report(execution.event)), BaseException):
+            world.report(report(execution.event))
+        world.end(execution)

@@ -1,0 +1,207 @@
+"""The invariants, checked on the tables as they stand and on what Lambda was handed."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any, Final
+
+from sosw_runtime.domain.task import task_id
+from tests.support.world import Snapshot, World, states
+
+_REPORTED: Final = {"completed", "failed"}
+
+#: What was found wrong: the invariant's number, and what of it.
+Violation = tuple[str, str]
+
+
+class Watch:
+    """Looks at every write of a world, and keeps what it found wrong.
+
+    I1, I2, I4, I5 and I6 hold after each single write; `check_quiet` looks at the others once a world is quiet.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.violations: list[Violation] = []
+        self._accepted: set[str] = set()  # every task that ever stood in a table
+        self._completed: dict[str, Any] = {}  # what completed tasks completed with
+        self._dead: set[str] = set()  # every task that was ever dead
+        world.observers.append(self._look)
+
+    def forget(self) -> None:
+        """Start over with an empty world."""
+        self.violations.clear()
+        self._accepted.clear()
+        self._completed.clear()
+        self._dead.clear()
+
+    def raise_violations(self) -> None:
+        """Fail with all that was found wrong."""
+        assert not self.violations, "\n".join(f"{number}: {what}" for number, what in self.violations)
+
+    # --- after each write --------------------------------------------------------------------------------------------
+
+    def _look(self, before: Snapshot, after: Snapshot) -> None:
+        if all(before[table] is after[table] for table in ("tasks", "retry_tasks", "closed_tasks")):
+            return
+        old, new = states(before), states(after)
+        self._accepted |= new.keys()
+        self._i1(new)
+        self._i2(new)
+        for key in new:
+            was, is_ = _winner(old.get(key)), _winner(new[key])
+            self._i4(key, was, is_)
+            self._i5(key, was, is_)
+            self._i6(key, new[key])
+            if is_["status"] == "dead":
+                self._dead.add(key)
+
+    def _i1(self, new: dict[str, list[tuple[str, dict[str, Any]]]]) -> None:
+        """No task is ever lost, and it has one state (closed wins)."""
+        for key in self._accepted - new.keys():
+            self._found("I1", f"task {key} is in no table")
+            self._accepted.discard(key)
+        for key, places in new.items():
+            where = [(table, values.get("status", "waiting")) for table, values in places]
+            if len(where) > 1 and sorted(where) != [("closed_tasks", "completed"), ("tasks", "completed")]:
+                self._found("I1", f"task {key} has two states: {where}")
+
+    def _i2(self, new: dict[str, list[tuple[str, dict[str, Any]]]]) -> None:
+        """Live leases never exceed the limit, and neither do the Workers at work."""
+        now = self.world.clock.now
+        live: dict[str, list[int]] = defaultdict(list)
+        for places in new.values():
+            for _, values in places:
+                if values.get("status") == "running" and values["lease_until"] >= now:
+                    live[values["worker_id"]].append(values["slot"])
+        for worker_id, slots in live.items():
+            limit = self.world.limits[worker_id]
+            if len(slots) > limit:
+                self._found("I2", f"{worker_id}: {len(slots)} live leases at a limit of {limit}")
+            if len(set(slots)) < len(slots):
+                self._found("I2", f"{worker_id}: two live leases of one slot among {sorted(slots)}")
+
+    def check_executions(self) -> None:
+        """I2 for what really runs; an event that Lambda delivers twice counts once."""
+        at_work: dict[str, set[tuple[str, int]]] = defaultdict(set)
+        for execution in self.world.running:
+            at_work[execution.worker_id].add(execution.event.attempt)
+        for worker_id, attempts in at_work.items():
+            limit = self.world.limits[worker_id]
+            if len(attempts) > limit:
+                self._found("I2", f"{worker_id}: {len(attempts)} Workers at work at a limit of {limit}: {attempts}")
+
+    def _i4(self, key: str, was: dict[str, Any] | None, is_: dict[str, Any]) -> None:
+        """Attempts never fall (one whose event AWS refused was none), and never pass the maximum."""
+        given_back = is_["history"][-1][1] == "unclaim"
+        if was is not None and is_["attempt"] < was["attempt"] - given_back:
+            self._found("I4", f"task {key}: attempt fell from {was['attempt']} to {is_['attempt']}")
+        most = self.world.registrations[is_["worker_id"]].retry.max_attempts
+        if is_["attempt"] - is_.get("spared", 0) > most:
+            self._found("I4", f"task {key}: attempt {is_['attempt']} of at most {most}")
+
+    def _i5(self, key: str, was: dict[str, Any] | None, is_: dict[str, Any]) -> None:
+        """Only the current attempt finishes a task."""
+        if was is None or was["status"] != "running" or is_["status"] not in _REPORTED:
+            return
+        report = self.world.reporting or {}
+        named = report.get("requestPayload", report).get("attempt", was["attempt"])
+        if (named, is_["attempt"]) != (was["attempt"], was["attempt"]):
+            self._found("I5", f"task {key}: attempt {named} finished attempt {was['attempt']}")
+
+    def _i6(self, key: str, places: list[tuple[str, dict[str, Any]]]) -> None:
+        """Completed is final."""
+        for _, values in places:
+            outcome = (values["attempt"], values.get("result"))
+            if values.get("status") == "completed":
+                if self._completed.setdefault(key, outcome) != outcome:
+                    self._found("I6", f"task {key}: completed twice, {self._completed[key]} and {outcome}")
+            elif key in self._completed:
+                self._found("I6", f"task {key}: completed, and now {values.get('status', 'waiting')}")
+
+    # --- once quiet --------------------------------------------------------------------------------------------------
+
+    def check_handed_out(self) -> None:
+        """I4 for what Lambda took: no number of an attempt is handed out twice, and they rise."""
+        handed: dict[str, list[int]] = defaultdict(list)
+        for event in self.world.accepted:
+            handed[event.attempt[0]].append(event.attempt[1])
+        for key, attempts in handed.items():
+            if sorted(set(attempts)) != attempts:
+                self._found("I4", f"task {key}: attempts handed out are {attempts}")
+
+    def check_quiet(self) -> None:
+        """I1, I3, I7, I8 and I10, once a world had the time to become quiet; then fail with all that was found."""
+        self.check_handed_out()
+        found = states(self.world.now)
+        registry = self.world.rows("registry")
+        for key in self._accepted - found.keys():
+            self._found("I1", f"task {key} is in no table")
+        claims = {values["claim"] for _, values in map(_only, found.values()) if values.get("status") == "running"}
+        held = {item["claim"] for item in registry if item["pk"].startswith("slots#")}
+        if claims != held:
+            self._found("I3", f"slots are held by {held}, and {claims} run")
+        for key, places in found.items():
+            if not any(table == "closed_tasks" for table, _ in places):
+                self._found("I7", f"task {key} is still {places[0][1].get('status', 'waiting')}: {places[0][1]}")
+        if [item for item in registry if item["pk"] == "enqueuing"]:
+            self._found("I7", "a job is not enqueued whole")
+        self._i8(found, registry)
+        alarmed = {alarm["task_id"] for alarm in self.world.alarms if "task_id" in alarm}
+        for key in self._dead - alarmed:
+            if _winner(found.get(key, [("", {})]))["status"] == "dead":
+                self._found("I10", f"task {key} is dead without an alarm")
+        self.raise_violations()
+
+    def _i8(self, found: dict[str, list[tuple[str, dict[str, Any]]]], registry: list[dict[str, Any]]) -> None:
+        """A job's tasks cover it exactly once, and the job is closed with their counts."""
+        numbers: dict[str, list[int]] = defaultdict(list)
+        outcomes: dict[str, Counter[str]] = defaultdict(Counter)
+        payloads: dict[str, list[str]] = defaultdict(list)
+        for key, places in found.items():
+            values = _winner(places)
+            numbers[values["job_id"]].append(values["number"])
+            outcomes[values["job_id"]][values["status"]] += 1
+            payloads[values["job_id"]].append(values["payload"])
+            if key != task_id(values["job_id"], values["number"]):
+                self._found("I8", f"task {key} is not the id of {values['job_id']}/{values['number']}")
+        jobs = {item["sk"]: item for item in registry if item["pk"] == "job"}
+        for job_id, job in jobs.items():
+            if sorted(numbers[job_id]) != list(range(job["total"])):
+                self._found("I8", f"job {job_id} of {job['total']} tasks has {sorted(numbers[job_id])}")
+            if len(set(payloads[job_id])) < len(payloads[job_id]):
+                self._found("I8", f"job {job_id} has one payload twice")
+            counted = _counted([item for item in registry if item["pk"] == f"progress#{job_id}"])
+            if counted != outcomes[job_id]:
+                self._found("I8", f"job {job_id} counts {counted}, and its tasks are {outcomes[job_id]}")
+            if "closed_at" not in job:
+                self._found("I7", f"job {job_id} is not closed")
+        for job_id in numbers.keys() - jobs.keys():
+            self._found("I8", f"tasks of a job {job_id} that nobody accepted")
+
+    def _found(self, number: str, what: str) -> None:
+        if (number, what) not in self.violations:
+            self.violations.append((number, what))
+
+
+def _winner(places: list[tuple[str, dict[str, Any]]] | None) -> Any:
+    """The task as it counts: closed wins."""
+    if places is None:
+        return None
+    _, values = max(places, key=lambda place: place[0] == "closed_tasks")
+    return {"status": "waiting", **values}
+
+
+def _counted(blocks: list[dict[str, Any]]) -> Counter[str]:
+    """Closed tasks by outcome, as a job's blocks have them: a replayed task may stand in two, completed wins."""
+    counts: Counter[str] = Counter()
+    for block in blocks:
+        completed, dead, cancelled = (block.get(name, set()) for name in ("completed", "dead", "cancelled"))
+        counts["completed"] += len(completed)
+        counts["dead"] += len(dead - completed)
+        counts["cancelled"] += len(cancelled - dead - completed)
+    return +counts
+
+
+def _only(places: list[tuple[str, dict[str, Any]]]) -> tuple[str, dict[str, Any]]:
+    return places[0]

@@ -1,0 +1,131 @@
+"""Every call of every flow meets every fault, and once all is quiet again nothing is lost, doubled or left over."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+import pytest
+
+from tests.guarantees.flows import FLOWS, Flow
+from tests.guarantees.invariants import Watch
+from tests.support.builders import SECOND
+from tests.support.faults import Call, Fault, nothing
+from tests.support.world import World
+
+pytestmark = pytest.mark.parametrize("dynamodb", ["moto"], indirect=True)
+
+#: Enough for two attempts whose leases end, and their retries.
+_MINUTES: Final = 15
+
+#: One call meets it, each in turn.
+_LASTING: Final = (
+    Fault.REFUSED,
+    Fault.LOST,
+    Fault.TIMED_OUT,
+    Fault.UNREACHED,
+    Fault.STOP_AFTER,
+    Fault.THROTTLED,
+    Fault.CONFLICT,
+    Fault.SENT_BACK,
+    Fault.HALF,
+    Fault.LATE,
+)
+
+#: Over with the first try: the same client tries again. Every call meets it, since none is to notice.
+_PASSING: Final = (
+    Fault.REFUSED_ONCE,
+    Fault.LOST_ONCE,
+    Fault.TIMED_OUT_ONCE,
+    Fault.THROTTLED_ONCE,
+    Fault.CONFLICT_ONCE,
+    Fault.SENT_BACK_ONCE,
+)
+
+
+@pytest.mark.parametrize("fault", _LASTING, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("flow", FLOWS)
+def test_a_fault_at_any_call_leaves_nothing_that_the_ticks_do_not_mend(
+    world: World, watch: Watch, flow: str, fault: Fault
+) -> None:
+    _strike_every_call(world, watch, FLOWS[flow], fault)
+
+
+@pytest.mark.parametrize("fault", _PASSING, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("flow", FLOWS)
+def test_faults_that_pass_at_all_calls_do_no_harm(world: World, watch: Watch, flow: str, fault: Fault) -> None:
+    FLOWS[flow].prepare(world)
+    with world.faults.armed(lambda call: fault):
+        FLOWS[flow].act(world)
+    world.settle(_MINUTES)
+    watch.check_quiet()
+
+
+@pytest.mark.parametrize("seconds", [0, 40])
+@pytest.mark.parametrize("flow", FLOWS)
+def test_a_call_that_others_overtake_does_no_harm(world: World, watch: Watch, flow: str, seconds: int) -> None:
+    world.faults.meanwhile = partial(_others_go_on, world, seconds * SECOND)
+    _strike_every_call(world, watch, FLOWS[flow], Fault.OVERTAKEN)
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_a_call_whose_answer_is_lost_does_no_harm_when_others_act_before_it_is_sent_again(
+    world: World, watch: Watch, flow: str
+) -> None:
+    world.faults.meanwhile = partial(_others_go_on, world, 0)
+    _strike_every_call(world, watch, FLOWS[flow], Fault.LOST_OVERTAKEN)
+
+
+def _strike_every_call(world: World, watch: Watch, flow: Flow, fault: Fault) -> None:
+    """Let each call of a flow meet a fault, every time on an empty installation; name those that do harm."""
+    harm = []
+    for call in _calls(world, watch, flow):
+        if not fault.fits(call):
+            continue
+        _come_to(world, watch, flow)
+        with world.faults.armed(partial(_only, call.number, fault)):
+            flow.act(world)
+        if world.faults.late:
+            # What a caller gave up on may act for a while yet.
+            _others_go_on(world, 20 * SECOND)
+            world.faults.deliver_late()
+        world.settle(_MINUTES)
+        try:
+            watch.check_quiet()
+        except AssertionError as violations:
+            harm.append(f"call {call} {fault.value}:\n{violations}")
+    assert not harm, "\n\n".join(harm)
+
+
+def _only(number: int, fault: Fault, call: Call) -> Fault | None:
+    return fault if call.number == number else None
+
+
+def _calls(world: World, watch: Watch, flow: Flow) -> list[Call]:
+    """The calls of a flow on a calm day, after which all is well."""
+    _come_to(world, watch, flow)
+    with world.faults.armed(nothing):
+        flow.act(world)
+        calls = list(world.faults.calls)
+    assert calls
+    world.settle(_MINUTES)
+    watch.check_quiet()
+    return calls
+
+
+def _come_to(world: World, watch: Watch, flow: Flow) -> None:
+    world.clear()
+    watch.forget()
+    flow.prepare(world)
+
+
+def _others_go_on(world: World, ms: int) -> None:
+    """The other Essentials hear of all that happened, Workers end, and time goes by."""
+    reporting, world.reporting = world.reporting, None
+    world.deliver("orchestrator")
+    world.clock.wait(ms)
+    world.work()
+    world.deliver("scavenger")
+    world.deliver("orchestrator")
+    world.tick("scavenger", "orchestrator")
+    world.reporting = reporting
