@@ -8,13 +8,16 @@ from typing import Any
 
 from sosw_runtime.domain.task import Entry, Error, Move, Rank, Status, Task
 from sosw_runtime.storage import tasks
-from sosw_runtime.storage.items import to_item
+from sosw_runtime.storage.items import Item, due_key, encoded, to_item
 from sosw_runtime.storage.tables import Tables
 from sosw_runtime.storage.tasks import Report
-from tests.support.builders import HOUR, LEASE, NOON, SECOND, completed, failed, queued, running, slot, waiting
+from tests.support.builders import HOUR, LEASE, MINUTE, NOON, SECOND, completed, failed, queued, running, slot, waiting
 from tests.support.installation import Installation
 
 NOW = NOON + 5 * SECOND
+
+#: When the task of these cases may wait for.
+DUE = (NOON + MINUTE, NOON + HOUR)
 DEAD = replace(
     failed().moved(Move.DIE, NOON + SECOND, "attempt 3 of 3 failed"),
     status=Status.DEAD,
@@ -168,9 +171,17 @@ CASES: dict[str, Case] = {
 
 
 def put(sosw: Installation, task: Task) -> None:
-    """Let a task stand where its state belongs, alone."""
-    for table, keys in (("tasks", ["task_id"]), ("retry_tasks", ["worker_id", "due"]), ("closed_tasks", ["task_id"])):
-        for row in sosw.rows(table):
-            sosw.client.delete_item(TableName=f"{sosw.tables.name}_{table}", Key={key: row[key] for key in keys})
-    table = "closed_tasks" if task.closed_at is not None else "retry_tasks" if task.due_at is not None else "tasks"
-    sosw.client.put_item(TableName=f"{sosw.tables.name}_{table}", Item=to_item(task))
+    """Let a task stand where its state belongs, and nowhere else."""
+    item, tables = to_item(task), sosw.tables
+    keys: list[tuple[str, Item]] = [
+        (tables.tasks, {"task_id": item["task_id"]}),
+        (tables.closed_tasks, {"task_id": item["task_id"]}),
+        *((tables.retry_tasks, encoded({"worker_id": "resize", "due": due_key(due, task.task_id)})) for due in DUE),
+    ]
+    place = tables.closed_tasks if task.closed_at else tables.retry_tasks if task.due_at else tables.tasks
+    requests: dict[str, list[Any]] = {place: [{"PutRequest": {"Item": item}}]}
+    for table, key in keys:
+        if table != place or not key.items() <= item.items():
+            requests.setdefault(table, []).append({"DeleteRequest": {"Key": key}})
+    for table, writes in requests.items():
+        sosw.client.batch_write_item(RequestItems={table: writes})
