@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Self
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -32,8 +32,11 @@ class Settings(BaseSettings):
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, zone: str) -> str:
-        if zone not in available_timezones():
-            raise ValueError(f"SOSW_TIMEZONE: {zone!r} is no IANA time zone; use one such as 'Europe/Berlin'")
+        try:
+            # Looked up alone: to list all zones takes longer than a whole invocation of an Essential does otherwise.
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"SOSW_TIMEZONE: {zone!r} is no IANA time zone; use one such as 'Europe/Berlin'") from None
         return zone
 
     @model_validator(mode="after")
