@@ -13,10 +13,10 @@ from unittest import mock
 
 import boto3
 from sosw import app  # type: ignore[import-not-found]  # it is in an environment of its own
-from sosw.orchestrator import Orchestrator  # type: ignore[import-not-found]
-from sosw.scavenger import Scavenger  # type: ignore[import-not-found]
-from sosw.scheduler import Scheduler  # type: ignore[import-not-found]
-from sosw.worker_assistant import WorkerAssistant  # type: ignore[import-not-found]
+from sosw.orchestrator import Orchestrator  # type: ignore[import-not-found]  # installed in an environment of its own
+from sosw.scavenger import Scavenger  # type: ignore[import-not-found]  # installed in an environment of its own
+from sosw.scheduler import Scheduler  # type: ignore[import-not-found]  # installed in an environment of its own
+from sosw.worker_assistant import WorkerAssistant  # type: ignore[import-not-found]  # installed in an environment of its own
 
 from benchmarks.life import LIMIT, RESULT, STATS, WORKER, Outcome, Setup, job, per_task
 from benchmarks.meter import Meter
