@@ -13,10 +13,10 @@ from unittest import mock
 
 import boto3
 from sosw import app  # type: ignore[import-not-found]  # it is in an environment of its own
-from sosw.orchestrator import Orchestrator  # type: ignore[import-not-found]  # installed in an environment of its own
-from sosw.scavenger import Scavenger  # type: ignore[import-not-found]  # installed in an environment of its own
-from sosw.scheduler import Scheduler  # type: ignore[import-not-found]  # installed in an environment of its own
-from sosw.worker_assistant import WorkerAssistant  # type: ignore[import-not-found]  # installed in an environment of its own
+from sosw.orchestrator import Orchestrator  # type: ignore[import-not-found]  # in its own environment
+from sosw.scavenger import Scavenger  # type: ignore[import-not-found]  # in its own environment
+from sosw.scheduler import Scheduler  # type: ignore[import-not-found]  # in its own environment
+from sosw.worker_assistant import WorkerAssistant  # type: ignore[import-not-found]  # in its own environment
 
 from benchmarks.life import LIMIT, RESULT, STATS, WORKER, Outcome, Setup, job, per_task
 from benchmarks.meter import Meter
