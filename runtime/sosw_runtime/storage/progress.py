@@ -4,8 +4,8 @@ A job's tasks are counted in blocks of 256. A block's item (`progress#<job_id>`,
 tasks as sets, one for each outcome. To add a number to a set again changes nothing, so that no crash, repetition or
 second Scavenger can make a count wrong. A block that is full is noted on the job; with the last one the job is closed.
 
-A number may come into a second set, when a dead task is replayed and completes: completed wins over dead, and dead over
-cancelled.
+A number comes into a second set when a dead task is replayed and then completes or is cancelled, of which there is no way
+back: both win over dead.
 """
 
 from __future__ import annotations
@@ -154,4 +154,4 @@ def _note_full(tables: Tables, job_id: str, block: int) -> JobRecord | None:
 def _counts(block: Item) -> Counts:
     values = decoded(block)
     completed, dead, cancelled = (values.get(outcome.value, set()) for outcome in _OUTCOMES)
-    return Counts(len(completed), len(dead - completed), len(cancelled - dead - completed))
+    return Counts(len(completed), len(dead - completed - cancelled), len(cancelled))
