@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from sosw_runtime.domain.task import Status, Task
 from sosw_runtime.storage import tasks
@@ -15,6 +15,7 @@ from tests.support.world import Event, World, completed, failed, job
 
 Step = Callable[[World], object]
 Report = Callable[[Event], dict[str, Any]]
+Consumer = Literal["orchestrator", "scavenger"]
 
 WORKER: Final = "resize"
 
@@ -139,6 +140,11 @@ def _command(move: Callable[[World, Task], object], *statuses: Status) -> Step:
     return act
 
 
+def cancel(status: Status) -> Step:
+    """The command line cancels what stands so."""
+    return _command(lambda world, task: tasks.cancel(world.tables, task, world.clock.read(), "tests", None), status)
+
+
 def _refused(world: World) -> None:
     world.lambdas.refuse(WORKER, "AccessDeniedException")
     world.run("orchestrator", {})
@@ -165,12 +171,8 @@ FLOWS: Final = {
     "requeue": Flow(_waiting, lambda world: world.run("scavenger", {})),
     "mend": Flow(_orphaned, lambda world: world.run("scavenger", {})),
     "overdue": Flow(_unseen, lambda world: world.run("scavenger", {})),
-    "cancel-queued": Flow(
-        _submitted(2), _command(lambda w, t: tasks.cancel(w.tables, t, w.clock.read(), "tests", None), Status.QUEUED)
-    ),
-    "cancel-waiting": Flow(
-        _waiting, _command(lambda w, t: tasks.cancel(w.tables, t, w.clock.read(), "tests", None), Status.WAITING)
-    ),
+    "cancel-queued": Flow(_submitted(2), cancel(Status.QUEUED)),
+    "cancel-waiting": Flow(_waiting, cancel(Status.WAITING)),
     "replay": Flow(_dead, _command(lambda w, t: tasks.replay(w.tables, t, 1, w.clock.read()), Status.DEAD)),
 }
 

@@ -193,13 +193,13 @@ def _winner(places: list[tuple[str, dict[str, Any]]] | None) -> Any:
 
 
 def _counted(blocks: list[dict[str, Any]]) -> Counter[str]:
-    """Closed tasks by outcome, as a job's blocks have them: a replayed task may stand in two, completed wins."""
+    """Closed tasks by outcome, as a job's blocks have them; one that was dead and replayed stands in two."""
     counts: Counter[str] = Counter()
     for block in blocks:
         completed, dead, cancelled = (block.get(name, set()) for name in ("completed", "dead", "cancelled"))
         counts["completed"] += len(completed)
-        counts["dead"] += len(dead - completed)
-        counts["cancelled"] += len(cancelled - dead - completed)
+        counts["dead"] += len(dead - completed - cancelled)
+        counts["cancelled"] += len(cancelled)
     return +counts
 
 

@@ -22,7 +22,7 @@ from sosw_runtime.domain.registration import Registration
 from sosw_runtime.essentials import orchestrator, scavenger, scheduler, worker_assistant
 from sosw_runtime.essentials.invocation import Invocation
 from sosw_runtime.settings import Settings
-from sosw_runtime.storage import registry
+from sosw_runtime.storage import progress, registry
 from sosw_runtime.storage.items import Item, decoded
 from sosw_runtime.storage.registry import Control
 from sosw_runtime.storage.tables import Tables
@@ -326,8 +326,13 @@ class World(AbstractContextManager["World"]):
         for forgotten in (self.events, self.accepted, self.executions, self.alarms, self.faults.late):
             forgotten.clear()
         self.faults.injected.clear()
+        self.faults.answered.clear()
         self.registrations.clear()
         self.clock.skew.clear()
+        self.clock.now = NOON
+        self._serial = 0
+        # What the Scavenger remembers of jobs whose ids come again.
+        progress._size.cache_clear()
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -414,7 +419,7 @@ def _motos_items(name: str) -> Iterator[Item]:
 
 def _records(before: Rows, after: Rows) -> Iterator[Record]:
     """What the stream of the tasks table tells of a change."""
-    for key in before.keys() | after.keys():
+    for key in sorted(before.keys() | after.keys()):
         old, new = before.get(key), after.get(key)
         if old != new:
             name = "INSERT" if old is None else "REMOVE" if new is None else "MODIFY"

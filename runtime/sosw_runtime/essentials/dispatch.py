@@ -27,6 +27,10 @@ from sosw_runtime.storage.tasks import Candidate, Report
 #: How often one dispatch reads the queue, when other Orchestrators were faster with what it read.
 _READS: Final = 3
 
+#: How long after its slot was taken a task may be handed to AWS, in ms. The lease counts from there: its grace has to
+#: cover this, the invoke's own time-outs, and clocks that differ.
+_LATEST_INVOKE_MS: Final = 10_000
+
 #: Calls at once for one Worker.
 _CALLS_AT_ONCE: Final = 8
 
@@ -152,18 +156,23 @@ class _Filler:
             )
             tasks.report(self._invocation.tables, poison, self._invocation.clock())
             return Tally()
+        if self._invocation.clock() > slot.claimed_at + _LATEST_INVOKE_MS:
+            self._take_back(task, slot, "the claim took too long")
+            return Tally()
         try:
             invoke(self._standing.known, task, payload)
         except InvokeRefused as refusal:
             self._refused = True
-            logger.warning("invoke refused", extra={**telemetry.ids(task), "reason": str(refusal)})
-            tasks.unclaim(
-                self._invocation.tables, task, slot.rank, self._standing.shards, self._invocation.clock(), str(refusal)
-            )
-            slots.free(self._invocation.tables, slot)
+            self._take_back(task, slot, str(refusal))
             return Tally(refused=1)
         logger.info("dispatched", extra={**telemetry.ids(task), "slot": slot.index})
         return Tally(dispatched=1)
+
+    def _take_back(self, task: Task, slot: Slot, reason: str) -> None:
+        """Queue a task again that was not handed to AWS."""
+        logger.warning("invoke refused", extra={**telemetry.ids(task), "reason": reason})
+        tasks.unclaim(self._invocation.tables, task, slot.rank, self._standing.shards, self._invocation.clock(), reason)
+        slots.free(self._invocation.tables, slot)
 
     def _next(self) -> Candidate | None:
         with self._lock:

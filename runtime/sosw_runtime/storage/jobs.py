@@ -101,24 +101,14 @@ def accept(tables: Tables, record: JobRecord, spec: bytes) -> JobRecord:
     """
     items = [
         record.to_item(),
+        # Of a job that has expired, a spec that is not yet deleted may stand here.
         encoded({"pk": "spec", "sk": record.job_id}) | {"spec": {"B": spec}},
         _cursor_item(Cursor(record.job_id, 0, "", 0)),
     ]
+    puts: list[Any] = [{"Put": {"TableName": tables.registry, "Item": item}} for item in items]
+    puts[0]["Put"]["ConditionExpression"] = "attribute_not_exists(pk)"
     try:
-        conditional(
-            lambda: tables.client.transact_write_items(
-                TransactItems=[
-                    {
-                        "Put": {
-                            "TableName": tables.registry,
-                            "Item": item,
-                            "ConditionExpression": "attribute_not_exists(pk)",
-                        }
-                    }
-                    for item in items
-                ]
-            )
-        )
+        conditional(lambda: tables.client.transact_write_items(TransactItems=puts))
     except ConditionFailed:
         known = get(tables, record.job_id)
         if known is None:

@@ -4,14 +4,15 @@ A job's tasks are counted in blocks of 256. A block's item (`progress#<job_id>`,
 tasks as sets, one for each outcome. To add a number to a set again changes nothing, so that no crash, repetition or
 second Scavenger can make a count wrong. A block that is full is noted on the job; with the last one the job is closed.
 
-A number comes into a second set when a dead task is replayed and then completes or is cancelled, of which there is no way
-back: both win over dead.
+A number comes into a second set when a dead task is replayed and then completes or is cancelled. From there is no way
+back, so that both win over dead.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -29,6 +30,8 @@ _OUTCOMES: Final = (Status.COMPLETED, Status.DEAD, Status.CANCELLED)
 _DAY_SECONDS: Final = 86_400
 #: Days that a block outlives the tasks that it counts.
 _YEAR: Final = 366
+#: Days that a spec outlives its job: DynamoDB deletes what expired within a few.
+_WEEK: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,13 @@ def counts(tables: Tables, job_id: str) -> Counts:
 
 
 def close(tables: Tables, record: JobRecord, found: Counts, now: int, retention_days: int | None) -> bool:
-    """Note that a job is closed, with its counts. Once; repeated, it changes nothing. Cost: 1 write unit per KB."""
+    """Note that a job is closed, with its counts. Once; repeated, it changes nothing.
+
+    Cost: 1 write unit; with a retention another one per KB of the spec, which is kept somewhat longer than the job: a
+    job that is asked for again is compared with it.
+    """
+    if retention_days is not None:
+        _let_spec_expire(tables, record.job_id, now // 1000 + (retention_days + _WEEK) * _DAY_SECONDS)
     values: dict[str, Any] = {
         "closed_at": now,
         "completed": found.completed,
@@ -99,6 +108,19 @@ def close(tables: Tables, record: JobRecord, found: Counts, now: int, retention_
     except ConditionFailed:
         return False
     return True
+
+
+def _let_spec_expire(tables: Tables, job_id: str, expires_at: int) -> None:
+    with suppress(ConditionFailed):
+        conditional(
+            lambda: tables.client.update_item(
+                TableName=tables.registry,
+                Key=encoded({"pk": "spec", "sk": job_id}),
+                UpdateExpression="SET expires_at = if_not_exists(expires_at, :expires_at)",
+                ConditionExpression="attribute_exists(pk)",
+                ExpressionAttributeValues=encoded({":expires_at": expires_at}),
+            )
+        )
 
 
 def _add(

@@ -94,19 +94,19 @@ def test_tasks_stay_in_sight_whether_shards_become_more_or_fewer(sosw: Installat
     sosw.register(max_concurrency=100)
     for number, shards in enumerate([1, 4, 2, 1, 8]):
         sosw.register(max_concurrency=100, queue_shards=shards)
-        sosw.submit({"job": {"worker": "resize", "job_id": f"{number}", "photo": number, "period": "last_9_days"}})
-        sosw.submit({"job": {"worker": "resize", "job_id": f"{number}-days", "photo": number, **_NINE_DAYS}})
+        sosw.submit({"job": {"worker": "resize", "job_id": f"{number}", "photo": number, "period": "last_5_days"}})
+        sosw.submit({"job": {"worker": "resize", "job_id": f"{number}-days", "photo": number, **_FIVE_DAYS}})
         sosw.tick_orchestrator()
         assert sosw.with_status(Status.QUEUED) == [], f"hidden by {shards} shards"
     # What waits while the shards become fewer is found as well.
     sosw.register(max_concurrency=100, queue_shards=4)
-    sosw.submit({"job": {"worker": "resize", "job_id": "last", "photo": 0, **_NINE_DAYS}})
+    sosw.submit({"job": {"worker": "resize", "job_id": "last", "photo": 0, **_FIVE_DAYS}})
     sosw.register(max_concurrency=100, queue_shards=1)
     sosw.tick_orchestrator()
     assert sosw.with_status(Status.QUEUED) == []
 
 
-_NINE_DAYS: dict[str, Any] = {"period": "last_9_days", "isolate_days": True}
+_FIVE_DAYS: dict[str, Any] = {"period": "last_5_days", "isolate_days": True}
 
 
 # --- never more than may ---------------------------------------------------------------------------------------------

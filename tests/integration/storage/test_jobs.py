@@ -9,7 +9,7 @@ import pytest
 
 from sosw_runtime.domain.task import Status
 from sosw_runtime.storage import jobs, progress, tasks
-from sosw_runtime.storage.items import to_item
+from sosw_runtime.storage.items import encoded, to_item
 from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.progress import BLOCK, Counts
 from tests.integration.storage.cases import CANCELLED, CLOSED_COMPLETED, DEAD
@@ -202,12 +202,30 @@ def test_a_job_is_counted_by_outcome(sosw: Installation) -> None:
     assert progress.counts(sosw.tables, job.job_id) == Counts(completed=1, dead=1, cancelled=1)
 
 
-def test_a_closed_job_is_kept_as_long_as_its_tasks(sosw: Installation) -> None:
+def test_a_closed_job_is_kept_as_long_as_its_tasks_and_what_it_was_cut_from_a_week_longer(sosw: Installation) -> None:
     jobs.accept(sosw.tables, album(1), SPEC)
+    jobs.finish(sosw.tables, "album")
     [job] = progress.note(sosw.tables, [completed(0)], NOON, 30)
-    progress.close(sosw.tables, job, Counts(1), NOON, 30)
-    [row] = [row for row in sosw.rows("registry") if row["pk"]["S"] == "job"]
-    assert row["expires_at"] == {"N": str((NOON + 30 * DAY) // 1000)}
+    for later in (0, DAY):
+        progress.close(sosw.tables, job, Counts(1), NOON + later, 30)
+        expiry = {row["pk"]["S"]: int(row["expires_at"]["N"]) * 1000 for row in sosw.rows("registry")}
+        assert expiry["job"] == NOON + 30 * DAY
+        assert expiry["spec"] == NOON + 37 * DAY
+
+
+def test_without_a_retention_a_closed_job_is_kept(sosw: Installation) -> None:
+    jobs.accept(sosw.tables, album(1), SPEC)
+    [job] = progress.note(sosw.tables, [completed(0)], NOON, None)
+    progress.close(sosw.tables, job, Counts(1), NOON, None)
+    assert not any("expires_at" in row for row in sosw.rows("registry"))
+
+
+def test_the_id_of_a_job_that_has_expired_may_be_given_again_before_all_of_it_is_deleted(sosw: Installation) -> None:
+    jobs.accept(sosw.tables, album(1), SPEC)
+    sosw.client.delete_item(TableName=sosw.tables.registry, Key=encoded({"pk": "job", "sk": "album"}))
+    other = replace(album(2), source="event-2")
+    assert jobs.accept(sosw.tables, other, jobs.compress("{}")) == other
+    assert jobs.spec(sosw.tables, "album") == "{}"
 
 
 def test_tasks_of_a_job_that_is_not_kept_any_more_close_nothing(sosw: Installation) -> None:
