@@ -88,6 +88,11 @@ test-e2e: $(VENV) ## Apply the complete example on an emulator of AWS, run jobs,
 	$(call need,terraform,https://developer.hashicorp.com/terraform/install)
 	$(BIN)/pytest tests/end_to_end --verbose --durations 10
 
+.PHONY: bench
+bench: $(VENV) ## Measure costs beside sosw 0.7 and how full the slots are; write docs/benchmarks.md
+	$(call need,terraform,https://developer.hashicorp.com/terraform/install)
+	@$(BIN)/python -m benchmarks all
+
 .PHONY: lock
 lock: $(UV) $(VENV) ## Pin the newest versions of everything in requirements/
 	$(COMPILE) pyproject.toml requirements/build.in --extra cli --group dev --output-file requirements/dev.txt

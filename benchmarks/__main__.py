@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from tests.support.cache import ROOT
 
-from benchmarks import costs, report
+from benchmarks import costs, report, slots
 
 RESULTS: Final = Path(__file__).with_name("results.json")
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
@@ -19,13 +19,25 @@ PAGE: Final = ROOT / "docs" / "benchmarks.md"
 app = typer.Typer(add_completion=False, help=__doc__)
 
 
+@app.command("all")
+def everything() -> None:
+    """Measure all there is."""
+    _measure_costs()
+    _measure_slots()
+    _tell()
+
+
 @app.command()
 def task() -> None:
     """Measure what a task costs, here and in sosw 0.7."""
-    with _progress() as progress:
-        bar = progress.add_task("", total=len(costs.setups()))
-        measured = costs.measure(lambda what: progress.update(bar, description=what), lambda: progress.advance(bar))
-    _keep("costs", [one.to_json() for one in measured])
+    _measure_costs()
+    _tell()
+
+
+@app.command("slots")
+def full() -> None:
+    """Measure how full the slots are, on an emulator of AWS."""
+    _measure_slots()
     _tell()
 
 
@@ -33,6 +45,20 @@ def task() -> None:
 def show() -> None:
     """Print the last results, and make the page of them."""
     _tell()
+
+
+def _measure_costs() -> None:
+    with _progress() as progress:
+        bar = progress.add_task("", total=len(costs.setups()))
+        measured = costs.measure(lambda what: progress.update(bar, description=what), lambda: progress.advance(bar))
+    _keep("costs", [one.to_json() for one in measured])
+
+
+def _measure_slots() -> None:
+    with _progress() as progress:
+        bar = progress.add_task("", total=1 + slots.RUNS)
+        runs = slots.measure(lambda what: progress.update(bar, description=what), lambda: progress.advance(bar))
+    _keep("slots", [run.to_json() for run in runs])
 
 
 def _progress() -> Progress:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from benchmarks import slots
 from benchmarks.costs import ARRANGEMENT, BATCH_SIZES, PAYLOADS, QUEUES, Measurement, System
 
 #: In the order of a life, with the words of a reader.
@@ -75,6 +77,8 @@ def page(results: Mapping[str, Any]) -> str:
     parts += [table.markdown() for table in tables(results)]
     if "costs" in results:
         parts += ["## How the costs were measured", *ARRANGEMENT]
+    if "slots" in results:
+        parts += ["## How the slots were measured", *slots.ARRANGEMENT]
     return "\n\n".join(parts) + "\n"
 
 
@@ -88,6 +92,8 @@ def tables(results: Mapping[str, Any]) -> Iterator[Table]:
     )
     if "costs" in results:
         yield from _cost_tables([Measurement.read(values) for values in results["costs"]])
+    if "slots" in results:
+        yield _slots_table(_runs(results))
 
 
 def targets(results: Mapping[str, Any]) -> list[Target]:
@@ -95,7 +101,33 @@ def targets(results: Mapping[str, Any]) -> list[Target]:
     found: list[Target] = []
     if "costs" in results:
         found += _cost_targets([Measurement.read(values) for values in results["costs"]])
+    if "slots" in results:
+        fullness = median(run.fullness for run in _runs(results))
+        found.append(
+            Target("how full the slots are, over the ideal", "≥ 0.93", f"{fullness:.2f}", round(fullness, 2) >= 0.93)
+        )
     return found
+
+
+# --- slots -------------------------------------------------------------------------------------------------------
+
+
+def _runs(results: Mapping[str, Any]) -> list[slots.Run]:
+    return [slots.Run.read(values) for values in results["slots"]]
+
+
+def _slots_table(runs: Sequence[slots.Run]) -> Table:
+    return Table(
+        "How full the slots are",
+        ("", *(f"run {number}" for number in range(1, 1 + len(runs)))),
+        [
+            ("the ideal over what it took", *(f"{run.fullness:.3f}" for run in runs)),
+            ("first start after submission, ms", *(f"{run.first_start}" for run in runs)),
+            ("queue to start with a free slot, median, ms", *(f"{median(run.starts):.0f}" for run in runs)),
+            ("report to next start in the slot, median, ms", *(f"{median(run.handed_on):.0f}" for run in runs)),
+        ],
+        "Milliseconds of an emulator that shares the machine with all that it runs.",
+    )
 
 
 # --- costs -------------------------------------------------------------------------------------------------------
