@@ -93,6 +93,10 @@ bench: $(VENV) ## Measure costs beside sosw 0.7 and how full the slots are; writ
 	$(call need,terraform,https://developer.hashicorp.com/terraform/install)
 	@$(BIN)/python -m benchmarks all
 
+.PHONY: soak
+soak: $(VENV) ## Draw faults at random for longer (MINUTES=15)
+	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),15)
+
 .PHONY: lock
 lock: $(UV) $(VENV) ## Pin the newest versions of everything in requirements/
 	$(COMPILE) pyproject.toml requirements/build.in --extra cli --group dev --output-file requirements/dev.txt
