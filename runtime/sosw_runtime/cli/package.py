@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import distribution
+from importlib.metadata import distribution, distributions
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -19,7 +20,8 @@ import typer
 
 import sosw_runtime
 from sosw_runtime.cli import output
-from sosw_runtime.errors import SoswError
+from sosw_runtime.domain.periods import ENTRY_POINT_GROUP, PERIODS
+from sosw_runtime.errors import Refused, SoswError
 
 Python = Literal["3.11", "3.12", "3.13"]
 Architecture = Literal["arm64", "x86_64"]
@@ -35,9 +37,12 @@ INSTALL_RECORDS = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 # The parts of the runtime that no Essential imports.
 NOT_FOR_LAMBDA = {"cli", "testing.py", "__pycache__"}
 
+# https://packaging.python.org/en/latest/specifications/version-specifiers/#version-matching, without wildcards
+PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+")
+
 
 class PackageNotBuilt(SoswError):
-    """pip could not install the pinned dependencies."""
+    """pip could not build or install what the package is made of."""
 
 
 @dataclass(frozen=True)
@@ -48,59 +53,141 @@ class Package:
     architecture: Architecture
     sha256: str  # of the zip, hex
     bytes: int  # size of the zip
+    included: tuple[str, ...]  # name==version of each of the user's own packages in it
+
+
+@dataclass(frozen=True)
+class OwnPackage:
+    requirement: str  # as the user gave it
+    pin: str  # name==version
+    files: dict[str, bytes]  # by their name in the zip
 
 
 def package(
     python: Annotated[Python, typer.Option(help="Version of the Lambda runtime.")] = "3.13",
     architecture: Annotated[Architecture, typer.Option(help="Instruction set of the functions.")] = "arm64",
+    requirements: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="REQUIREMENT",
+            help="A package of your own beside the runtime, without its dependencies: the path of a folder or a wheel, "
+            "or NAME==VERSION. Repeatable.",
+        ),
+    ] = None,
     folder: Annotated[Path, typer.Option("--output", help="Folder that receives the zip.")] = Path("build"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Build the Essentials' package for AWS Lambda."""
-    built = build(folder, python, architecture, output.progress)
+    built = build(folder, python, architecture, output.progress, requirements or ())
     if as_json:
         output.result_json(asdict(built))
     else:
-        output.result(f"{built.package}  {built.bytes / 1_000_000:.1f} MB  sha256 {built.sha256}")
+        included = f"  with {', '.join(built.included)}" if built.included else ""
+        output.result(f"{built.package}  {built.bytes / 1_000_000:.1f} MB  sha256 {built.sha256}{included}")
 
 
-def build(folder: Path, python: Python, architecture: Architecture, progress: Callable[[str], None]) -> Package:
+def build(
+    folder: Path,
+    python: Python,
+    architecture: Architecture,
+    progress: Callable[[str], None],
+    requirements: Sequence[str] = (),
+) -> Package:
     """Write `sosw-runtime-<version>-py<python>-<architecture>.zip` to the folder, whole or not at all.
 
+    Args:
+        requirements: the user's own packages, each the path of a folder or a wheel, or `name==version`.
+
     Raises:
+        Refused: a requirement is none of these, would overwrite a file of the package, or names a period as the
+            language does.
         PackageNotBuilt: see there.
     """
     version = sosw_runtime.__version__
     path = folder / f"sosw-runtime-{version}-py{python.replace('.', '')}-{architecture}.zip"
-    with tempfile.TemporaryDirectory() as installed:
-        progress(f"Installing the pinned dependencies for Python {python} on {architecture}")
-        _install_dependencies(Path(installed), python, architecture)
-        progress(f"Writing {path}")
-        contents = {**dict(_dependency_files(Path(installed))), **dict(_own_files(version))}
+    for requirement in requirements:
+        _check_requirement(requirement)
+    own = []
+    for requirement in requirements:
+        progress(f"Installing {requirement}")
+        own.append(_own_package(requirement, python, architecture))
+    progress(f"Installing the pinned dependencies for Python {python} on {architecture}")
+    contents = {**_dependencies(python, architecture), **dict(_runtime_files(version))}
+    for added in own:
+        if taken := sorted(contents.keys() & added.files.keys()):
+            expected = f"expected a package without {taken[0]}, which is in the zip already"
+            raise Refused("--with", added.requirement, expected)
+        contents |= added.files
+    progress(f"Writing {path}")
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     _write_zip(unfinished, contents)
     unfinished.replace(path)
     data = path.read_bytes()
-    return Package(str(path), version, python, architecture, hashlib.sha256(data).hexdigest(), len(data))
+    pins = tuple(added.pin for added in own)
+    return Package(str(path), version, python, architecture, hashlib.sha256(data).hexdigest(), len(data), pins)
 
 
-def _install_dependencies(target: Path, python: Python, architecture: Architecture) -> None:
+def _check_requirement(requirement: str) -> None:
+    if not (Path(requirement).is_dir() or _is_wheel(requirement) or PINNED.fullmatch(requirement)):
+        raise Refused("--with", requirement, "expected the path of a folder or a wheel, or NAME==VERSION")
+
+
+def _is_wheel(requirement: str) -> bool:
+    return requirement.endswith(".whl") and Path(requirement).is_file()
+
+
+def _own_package(requirement: str, python: Python, architecture: Architecture) -> OwnPackage:
+    with tempfile.TemporaryDirectory() as built, tempfile.TemporaryDirectory() as installed:
+        if Path(requirement).is_dir():
+            # A wheel first: a folder that pip installs itself may hold code compiled for this machine. Whether it fits
+            # the Python of the functions is for the installation to say.
+            _pip(
+                "wheel", "--no-deps", "--ignore-requires-python", "--wheel-dir", built, str(Path(requirement).resolve())
+            )
+            (wheel,) = Path(built).iterdir()
+            source = str(wheel)
+        else:
+            source = str(Path(requirement).resolve()) if _is_wheel(requirement) else requirement
+        _install(Path(installed), python, architecture, source)
+        (about,) = distributions(path=[installed])
+        for name in about.entry_points.select(group=ENTRY_POINT_GROUP).names:
+            if re.sub("[0-9]+", "N", name) in PERIODS:
+                raise Refused("--with", requirement, f"expected another name for its period than the language's {name}")
+        return OwnPackage(requirement, f"{about.name}=={about.version}", dict(_installed_files(Path(installed))))
+
+
+def _dependencies(python: Python, architecture: Architecture) -> dict[str, bytes]:
+    with (
+        tempfile.TemporaryDirectory() as installed,
+        as_file(files("sosw_runtime.cli") / "essentials.txt") as lock,
+    ):
+        _install(Path(installed), python, architecture, "--require-hashes", "--requirement", str(lock))
+        return dict(_installed_files(Path(installed)))
+
+
+def _install(target: Path, python: Python, architecture: Architecture, *what: str) -> None:
     machine = WHEEL_MACHINE[architecture]
     platforms = [f"manylinux_2_{n}_{machine}" for n in range(GLIBC_MINOR[python], OLDEST_GLIBC_MINOR - 1, -1)]
-    with as_file(files("sosw_runtime.cli") / "essentials.txt") as lock:
-        pip = subprocess.run(  # noqa: S603  every argument is one of ours
-            [
-                *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"),
-                *("--target", str(target), "--no-compile", "--no-deps", "--require-hashes", "--only-binary", ":all:"),
-                *("--implementation", "cp", "--python-version", python),
-                *(option for platform in platforms for option in ("--platform", platform)),
-                *("--requirement", str(lock)),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    _pip(
+        *("install", "--target", str(target), "--no-compile", "--no-deps", "--only-binary", ":all:"),
+        *("--implementation", "cp", "--python-version", python),
+        *(option for platform in platforms for option in ("--platform", platform)),
+        *what,
+    )
+
+
+def _pip(command: str, *arguments: str) -> None:
+    pip = subprocess.run(  # noqa: S603  no shell, and what the user gave is a path or a name==version
+        [
+            *(sys.executable, "-m", "pip", command, "--quiet", "--disable-pip-version-check", "--no-input"),
+            *arguments,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if pip.returncode != 0:
         raise PackageNotBuilt(f"the package could not be built: pip: {_first_error(pip.stderr)}")
 
@@ -110,7 +197,7 @@ def _first_error(stderr: str) -> str:
     return next((line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")), lines[-1])
 
 
-def _dependency_files(installed: Path) -> Iterator[tuple[str, bytes]]:
+def _installed_files(installed: Path) -> Iterator[tuple[str, bytes]]:
     for path in installed.rglob("*"):
         name = path.relative_to(installed)
         # pip writes console scripts, which start with the path of this machine's Python, to bin.
@@ -122,7 +209,7 @@ def _is_install_record(name: Path) -> bool:
     return name.parts[0].endswith(".dist-info") and name.name in INSTALL_RECORDS
 
 
-def _own_files(version: str) -> Iterator[tuple[str, bytes]]:
+def _runtime_files(version: str) -> Iterator[tuple[str, bytes]]:
     for part in files(sosw_runtime).iterdir():
         if part.name not in NOT_FOR_LAMBDA:
             yield from _tree(part, f"sosw_runtime/{part.name}")
