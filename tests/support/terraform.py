@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 #: What a Terraform tree consists of.
-_TREE = ("*.tf", "modules/**/*", "examples/**/*", "tests/terraform/**/*")
+_TREE = ("*.tf", "modules/**/*", "examples/**/*", "tests/terraform/**/*", "tests/end_to_end/**/*.tf")
 _NOT_INHERITED = ("AWS_", "TF_VAR_", "TF_CLI_ARGS", "TF_DATA_DIR", "TF_WORKSPACE")
 _UNSUPPORTED = {"Unsupported argument", "Unsupported block type", "Invalid resource type"}
 #: AWS services that the modules use, by the provider's names.
@@ -138,7 +138,7 @@ class Terraform:
 
 
 def compatible_copy(tree: Path, destination: Path) -> Path:
-    """Copy a Terraform tree (root module, `modules`, `examples`, `tests/terraform`), validated and initialised.
+    """Copy a Terraform tree (root module, `modules`, `examples`, those of the tests), validated and initialised.
 
     The packaged provider lacks a few arguments, blocks and resources that the modules have. In the copy its version
     is pinned, exactly what `terraform validate` reports as unsupported is cut, and Lambda's runtime is one that it
