@@ -1,30 +1,27 @@
-"""The complete example, applied once to an emulator that enforces every policy."""
+"""An installation on an emulator that enforces every policy, and how to wait for what happens in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import boto3
-import pytest
-from examples.complete import build, demo
-from examples.complete.outcome import Plan
 
-from tests.support.ministack import MiniStack, ministack
+from tests.support.ministack import MiniStack
 from tests.support.terraform import Terraform
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
 class Installation:
-    """The example as it runs."""
+    """What Terraform applied, as it runs."""
 
     aws: MiniStack
     terraform: Terraform
     outputs: dict[str, Any]
-    plan: Plan
 
     def client(self, service: str) -> Any:
         """An AWS client of the administrator."""
@@ -36,12 +33,9 @@ class Installation:
         return session.client(cast("Any", service), endpoint_url=self.aws.endpoint)
 
 
-@pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """Ten days with the station down on one, a Worker killed on another and one row damaged."""
-    plan = Plan(date(2012, 10, 7), 10, (7,), kills_on="2012-10-09", damaged_day=build.DAMAGED_DAY)
-    packages = demo.essentials_package(), build.build()
-    scratch: Path = tmp_path_factory.mktemp("complete")
-    with ministack("end-to-end") as aws:
-        terraform = demo.apply(scratch, aws, plan, *packages)
-        yield Installation(aws, terraform, terraform.output(), plan)
+def eventually(look: Callable[[], Found], seconds: float = 60) -> Found:
+    """What `look` finds, once it finds something or the time is over."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return found

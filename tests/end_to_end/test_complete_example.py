@@ -4,27 +4,41 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
-from typing import Any
+from collections.abc import Iterator
+from datetime import date
 
-from examples.complete import demo
-from examples.complete.outcome import day_of, deviations
+import pytest
+from examples.complete import build, demo
+from examples.complete.outcome import Plan, day_of, deviations
 
 from sosw_runtime.domain.task import Move, Task
-from tests.end_to_end.conftest import Installation
+from tests.end_to_end.conftest import Installation, eventually
+from tests.support.ministack import ministack
+
+#: Ten days with the station down on one, a Worker killed on another and one row damaged.
+PLAN = Plan(date(2012, 10, 7), 10, (7,), kills_on="2012-10-09", damaged_day=build.DAMAGED_DAY)
 
 #: The lease of a task in the example: 60 s for AWS, 60 s for the Worker, 30 s of grace.
 LEASE_MS = 150_000
 
 
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """The complete example, applied once."""
+    packages = demo.essentials_package(), build.build()
+    with ministack("end-to-end") as aws:
+        terraform = demo.apply(tmp_path_factory.mktemp("complete"), aws, PLAN, *packages)
+        yield Installation(aws, terraform, terraform.output())
+
+
 def test_a_job_runs_to_its_end_and_every_task_is_accounted_for(installation: Installation) -> None:
     worker = installation.outputs["worker_ids"]["collect"]
-    job_id = demo.submit(installation.aws, installation.plan, worker)
+    job_id = demo.submit(installation.aws, PLAN, worker)
     demo.watch(installation.aws, job_id)
     evidence = demo.collect(installation.aws, worker, installation.outputs["alarm_queue_url"], dead=1)
 
-    assert deviations(installation.plan, evidence) == []
-    [killed] = [task for task in evidence.closed if day_of(task) == installation.plan.kills_on]
+    assert deviations(PLAN, evidence) == []
+    [killed] = [task for task in evidence.closed if day_of(task) == PLAN.kills_on]
     assert _ms_from_start_to_retry(killed) < LEASE_MS / 2, "a crash is told by Lambda, not by the end of the lease"
 
 
@@ -62,7 +76,7 @@ def test_a_job_that_comes_asynchronously_and_is_wrong_waits_in_the_queue_of_reje
 
     sqs = installation.client("sqs")
     queue_url = sqs.get_queue_url(QueueName=f"{demo.NAME}_rejected_jobs")["QueueUrl"]
-    [message] = _eventually(lambda: sqs.receive_message(QueueUrl=queue_url, WaitTimeSeconds=1).get("Messages", []))
+    [message] = eventually(lambda: sqs.receive_message(QueueUrl=queue_url, WaitTimeSeconds=1).get("Messages", []))
     rejected = json.loads(message["Body"])
     assert rejected["requestPayload"] == job
     assert json.loads(rejected["responsePayload"]["errorMessage"])["field"] == "period"
@@ -107,10 +121,3 @@ def _sosw(installation: Installation, *arguments: str, stdin: str) -> subprocess
         text=True,
         check=False,
     )
-
-
-def _eventually(look: Any, seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := look()) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return found
