@@ -36,6 +36,7 @@ data "aws_iam_policy_document" "scheduler" {
       "dynamodb:DeleteItem",
       "dynamodb:GetItem",
       "dynamodb:PutItem",
+      "dynamodb:UpdateItem",
     ]
     resources = [local.table_arns.registry]
   }

@@ -115,6 +115,18 @@ def _half_enqueued(world: World) -> None:
     world.clock.wait(3 * MINUTE)
 
 
+def _half_cancelled(world: World) -> None:
+    """So did one, and meanwhile the job was cancelled."""
+    _half_enqueued(world)
+    world.cancel("job-half")
+
+
+def _finish_cancelled(world: World) -> None:
+    """Another Scheduler makes the window in doubt whole; the Scavenger counts what is not written."""
+    world.run("scheduler", {"resume": "job-half"})
+    world.run("scavenger", {})
+
+
 def _submit(world: World, **keys: Any) -> None:
     """The event, which AWS delivers again where its first delivery failed."""
     event = job(WORKER, 3, f"job-{world.clock.now}", **keys)
@@ -158,6 +170,7 @@ FLOWS: Final = {
         lambda world: _submit(world, start_at=(world.clock.now + 90 * SECOND)),
     ),
     "resume": Flow(_half_enqueued, lambda world: world.run("scheduler", {"resume": "job-half"})),
+    "resume-cancelled": Flow(_half_cancelled, _finish_cancelled),
     "dispatch-new-work": Flow(_submitted(3), lambda world: world.deliver("orchestrator")),
     "dispatch-tick": Flow(_submitted(3), lambda world: world.run("orchestrator", {})),
     "invoke-refused": Flow(_submitted(3), _refused),

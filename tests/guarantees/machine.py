@@ -90,6 +90,13 @@ class Machine(RuleBasedStateMachine):
         """The event of a job is delivered again."""
         self._run("scheduler", self.asked[which % len(self.asked)][1], strikes)
 
+    @precondition(lambda self: self._unwritten)
+    @rule(which=_ANY, strikes=_STRIKES)
+    def cancel_job(self, which: int, strikes: dict[int, Fault]) -> None:
+        """Somebody cancels a job that is not enqueued whole."""
+        job_id = self._unwritten[which % len(self._unwritten)]
+        self._under_faults(strikes, lambda: self.world.cancel(job_id))
+
     @precondition(lambda self: self.world.now["tasks"] or self.world.now["retry_tasks"])
     @rule(which=_ANY, strikes=_STRIKES)
     def cancel(self, which: int, strikes: dict[int, Fault]) -> None:
@@ -212,13 +219,14 @@ class Machine(RuleBasedStateMachine):
         for worker_id in LIMITS:
             self.world.lambdas.accept(worker_id)
             self.world.pause(worker_id, False)
-        left = len(self.world.now["tasks"]) + len(self.world.now["retry_tasks"]) + 5 * self._unwritten_jobs
+        left = len(self.world.now["tasks"]) + len(self.world.now["retry_tasks"]) + 5 * len(self._unwritten)
         self.world.settle(_MINUTES + _MINUTES_A_TASK * left)
         self.watch.check_quiet()
 
     @property
-    def _unwritten_jobs(self) -> int:
-        return sum(item["pk"]["S"] == "enqueuing" for item in self.world.now["registry"].values())
+    def _unwritten(self) -> list[str]:
+        """Jobs that are not enqueued whole."""
+        return [item["sk"]["S"] for item in self.world.now["registry"].values() if item["pk"]["S"] == "enqueuing"]
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -285,12 +293,15 @@ class Machine(RuleBasedStateMachine):
             (task for task in found if task.status in statuses), key=lambda task: (task.job_id, task.number)
         )
         if movable:
-            with self.world.faults.armed(self._plan(strikes)):
-                try:
-                    move(movable[which % len(movable)])
-                except (Exception, Stop) as error:  # noqa: BLE001 - the command says so
-                    note(f"the command failed: {error!r}")
-            self._arrive_late()
+            self._under_faults(strikes, lambda: move(movable[which % len(movable)]))
+
+    def _under_faults(self, strikes: Mapping[int, Fault], command: Callable[[], object]) -> None:
+        with self.world.faults.armed(self._plan(strikes)):
+            try:
+                command()
+            except (Exception, Stop) as error:  # noqa: BLE001 - the command says so
+                note(f"the command failed: {error!r}")
+        self._arrive_late()
 
     def _cancel(self, task: Task) -> None:
         tasks.cancel(self.world.tables, task, self.world.clock.read(), "tests", None)

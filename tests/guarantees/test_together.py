@@ -143,7 +143,11 @@ def _lease_over(world: World) -> None:
 
 
 def _same_event(world: World) -> None:
-    world.run("scheduler", job(WORKER, 6, "job-twice"))
+    world.run("scheduler", job(WORKER, 9, "job-twice"))
+
+
+def _cancel_it(world: World) -> None:
+    world.cancel("job-twice")
 
 
 PAIRS = {
@@ -164,6 +168,7 @@ PAIRS = {
     "requeue, requeue": Pair(FLOWS["requeue"].prepare, _tick_scavenger, _tick_scavenger),
     "requeue, cancel": Pair(FLOWS["requeue"].prepare, _tick_scavenger, flows.cancel(Status.WAITING)),
     "enqueue, enqueue": Pair(FLOWS["submit"].prepare, _same_event, _same_event),
+    "enqueue, cancel the job": Pair(FLOWS["submit"].prepare, _same_event, _cancel_it),
     "resume, resume": Pair(FLOWS["resume"].prepare, FLOWS["resume"].act, FLOWS["resume"].act),
     "replay, replay": Pair(FLOWS["replay"].prepare, FLOWS["replay"].act, FLOWS["replay"].act),
 }

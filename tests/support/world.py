@@ -22,7 +22,7 @@ from sosw_runtime.domain.registration import Registration
 from sosw_runtime.essentials import orchestrator, scavenger, scheduler, worker_assistant
 from sosw_runtime.essentials.invocation import Invocation
 from sosw_runtime.settings import Settings
-from sosw_runtime.storage import progress, registry
+from sosw_runtime.storage import jobs, progress, registry
 from sosw_runtime.storage.items import Item, decoded
 from sosw_runtime.storage.registry import Control
 from sosw_runtime.storage.tables import Tables
@@ -128,6 +128,7 @@ class World(AbstractContextManager["World"]):
         self.accepted: list[Event] = []  # Workers' events that Lambda ever accepted
         self.executions: list[Execution] = []
         self.alarms: list[dict[str, Any]] = []
+        self.cancelled: set[str] = set()  # jobs that somebody cancelled while they were enqueued
         self.reporting: dict[str, Any] | None = None  # the report that the WorkerAssistant has in hand
         self.lambdas = lambdas
         self._in_memory = in_memory
@@ -225,6 +226,11 @@ class World(AbstractContextManager["World"]):
     def pause(self, worker_id: str, paused: bool = True) -> None:
         """As the command line does."""
         registry.put_control(self.tables, worker_id, Control(paused, self.clock.read(), "tests"))
+
+    def cancel(self, job_id: str) -> None:
+        """Have nothing more of a job enqueued, as the command line does."""
+        self.cancelled.add(job_id)
+        jobs.cancel(self.tables, job_id)
 
     def start(self, event: Event) -> Execution:
         """Lambda delivers an event: the Worker starts."""
@@ -324,7 +330,14 @@ class World(AbstractContextManager["World"]):
                     self.dynamodb.delete_item(TableName=f"{self.name}_{table}", Key=key)
         self.now = self._read(TABLES)
         self.lose_records()
-        for forgotten in (self.events, self.accepted, self.executions, self.alarms, self.faults.late):
+        for forgotten in (
+            self.events,
+            self.accepted,
+            self.executions,
+            self.alarms,
+            self.cancelled,
+            self.faults.late,
+        ):
             forgotten.clear()
         self.faults.injected.clear()
         self.faults.answered.clear()

@@ -20,7 +20,7 @@ from sosw_runtime.cli.watch import show_json, until_done
 from sosw_runtime.errors import Refused, Unavailable
 from sosw_runtime.storage import jobs as stored_jobs
 from sosw_runtime.storage import progress as stored_progress
-from sosw_runtime.storage.jobs import JobRecord
+from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.tables import Tables
 
 app = typer.Typer(help="Submit, watch and cancel jobs.", no_args_is_help=True)
@@ -31,7 +31,7 @@ JobFile = Annotated[
 ]
 KnownJobId = Annotated[str, typer.Argument(metavar="JOB_ID", help="Id of the job, as `submit` prints it.")]
 
-#: Seconds between two passes over a job that is cancelled while it is enqueued.
+#: Seconds between two passes over a job that is cancelled while it is enqueued: its Scheduler ends its window.
 _ENQUEUING_PAUSE: Final = 1.0
 
 
@@ -104,10 +104,10 @@ def watch(job_id: KnownJobId, name: Name = "sosw", as_json: AsJson = False) -> N
 def list_(*, worker: WorkerId = None, name: Name = "sosw", as_json: AsJson = False) -> None:
     """List the jobs, the newest first."""
     tables = Tables(aws.dynamodb(), name)
-    enqueuing = {cursor.job_id for cursor in stored_jobs.enqueuing(tables)}
+    cursors = {cursor.job_id: cursor for cursor in stored_jobs.enqueuing(tables)}
     found = [job for job in stored_jobs.everyone(tables) if worker in {None, job.worker_id}]
     lines = [
-        _line(tables, job, enqueuing=job.job_id in enqueuing)
+        _line(tables, job, cursors.get(job.job_id))
         for job in sorted(found, key=lambda job: job.created_at, reverse=True)
     ]
     if as_json:
@@ -137,7 +137,7 @@ def show(job_id: KnownJobId, name: Name = "sosw", as_json: AsJson = False) -> No
     snapshot = progress.of_job(tables, job).look(0)
     cursor = stored_jobs.cursor(tables, job_id)
     about = {
-        **_line(tables, job, enqueuing=cursor is not None),
+        **_line(tables, job, cursor),
         "first_start_at": job.first_start,
         "today": job.today.isoformat(),
         "source": job.source,
@@ -159,14 +159,19 @@ def show(job_id: KnownJobId, name: Name = "sosw", as_json: AsJson = False) -> No
 def cancel(job_id: KnownJobId, *, name: Name = "sosw", dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Take out what has not started of a job; running tasks finish. Exit code 1 if a task had moved on."""
     tables = Tables(aws.dynamodb(), name)
+    job = selection.known_job(tables, job_id)
     wanted = selection.Selection(tasks.NOT_STARTED, job_id=job_id)
     while True:
-        enqueued = stored_jobs.cursor(tables, job_id) is None
+        cursor = stored_jobs.cursor(tables, job_id) if dry_run else stored_jobs.cancel(tables, job_id)
         moved = tasks.cancel_all(tables, selection.select(tables, wanted), dry_run=dry_run, as_json=as_json)
-        if enqueued or dry_run:
-            raise typer.Exit(0 if moved else 1)
-        output.progress("The job is still being enqueued.")
+        if cursor is None or cursor.at_rest or dry_run:
+            break
+        output.progress(f"The Scheduler is still at work on it, until {times.shown(cursor.lease_until)} UTC at most.")
         time.sleep(_ENQUEUING_PAUSE)
+    if cursor is not None:
+        would = "would never be" if dry_run else "are not"
+        output.progress(f"{job.total - cursor.position} tasks {would} queued, and count as cancelled within minutes.")
+    raise typer.Exit(0 if moved else 1)
 
 
 @app.command()
@@ -203,7 +208,7 @@ def _refusal(name: str, job: RejectedJob) -> str | None:
     return None
 
 
-def _line(tables: Tables, job: JobRecord, *, enqueuing: bool) -> dict[str, Any]:
+def _line(tables: Tables, job: JobRecord, cursor: Cursor | None) -> dict[str, Any]:
     """A job as `list --json` prints it; times in milliseconds."""
     counts = job if job.closed_at is not None else stored_progress.counts(tables, job.job_id)
     return {
@@ -211,9 +216,15 @@ def _line(tables: Tables, job: JobRecord, *, enqueuing: bool) -> dict[str, Any]:
         "worker_id": job.worker_id,
         "created_at": job.created_at,
         "closed_at": job.closed_at,
-        "state": "enqueuing" if enqueuing else "open" if job.closed_at is None else "closed",
+        "state": _state(job, cursor),
         "total": job.total,
         "completed": counts.completed,
         "dead": counts.dead,
         "cancelled": counts.cancelled,
     }
+
+
+def _state(job: JobRecord, cursor: Cursor | None) -> str:
+    if cursor is not None:
+        return "cancelled" if cursor.cancelled else "enqueuing"
+    return "open" if job.closed_at is None else "closed"

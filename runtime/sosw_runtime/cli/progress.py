@@ -136,5 +136,12 @@ def of_job(tables: Tables, job: JobRecord) -> JobProgress:
     """The progress of a job, by the way that fits its size."""
     if job.total > FEW:
         return JobProgress(job.job_id, job.total, lambda: counted(tables, job))
-    each = EachTask(job.total, lambda numbers: jobs.states(tables, job, numbers))
-    return JobProgress(job.job_id, job.total, each)
+
+    def states(numbers: Sequence[int]) -> dict[int, str]:
+        found: dict[int, str] = dict(jobs.states(tables, job, numbers))
+        if len(found) < len(numbers):
+            # What was not yet written when its job was cancelled is counted, and stands nowhere.
+            found = dict.fromkeys(progress.cancelled(tables, job.job_id) & set(numbers), Status.CANCELLED) | found
+        return found
+
+    return JobProgress(job.job_id, job.total, EachTask(job.total, states))

@@ -120,8 +120,10 @@ def _workers(tables: Tables, wanted: Selection) -> list[Standing]:
 
 def _of_job(tables: Tables, job: JobRecord) -> Iterator[Task]:
     """By number, since the ids of a job's tasks follow from its own."""
+    cursor = jobs.cursor(tables, job.job_id)
+    written = job.total if cursor is None else min(job.total, cursor.position + jobs.WINDOW)
     waiting = {task.task_id: task for task in tasks.waiting(tables, job.worker_id) if task.job_id == job.job_id}
-    for ids in _batches(task_id(job.job_id, number) for number in range(job.total)):
+    for ids in _batches(task_id(job.job_id, number) for number in range(written)):
         found = waiting | tasks.find(tables, ids)
         found |= tasks.find_closed(tables, ids)
         yield from (found[each] for each in ids if each in found)

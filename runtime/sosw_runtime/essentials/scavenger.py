@@ -17,6 +17,7 @@ from sosw_runtime.domain.task import REPORTED, Status, Task
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, side_by_side, written_tasks
 from sosw_runtime.storage import jobs, progress, registry, slots, tasks
+from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.registry import Standing
 from sosw_runtime.storage.slots import Slot
 from sosw_runtime.storage.tables import BATCH_READ
@@ -29,6 +30,9 @@ _CALLS_AT_ONCE: Final = 8
 
 #: Waiting tasks that are held in memory.
 _DUE_AT_ONCE: Final = 200
+
+#: Tasks of a cancelled job that are counted between two looks at the clock.
+_CANCELLED_AT_ONCE: Final = 20 * progress.BLOCK
 
 #: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 _LONGEST_SUBJECT: Final = 100
@@ -272,7 +276,6 @@ def _alarm(invocation: Invocation, task: Task) -> None:
         {
             "alarm": "dead task",
             **telemetry.ids(task),
-            "attempts": task.attempt,
             "error": None if failure is None else {"type": failure.type, "message": failure.message},
             "reason": task.history[-1].reason,
             "dead_at": task.closed_at,
@@ -283,7 +286,12 @@ def _alarm(invocation: Invocation, task: Task) -> None:
 def _count(invocation: Invocation, closed: Sequence[Task]) -> None:
     """Count closed tasks in their jobs, and close the jobs whose last task is among them."""
     retention = invocation.settings.closed_tasks_retention_days
-    for job in progress.note(invocation.tables, closed, invocation.clock(), retention):
+    _close(invocation, progress.note(invocation.tables, closed, invocation.clock(), retention))
+
+
+def _close(invocation: Invocation, done: Iterable[JobRecord]) -> None:
+    """Close jobs whose tasks are all closed."""
+    for job in done:
         found = progress.counts(invocation.tables, job.job_id)
         logger.info("job closed", extra={"job_id": job.job_id, "worker_id": job.worker_id, **asdict(found)})
         _publish(
@@ -291,6 +299,7 @@ def _count(invocation: Invocation, closed: Sequence[Task]) -> None:
             f"{invocation.settings.name}: a job of {job.worker_id} is closed",
             {"job_id": job.job_id, "worker_id": job.worker_id, "tasks": job.total, **asdict(found)},
         )
+        retention = invocation.settings.closed_tasks_retention_days
         progress.close(invocation.tables, job, found, invocation.clock(), retention)
 
 
@@ -301,17 +310,42 @@ def _publish(topic_arn: str | None, subject: str, message: Mapping[str, Any]) ->
 
 
 def _jobs_resumed(invocation: Invocation) -> Tally:
-    """Hand the jobs whose Scheduler stopped half-way to another."""
+    """Hand the jobs whose Scheduler stopped half-way to another, and finish those that were cancelled."""
+
+    def resume(cursor: Cursor) -> Tally:
+        if cursor.cancelled and cursor.at_rest:
+            return _rest_cancelled(invocation, cursor)
+        aws.lambda_().invoke(
+            FunctionName=invocation.settings.function("scheduler"),
+            InvocationType="Event",
+            Payload=json.dumps({"resume": cursor.job_id}).encode(),
+        )
+        return Tally(Resumed=1)
+
     tally = Tally()
-    for cursor in jobs.enqueuing(invocation.tables):
-        if cursor.lease_until < invocation.clock():
-            aws.lambda_().invoke(
-                FunctionName=invocation.settings.function("scheduler"),
-                InvocationType="Event",
-                Payload=json.dumps({"resume": cursor.job_id}).encode(),
-            )
-            tally["Resumed"] += 1
+    stopped = [cursor for cursor in jobs.enqueuing(invocation.tables) if cursor.lease_until < invocation.clock()]
+    for cursor, outcome in side_by_side(resume, stopped, _CALLS_AT_ONCE):
+        tally += _counted(outcome, "job not resumed", job_id=cursor.job_id)
     return tally
+
+
+def _rest_cancelled(invocation: Invocation, cursor: Cursor) -> Tally:
+    """Count what is not written of a cancelled job as cancelled, some blocks at a time, then be done with it."""
+    job = jobs.get(invocation.tables, cursor.job_id)
+    total = 0 if job is None else job.total
+    while cursor.position < total:
+        if invocation.out_of_time:
+            return Tally()
+        some = range(cursor.position, min(cursor.position + _CANCELLED_AT_ONCE, total))
+        retention = invocation.settings.closed_tasks_retention_days
+        now = invocation.clock()
+        _close(invocation, progress.note_unwritten(invocation.tables, cursor.job_id, some, now, retention))
+        advanced = jobs.advance(invocation.tables, cursor, some.stop)
+        if advanced is None:
+            return Tally()
+        cursor = advanced
+    jobs.finish(invocation.tables, cursor.job_id)
+    return Tally()
 
 
 def _counted(outcome: Tally | Exception, message: str, **extra: object) -> Tally:

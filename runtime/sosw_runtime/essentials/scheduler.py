@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final
 from uuid import uuid4
@@ -19,11 +19,8 @@ from sosw_runtime.domain.task import Entry, Move, Rank, Status, Task, task_id
 from sosw_runtime.errors import Refused, Unavailable
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext, side_by_side
 from sosw_runtime.storage import jobs, registry, tasks
-from sosw_runtime.storage.jobs import Cursor, JobRecord
+from sosw_runtime.storage.jobs import WINDOW, Cursor, JobRecord
 from sosw_runtime.storage.tables import BATCH_WRITE, Tables
-
-#: Tasks that are written before the cursor moves: 20 calls of 25, at once.
-WINDOW: Final = 500
 
 _CALLS_AT_ONCE: Final = 20
 
@@ -55,6 +52,14 @@ class _Spec:
         values = json.loads(text)
         schemas = {name: JobSchema.model_validate(schema) for name, schema in values["schemas"].items()}
         return cls(Job.model_validate(values["job"]), schemas, values["shards"])
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A job that this run of the Scheduler alone may enqueue."""
+
+    spec: _Spec
+    cursor: Cursor
 
 
 class JobRefused(Refused):
@@ -103,14 +108,18 @@ def _taken(invocation: Invocation, event: object) -> dict[str, Any]:
     resumed = isinstance(event, dict) and event.keys() == {"resume"}
     if isinstance(event, dict) and resumed:
         record = _known(invocation.tables, event["resume"])
+        held = take_over(invocation, record.job_id)
     else:
-        record = accept(invocation, parse(event, invocation.settings.timezone))
-    enqueue(invocation, record, must_advance=resumed)
+        record, held = accept(invocation, parse(event, invocation.settings.timezone))
+    if held is not None:
+        enqueue(invocation, record, held, must_advance=resumed)
     return {"job_id": record.job_id, "tasks": record.total, "first_start": record.first_start}
 
 
-def accept(invocation: Invocation, request: Request) -> JobRecord:
+def accept(invocation: Invocation, request: Request) -> tuple[JobRecord, Held | None]:
     """Check a job to its last task, then accept it; one that is known already is answered as it stands.
+
+    Held, if it is to be enqueued here and now.
 
     Raises:
         Refused, Misconfigured: nothing was written.
@@ -135,65 +144,82 @@ def accept(invocation: Invocation, request: Request) -> JobRecord:
     stored = jobs.compress(spec.to_json())
     if len(stored) > jobs.LARGEST_JOB:
         raise Refused("job", f"{len(stored)} bytes compressed", f"the most is {jobs.LARGEST_JOB}; split the job")
-    accepted = jobs.accept(invocation.tables, record, stored)
-    if accepted is not record and _Spec.from_json(jobs.spec(invocation.tables, record.job_id)).job != job:
+    cursor = Cursor(record.job_id, 0, uuid4().hex, invocation.ends_at + _LEASE_GRACE_MS)
+    accepted = jobs.accept(invocation.tables, record, stored, cursor)
+    if accepted is record:
+        return record, Held(spec, cursor)
+    if _Spec.from_json(jobs.spec(invocation.tables, record.job_id)).job != job:
         raise Refused("job_id", record.job_id, "another job has it; use another id, or none")
-    return accepted
+    return accepted, take_over(invocation, record.job_id)
 
 
-def enqueue(invocation: Invocation, record: JobRecord, *, must_advance: bool) -> None:
+def take_over(invocation: Invocation, job_id: str) -> Held | None:
+    """Hold a job that nobody enqueues any more; None if somebody does, or if it is enqueued whole."""
+    tables = invocation.tables
+    seen = jobs.cursor(tables, job_id)
+    if seen is None or seen.lease_until > invocation.clock():
+        return None
+    spec = _Spec.from_json(jobs.spec(tables, job_id))
+    cursor = jobs.hold(tables, seen, uuid4().hex, invocation.ends_at + _LEASE_GRACE_MS)
+    return None if cursor is None else Held(spec, cursor)
+
+
+def enqueue(invocation: Invocation, record: JobRecord, held: Held, *, must_advance: bool) -> None:
     """Write a job's tasks from its cursor on; short of time, hand the rest to the next Scheduler.
 
-    A job that another Scheduler is at work on is left to it.
+    A job that is cancelled meanwhile is left as it then stands; the Scavenger counts what is not written as cancelled.
 
     Args:
         invocation: whose tables, clock and deadline are used.
         record: the job.
+        held: what its tasks are cut from, and from where on.
         must_advance: whether to hand over only what has become less; otherwise the time may have gone into checking.
 
     Raises:
         Unavailable: AWS gave out; the lease ends and the Scavenger has the job gone on with.
     """
     tables = invocation.tables
-    seen = jobs.cursor(tables, record.job_id)
-    if seen is None or seen.lease_until > invocation.clock():
-        return
-    cursor = jobs.hold(tables, seen, uuid4().hex, invocation.ends_at + _LEASE_GRACE_MS)
-    if cursor is None:
-        return
     try:
-        reached = _written(invocation, record, cursor)
+        reached = _written(invocation, record, held)
     except Exception as error:
         # Writes whose answers were lost may still arrive; behind the grace another Scheduler looks what did.
-        jobs.give_up(tables, record.job_id, cursor.holder, invocation.clock() + _LEASE_GRACE_MS)
+        jobs.give_up(tables, record.job_id, held.cursor.holder, invocation.clock() + _LEASE_GRACE_MS)
         raise Unavailable(f"job {record.job_id!r} is accepted, and is gone on with in a minute: {error}") from error
-    if reached.position < record.total:
-        jobs.release(tables, reached)
-        if must_advance and reached.position == cursor.position:
-            raise Unavailable(f"job {record.job_id!r} stays at task {reached.position} for a whole invocation")
-        _hand_over(invocation, reached)
+    about = {"job_id": record.job_id, "worker_id": record.worker_id, "tasks": reached.position}
+    if reached.position == record.total:
+        jobs.finish(tables, record.job_id)
+        logger.info("enqueued", extra=about)
+        telemetry.count("scheduler", invocation.settings.name, {"Enqueued": record.total}, record.worker_id)
         return
-    jobs.finish(tables, record.job_id)
-    logger.info("enqueued", extra={"job_id": record.job_id, "worker_id": record.worker_id, "tasks": record.total})
-    telemetry.count("scheduler", invocation.settings.name, {"Enqueued": record.total}, record.worker_id)
+    jobs.release(tables, reached)
+    if reached.cancelled:
+        logger.info("cancelled", extra=about)
+        return
+    if must_advance and reached.position == held.cursor.position:
+        raise Unavailable(f"job {record.job_id!r} stays at task {reached.position} for a whole invocation")
+    _hand_over(invocation, reached)
 
 
-def _written(invocation: Invocation, record: JobRecord, cursor: Cursor) -> Cursor:
+def _written(invocation: Invocation, record: JobRecord, held: Held) -> Cursor:
     """Write a job's tasks while there is time; how far it came.
 
     Raises:
         Unavailable: the cursor was taken over.
     """
-    tables = invocation.tables
-    spec = _Spec.from_json(jobs.spec(tables, record.job_id))
-    todo = _tasks(record, spec, cursor.position)
+    tables, cursor = invocation.tables, held.cursor
+    todo = _tasks(record, held.spec, cursor.position)
     with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
-        while not invocation.out_of_time and (window := list(islice(todo, WINDOW))):
+        # Where an earlier Scheduler's window is in doubt, it is made whole also in a job that is cancelled.
+        while not invocation.out_of_time and (cursor.suspect or not cursor.cancelled):
+            window = list(islice(todo, WINDOW))
             if cursor.suspect:
                 tasks.enqueue_missing(tables, window)
             else:
                 _write(pool, tables, window)
-            advanced = jobs.advance(tables, cursor, cursor.position + len(window))
+            position = cursor.position + len(window)
+            if position == record.total:
+                return replace(cursor, position=position)
+            advanced = jobs.advance(tables, cursor, position)
             if advanced is None:
                 raise Unavailable("another Scheduler took it over")
             cursor = advanced

@@ -2,7 +2,7 @@
 
 A job is three items: what stands of it (`job`, id); what its tasks are cut from (`spec`, id), which may be large and
 never changes; and (`enqueuing`, id), the cursor and the lease of the Scheduler at work, which goes with the last task
-written.
+written. A job that is cancelled meanwhile is marked there: its Scheduler stops, and what is not yet written never is.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from sosw_runtime.storage.tasks import find, find_closed, waiting_ids
 #: Bytes of a compressed job; the rest of DynamoDB's 400 KB item is left for its other attributes.
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
 LARGEST_JOB: Final = 380 * 1024
+
+#: Tasks that are written before the cursor moves, and so may stand behind it: 20 calls of 25, at once.
+WINDOW: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +87,15 @@ class Cursor:
 
     job_id: str
     position: int  # the number of the next task to write
-    holder: str  # unique to one run of the Scheduler
+    holder: str  # unique to one run of the Scheduler; empty: none
     lease_until: int  # ms
-    suspect: bool = False  # True: an earlier holder stopped unseen, the batch behind the position may be written
+    suspect: bool = False  # True: an earlier holder stopped unseen, the window behind the position may be written
+    cancelled: bool = False  # True: somebody cancelled the job, nothing more is to be written
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether exactly the tasks before the position are written, and nobody is at work."""
+        return not (self.holder or self.suspect)
 
 
 def compress(spec: str) -> bytes:
@@ -94,16 +103,18 @@ def compress(spec: str) -> bytes:
     return zlib.compress(spec.encode())
 
 
-def accept(tables: Tables, record: JobRecord, spec: bytes) -> JobRecord:
+def accept(tables: Tables, record: JobRecord, spec: bytes, cursor: Cursor) -> JobRecord:
     """Accept a job, unless its id is known already; the job that stands under the id in the end.
 
+    Whoever has it accepted holds it from then on, by the cursor.
     One transaction. Cost: 4 write units, and 2 per KB of the spec.
     """
     items = [
         record.to_item(),
         # Of a job that has expired, a spec that is not yet deleted may stand here.
         encoded({"pk": "spec", "sk": record.job_id}) | {"spec": {"B": spec}},
-        _cursor_item(Cursor(record.job_id, 0, "", 0)),
+        _cursor_key(record.job_id)
+        | encoded({"position": cursor.position, "holder": cursor.holder, "lease_until": cursor.lease_until}),
     ]
     puts: list[Any] = [{"Put": {"TableName": tables.registry, "Item": item}} for item in items]
     puts[0]["Put"]["ConditionExpression"] = "attribute_not_exists(pk)"
@@ -152,26 +163,47 @@ def cursor(tables: Tables, job_id: str) -> Cursor | None:
 
 def hold(tables: Tables, seen: Cursor, holder: str, lease_until: int) -> Cursor | None:
     """Take over a cursor as it was seen; None when somebody was first. Cost: 1 write unit."""
-    taken = Cursor(seen.job_id, seen.position, holder, lease_until, suspect=seen.suspect or seen.holder != "")
-    return taken if _replace(tables, seen, taken) else None
+    return _change(
+        tables, seen, replace(seen, holder=holder, lease_until=lease_until, suspect=seen.suspect or seen.holder != "")
+    )
 
 
 def advance(tables: Tables, seen: Cursor, position: int) -> Cursor | None:
     """Note that all tasks before `position` are written; None when the cursor was taken over. Cost: 1 write unit."""
-    advanced = Cursor(seen.job_id, position, seen.holder, seen.lease_until)
-    return advanced if _replace(tables, seen, advanced) else None
+    return _change(tables, seen, replace(seen, position=position, suspect=False))
 
 
 def release(tables: Tables, seen: Cursor) -> None:
     """Let the next Scheduler go on at once. Cost: 1 write unit."""
-    _replace(tables, seen, replace(seen, holder="", lease_until=0))
+    _change(tables, seen, replace(seen, holder="", lease_until=0))
 
 
 def give_up(tables: Tables, job_id: str, holder: str, until: int) -> None:
     """End a holder's lease early, where its last writes are in doubt. Cost: 1 write unit."""
     seen = cursor(tables, job_id)
     if seen is not None and seen.holder == holder:
-        _replace(tables, seen, replace(seen, lease_until=until))
+        _change(tables, seen, replace(seen, lease_until=until))
+
+
+def cancel(tables: Tables, job_id: str) -> Cursor | None:
+    """Have nothing more of a job written; its cursor, None when it is enqueued whole.
+
+    Repeatable. Cost: 1 write unit.
+    """
+    try:
+        answer = conditional(
+            lambda: tables.client.update_item(
+                TableName=tables.registry,
+                Key=_cursor_key(job_id),
+                UpdateExpression="SET cancelled = :true",
+                ConditionExpression="attribute_exists(pk)",
+                ExpressionAttributeValues=encoded({":true": True}),
+                ReturnValues="ALL_NEW",
+            )
+        )
+    except ConditionFailed:
+        return None
+    return _cursor(answer["Attributes"])
 
 
 def finish(tables: Tables, job_id: str) -> None:
@@ -204,41 +236,54 @@ def states(tables: Tables, job: JobRecord, numbers: Sequence[int]) -> dict[int, 
     return found | closed
 
 
-def _replace(tables: Tables, seen: Cursor, new: Cursor) -> bool:
-    """Put a cursor over the one that was seen."""
+def _change(tables: Tables, seen: Cursor, new: Cursor) -> Cursor | None:
+    """Change a cursor as it was seen; as it stands then, None when somebody was first.
+
+    Whether the job is cancelled is others' to say: it is neither asked for nor changed.
+    """
     try:
-        conditional(
-            lambda: tables.client.put_item(
+        answer = conditional(
+            lambda: tables.client.update_item(
                 TableName=tables.registry,
-                Item=_cursor_item(new),
-                ConditionExpression="holder = :holder AND #position = :position",
+                Key=_cursor_key(seen.job_id),
+                UpdateExpression=(
+                    "SET #position = :position, holder = :holder, lease_until = :lease_until"
+                    + (", suspect = :true" if new.suspect else " REMOVE suspect")
+                ),
+                ConditionExpression="holder = :seen_holder AND #position = :seen_position",
                 ExpressionAttributeNames={"#position": "position"},
-                ExpressionAttributeValues=encoded({":holder": seen.holder, ":position": seen.position}),
+                ExpressionAttributeValues=encoded(
+                    {
+                        ":position": new.position,
+                        ":holder": new.holder,
+                        ":lease_until": new.lease_until,
+                        ":true": True if new.suspect else None,
+                        ":seen_holder": seen.holder,
+                        ":seen_position": seen.position,
+                    }
+                ),
+                ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         )
     except ConditionFailed as failure:
         # A first answer that was lost: the cursor that is found is the new one.
-        return failure.found is not None and _cursor(failure.found) == new
-    return True
+        found = None if failure.found is None else _cursor(failure.found)
+        return found if found is not None and found == replace(new, cancelled=found.cancelled) else None
+    return _cursor(answer["Attributes"])
 
 
 def _cursor_key(job_id: str) -> Item:
     return encoded({"pk": "enqueuing", "sk": job_id})
 
 
-def _cursor_item(cursor: Cursor) -> Item:
-    values: dict[str, Any] = {
-        "position": cursor.position,
-        "holder": cursor.holder,
-        "lease_until": cursor.lease_until,
-        "suspect": cursor.suspect or None,
-    }
-    return _cursor_key(cursor.job_id) | encoded(values)
-
-
 def _cursor(item: Item) -> Cursor:
     values = decoded(item)
     return Cursor(
-        values["sk"], values["position"], values["holder"], values["lease_until"], values.get("suspect", False)
+        values["sk"],
+        values["position"],
+        values["holder"],
+        values["lease_until"],
+        values.get("suspect", False),
+        values.get("cancelled", False),
     )

@@ -10,6 +10,9 @@ import boto3
 import pytest
 
 from sosw_runtime.cli.app import run
+from sosw_runtime.errors import Unavailable
+from sosw_runtime.essentials import scheduler
+from sosw_runtime.storage import jobs as stored_jobs
 from tests.integration.cli.conftest import Command, Installation
 
 BetweenLooks = Callable[[Callable[[], object]], None]
@@ -175,6 +178,59 @@ def test_cancelling_a_job_in_a_dry_run_changes_nothing(installation: Installatio
 
     assert (len(sosw.out.splitlines()), sosw.err) == (5, "5 tasks would be cancelled.\n")
     assert len(installation.dispatch()) == 3
+
+
+@pytest.fixture
+def half_enqueued(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Callable[[], object]:
+    """A job of nine tasks, of which four are written: its Scheduler waits for what this gives it to go on with."""
+    monkeypatch.setattr(scheduler, "WINDOW", 4)
+    advance = stored_jobs.advance
+    with monkeypatch.context() as patch:
+        patch.setattr(stored_jobs, "advance", lambda *_: None)
+        with pytest.raises(Unavailable):
+            installation.take("nightly", tasks=9)
+    cursor = stored_jobs.cursor(installation.tables, "nightly")
+    assert cursor is not None
+
+    def go_on() -> None:
+        advanced = advance(installation.tables, cursor, 4)
+        assert advanced is not None
+        assert advanced.cancelled
+        stored_jobs.release(installation.tables, advanced)
+
+    return go_on
+
+
+def test_a_job_that_is_cancelled_while_it_is_enqueued_is_stopped_first(
+    installation: Installation,
+    sosw: Command,
+    half_enqueued: Callable[[], object],
+    between_looks: BetweenLooks,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert sosw("jobs", "cancel", "nightly", "--dry-run") == 0
+    assert (
+        sosw.err
+        == "4 tasks would be cancelled.\n9 tasks would never be queued, and count as cancelled within minutes.\n"
+    )
+    assert sosw("jobs", "list", "--json") == 0
+    assert sosw.json[0]["state"] == "enqueuing"
+    monkeypatch.setattr("sosw_runtime.cli.jobs.time.sleep", lambda _: half_enqueued())
+
+    assert sosw("jobs", "cancel", "nightly") == 0
+
+    assert sosw.out == "cancelled: 4 of 4 tasks\ncancelled: 0 of 0 tasks\n"
+    first, last = sosw.err.splitlines()
+    assert first.startswith("The Scheduler is still at work on it, until 20")
+    assert last == "5 tasks are not queued, and count as cancelled within minutes."
+    assert sosw("jobs", "list", "--json") == 0
+    assert sosw.json[0]["state"] == "cancelled"
+
+    between_looks(installation.tick)
+    assert sosw("jobs", "watch", "nightly") == 0
+    assert sosw.out == "job nightly: 9 of 9 tasks closed: 9 cancelled\n"
+    assert sosw("jobs", "show", "nightly", "--json") == 0
+    assert (sosw.json[0]["state"], sosw.json[0]["cancelled"]) == ("closed", 9)
 
 
 class RejectedJobsQueue:

@@ -210,7 +210,7 @@ def test_a_death_is_alarmed_with_task_worker_attempts_and_last_error(sosw: Insta
     assert mail["Subject"] == f"{sosw.tables.name}: a task of resize is dead"
     alarm = json.loads(mail["Message"])
     assert (alarm["task_id"], alarm["worker_id"], alarm["job_id"]) == (poison.task_id, "resize", "album")
-    assert (alarm["attempts"], alarm["dead_at"]) == (2, NOON)
+    assert (alarm["attempt"], alarm["dead_at"]) == (2, NOON)
     assert alarm["error"] == {"type": "StoreDown", "message": "the store is busy"}
     assert "another try is of no use" in alarm["reason"]
 

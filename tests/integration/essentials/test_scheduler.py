@@ -11,8 +11,9 @@ import pytest
 from sosw_runtime.domain.task import Move, Status
 from sosw_runtime.errors import Misconfigured, Refused, Unavailable
 from sosw_runtime.essentials import scheduler
-from sosw_runtime.storage import jobs, tasks
+from sosw_runtime.storage import jobs, progress, tasks
 from sosw_runtime.storage.items import encoded
+from sosw_runtime.storage.progress import Counts
 from tests.support.builders import DAY, HOUR, MINUTE, NOON
 from tests.support.installation import Installation
 from tests.support.lambdas import FakeContext, FakeLambda
@@ -354,14 +355,14 @@ class _ProcessEnded(BaseException):
 
 @pytest.fixture
 def stopped_before_the_cursor(sosw: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Scheduler wrote a window of the job's tasks and was stopped before it could note that."""
+    """A Scheduler wrote all of the job's tasks and was stopped before it could note that."""
 
     def stop(*_: object) -> None:
         raise _ProcessEnded
 
     sosw.register()
     with monkeypatch.context() as patch:
-        patch.setattr(jobs, "advance", stop)
+        patch.setattr(jobs, "finish", stop)
         with pytest.raises(_ProcessEnded):
             sosw.submit_photos(3)
     assert len(sosw.with_status(Status.QUEUED)) == 3
@@ -437,3 +438,71 @@ def test_a_write_that_aws_cannot_serve_leaves_the_job_to_be_gone_on_with(
     sosw.tick_scavenger()
     sosw.submit(handed_over(lambdas, sosw))
     assert [task.status for task in sosw.all_tasks()] == [Status.QUEUED]
+
+
+# --- a job that is cancelled while it is enqueued ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def half_enqueued(sosw: Installation, lambdas: FakeLambda, small_windows: None) -> int:
+    """A job of 95 tasks was handed over half-way; how many are written."""
+    sosw.register(max_concurrency=2)
+    in_a_hurry(sosw, {"job": {**PHOTO, "job_id": "album", "period": "last_95_days", "isolate_days": True}}, looks=6)
+    return len(sosw.all_tasks())
+
+
+def test_of_a_job_that_is_cancelled_nothing_more_is_queued_and_all_of_it_is_counted(
+    sosw: Installation, lambdas: FakeLambda, half_enqueued: int
+) -> None:
+    jobs.cancel(sosw.tables, "album")
+    sosw.submit(handed_over(lambdas, sosw))
+    assert len(sosw.all_tasks()) == half_enqueued
+
+    sosw.tick_scavenger()
+    assert jobs.enqueuing(sosw.tables) == []
+    assert progress.counts(sosw.tables, "album") == Counts(cancelled=95 - half_enqueued)
+    for task in sosw.with_status(Status.QUEUED):
+        assert tasks.cancel(sosw.tables, task, NOON, "tests", None)
+    sosw.tick_scavenger()
+    job = jobs.get(sosw.tables, "album")
+    assert job is not None
+    assert job.closed_at is not None
+    assert (job.completed, job.dead, job.cancelled) == (0, 0, 95)
+    sosw.submit({"job": {**PHOTO, "job_id": "album", "period": "last_95_days", "isolate_days": True}})
+    assert len(sosw.all_tasks()) == half_enqueued, "asked for again it stays cancelled"
+
+
+def test_the_scheduler_at_work_hears_of_a_cancellation_with_its_next_window(
+    sosw: Installation, lambdas: FakeLambda, half_enqueued: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advance = jobs.advance
+
+    def cancelled_meanwhile(*arguments: Any) -> Any:
+        jobs.cancel(sosw.tables, "album")
+        return advance(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "advance", cancelled_meanwhile)
+        sosw.submit(handed_over(lambdas, sosw))
+    assert len(sosw.all_tasks()) == half_enqueued + 10
+    assert len(lambdas.accepted) == 1, "nothing is handed over any more"
+
+
+def test_a_window_in_doubt_is_made_whole_before_the_rest_of_a_cancelled_job_is_counted(
+    sosw: Installation, lambdas: FakeLambda, half_enqueued: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: object) -> None:
+        raise Unavailable("DynamoDB is out for tea")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "enqueue", unavailable)
+        with pytest.raises(Unavailable):
+            sosw.submit({"resume": "album"})
+    jobs.cancel(sosw.tables, "album")
+    sosw.clock.advance(MINUTE)
+    sosw.tick_scavenger()
+    assert progress.counts(sosw.tables, "album") == Counts(), "not yet, since they may be written"
+    sosw.submit(handed_over(lambdas, sosw))
+    assert len(sosw.all_tasks()) == half_enqueued + 10
+    sosw.tick_scavenger()
+    assert progress.counts(sosw.tables, "album") == Counts(cancelled=95 - half_enqueued - 10)

@@ -17,6 +17,7 @@ from tests.support.builders import DAY, HOUR, NOON, completed, delayed, failed, 
 from tests.support.installation import Installation
 
 SPEC = jobs.compress('{"job": {"worker": "resize"}}')
+HELD = Cursor("album", 0, "taker", NOON + HOUR)
 
 
 def album(total: int = 3) -> JobRecord:
@@ -35,23 +36,23 @@ def album(total: int = 3) -> JobRecord:
 # --- accepted once ---------------------------------------------------------------------------------------------------
 
 
-def test_an_accepted_job_stands_with_its_spec_and_is_to_be_enqueued_from_the_start(sosw: Installation) -> None:
-    assert jobs.accept(sosw.tables, album(), SPEC) == album()
+def test_an_accepted_job_stands_with_its_spec_and_is_held_by_whoever_took_it(sosw: Installation) -> None:
+    assert jobs.accept(sosw.tables, album(), SPEC, HELD) == album()
     assert jobs.get(sosw.tables, "album") == album()
     assert jobs.spec(sosw.tables, "album") == '{"job": {"worker": "resize"}}'
-    assert jobs.enqueuing(sosw.tables) == [Cursor("album", 0, "", 0)]
+    assert jobs.enqueuing(sosw.tables) == [HELD]
     assert list(jobs.everyone(sosw.tables)) == [album()]
 
 
 def test_a_job_whose_id_is_known_is_answered_as_it_stands(sosw: Installation) -> None:
-    jobs.accept(sosw.tables, album(), SPEC)
+    jobs.accept(sosw.tables, album(), SPEC, HELD)
     before = sosw.everything()
     other = replace(album(), worker_id="crop", total=9)
-    assert jobs.accept(sosw.tables, other, jobs.compress("{}")) == album()
+    assert jobs.accept(sosw.tables, other, jobs.compress("{}"), HELD) == album()
     assert sosw.everything() == before
 
     jobs.finish(sosw.tables, "album")
-    jobs.accept(sosw.tables, album(), SPEC)
+    jobs.accept(sosw.tables, album(), SPEC, HELD)
     assert jobs.enqueuing(sosw.tables) == [], "what is enqueued whole is not begun again"
 
 
@@ -65,8 +66,9 @@ def test_a_job_that_nobody_accepted_is_none(sosw: Installation) -> None:
 
 @pytest.fixture
 def fresh(sosw: Installation) -> Cursor:
-    """The cursor of a job that was just accepted."""
-    jobs.accept(sosw.tables, album(), SPEC)
+    """The cursor of a job that nobody holds."""
+    jobs.accept(sosw.tables, album(), SPEC, HELD)
+    jobs.release(sosw.tables, HELD)
     cursor = jobs.cursor(sosw.tables, "album")
     assert cursor is not None
     return cursor
@@ -134,6 +136,25 @@ def test_a_holder_that_gives_up_ends_its_own_lease_only_and_leaves_its_doubt(sos
     assert jobs.enqueuing(sosw.tables) == []
 
 
+def test_a_cancelled_job_stays_so_whoever_holds_it_and_its_holder_hears_of_it_with_the_next_step(
+    sosw: Installation, fresh: Cursor
+) -> None:
+    held = jobs.hold(sosw.tables, fresh, "first", NOON + HOUR)
+    assert held is not None
+    marked = replace(held, cancelled=True)
+    assert [jobs.cancel(sosw.tables, "album"), jobs.cancel(sosw.tables, "album")] == [marked, marked]
+    advanced = jobs.advance(sosw.tables, held, 500)
+    assert advanced == replace(marked, position=500)
+    assert not advanced.at_rest
+    jobs.release(sosw.tables, advanced)
+    released = jobs.cursor(sosw.tables, "album")
+    assert released == Cursor("album", 500, "", 0, cancelled=True)
+    assert released.at_rest
+    jobs.finish(sosw.tables, "album")
+    assert jobs.cancel(sosw.tables, "album") is None, "enqueued whole, its tasks are cancelled one by one"
+    assert jobs.cursor(sosw.tables, "album") is None
+
+
 # --- where its tasks stand -------------------------------------------------------------------------------------------
 
 
@@ -170,7 +191,7 @@ def test_the_states_of_more_tasks_than_a_call_reads_are_told(sosw: Installation)
 
 def test_a_job_is_done_with_its_last_task_and_every_task_counts_once(sosw: Installation) -> None:
     total = BLOCK + 44
-    jobs.accept(sosw.tables, album(total), SPEC)
+    jobs.accept(sosw.tables, album(total), SPEC, HELD)
     done = [completed(number) for number in range(total)]
     dead = replace(DEAD, number=7, task_id=queued(7).task_id)
     assert progress.note(sosw.tables, done[: BLOCK - 1], NOON, None) == []
@@ -193,7 +214,7 @@ def test_a_job_is_done_with_its_last_task_and_every_task_counts_once(sosw: Insta
 
 
 def test_a_job_is_counted_by_outcome(sosw: Installation) -> None:
-    jobs.accept(sosw.tables, album(3), SPEC)
+    jobs.accept(sosw.tables, album(3), SPEC, HELD)
     outcomes = [
         replace(task, number=number, task_id=queued(number).task_id)
         for number, task in enumerate((CLOSED_COMPLETED, DEAD, CANCELLED))
@@ -203,7 +224,7 @@ def test_a_job_is_counted_by_outcome(sosw: Installation) -> None:
 
 
 def test_a_closed_job_is_kept_as_long_as_its_tasks_and_what_it_was_cut_from_a_week_longer(sosw: Installation) -> None:
-    jobs.accept(sosw.tables, album(1), SPEC)
+    jobs.accept(sosw.tables, album(1), SPEC, HELD)
     jobs.finish(sosw.tables, "album")
     [job] = progress.note(sosw.tables, [completed(0)], NOON, 30)
     for later in (0, DAY):
@@ -214,17 +235,17 @@ def test_a_closed_job_is_kept_as_long_as_its_tasks_and_what_it_was_cut_from_a_we
 
 
 def test_without_a_retention_a_closed_job_is_kept(sosw: Installation) -> None:
-    jobs.accept(sosw.tables, album(1), SPEC)
+    jobs.accept(sosw.tables, album(1), SPEC, HELD)
     [job] = progress.note(sosw.tables, [completed(0)], NOON, None)
     progress.close(sosw.tables, job, Counts(1), NOON, None)
     assert not any("expires_at" in row for row in sosw.rows("registry"))
 
 
 def test_the_id_of_a_job_that_has_expired_may_be_given_again_before_all_of_it_is_deleted(sosw: Installation) -> None:
-    jobs.accept(sosw.tables, album(1), SPEC)
+    jobs.accept(sosw.tables, album(1), SPEC, HELD)
     sosw.client.delete_item(TableName=sosw.tables.registry, Key=encoded({"pk": "job", "sk": "album"}))
     other = replace(album(2), source="event-2")
-    assert jobs.accept(sosw.tables, other, jobs.compress("{}")) == other
+    assert jobs.accept(sosw.tables, other, jobs.compress("{}"), HELD) == other
     assert jobs.spec(sosw.tables, "album") == "{}"
 
 
