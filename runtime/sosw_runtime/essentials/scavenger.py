@@ -340,7 +340,7 @@ def _rest_cancelled(invocation: Invocation, cursor: Cursor) -> Tally:
         retention = invocation.settings.closed_tasks_retention_days
         now = invocation.clock()
         _close(invocation, progress.note_unwritten(invocation.tables, cursor.job_id, some, now, retention))
-        advanced = jobs.advance(invocation.tables, cursor, some.stop)
+        advanced = jobs.advance(invocation.tables, cursor, some.stop, cursor.lease_until)
         if advanced is None:
             return Tally()
         cursor = advanced

@@ -24,8 +24,16 @@ from sosw_runtime.storage.tables import BATCH_WRITE, Tables
 
 _CALLS_AT_ONCE: Final = 20
 
-#: ms between the end of a Scheduler's invocation and that of its lease: its last calls, and clocks that differ.
-_LEASE_GRACE_MS: Final = 30_000
+#: How long a Scheduler holds a job from each window on, in ms: longer than a window's calls may take with all their
+#: tries (8 of 12 s, and the waits between them), and clocks that differ.
+_LEASE_MS: Final = 150_000
+
+#: How long writes whose answers were lost may be on their way, in ms.
+_LATE_MS: Final = 30_000
+
+#: ms after which whoever asked gets an answer, and the rest of the job is handed over: AWS's SDKs wait for a minute,
+#: then ask again. https://docs.aws.amazon.com/botocore/latest/reference/config.html
+_ANSWER_WITHIN_MS: Final = 30_000
 
 logger = telemetry.logger("scheduler")
 
@@ -110,10 +118,17 @@ def _taken(invocation: Invocation, event: object) -> dict[str, Any]:
         record = _known(invocation.tables, event["resume"])
         held = take_over(invocation, record.job_id)
     else:
+        invocation = _prompt(invocation)
         record, held = accept(invocation, parse(event, invocation.settings.timezone))
     if held is not None:
         enqueue(invocation, record, held, must_advance=resumed)
     return {"job_id": record.job_id, "tasks": record.total, "first_start": record.first_start}
+
+
+def _prompt(invocation: Invocation) -> Invocation:
+    """The same invocation, over in time for whoever waits for its answer."""
+    ends_at = invocation.clock() + _ANSWER_WITHIN_MS + invocation.reserve
+    return replace(invocation, ends_at=min(invocation.ends_at, ends_at))
 
 
 def accept(invocation: Invocation, request: Request) -> tuple[JobRecord, Held | None]:
@@ -144,7 +159,7 @@ def accept(invocation: Invocation, request: Request) -> tuple[JobRecord, Held | 
     stored = jobs.compress(spec.to_json())
     if len(stored) > jobs.LARGEST_JOB:
         raise Refused("job", f"{len(stored)} bytes compressed", f"the most is {jobs.LARGEST_JOB}; split the job")
-    cursor = Cursor(record.job_id, 0, uuid4().hex, invocation.ends_at + _LEASE_GRACE_MS)
+    cursor = Cursor(record.job_id, 0, uuid4().hex, invocation.clock() + _LEASE_MS)
     accepted = jobs.accept(invocation.tables, record, stored, cursor)
     if accepted is record:
         return record, Held(spec, cursor)
@@ -160,7 +175,7 @@ def take_over(invocation: Invocation, job_id: str) -> Held | None:
     if seen is None or seen.lease_until > invocation.clock():
         return None
     spec = _Spec.from_json(jobs.spec(tables, job_id))
-    cursor = jobs.hold(tables, seen, uuid4().hex, invocation.ends_at + _LEASE_GRACE_MS)
+    cursor = jobs.hold(tables, seen, uuid4().hex, invocation.clock() + _LEASE_MS)
     return None if cursor is None else Held(spec, cursor)
 
 
@@ -182,8 +197,8 @@ def enqueue(invocation: Invocation, record: JobRecord, held: Held, *, must_advan
     try:
         reached = _written(invocation, record, held)
     except Exception as error:
-        # Writes whose answers were lost may still arrive; behind the grace another Scheduler looks what did.
-        jobs.give_up(tables, record.job_id, held.cursor.holder, invocation.clock() + _LEASE_GRACE_MS)
+        # Writes whose answers were lost may still arrive; behind them another Scheduler looks what did.
+        jobs.give_up(tables, record.job_id, held.cursor.holder, invocation.clock() + _LATE_MS)
         raise Unavailable(f"job {record.job_id!r} is accepted, and is gone on with in a minute: {error}") from error
     about = {"job_id": record.job_id, "worker_id": record.worker_id, "tasks": reached.position}
     if reached.position == record.total:
@@ -219,7 +234,7 @@ def _written(invocation: Invocation, record: JobRecord, held: Held) -> Cursor:
             position = cursor.position + len(window)
             if position == record.total:
                 return replace(cursor, position=position)
-            advanced = jobs.advance(tables, cursor, position)
+            advanced = jobs.advance(tables, cursor, position, invocation.clock() + _LEASE_MS)
             if advanced is None:
                 raise Unavailable("another Scheduler took it over")
             cursor = advanced

@@ -168,9 +168,9 @@ def hold(tables: Tables, seen: Cursor, holder: str, lease_until: int) -> Cursor 
     )
 
 
-def advance(tables: Tables, seen: Cursor, position: int) -> Cursor | None:
+def advance(tables: Tables, seen: Cursor, position: int, lease_until: int) -> Cursor | None:
     """Note that all tasks before `position` are written; None when the cursor was taken over. Cost: 1 write unit."""
-    return _change(tables, seen, replace(seen, position=position, suspect=False))
+    return _change(tables, seen, replace(seen, position=position, lease_until=lease_until, suspect=False))
 
 
 def release(tables: Tables, seen: Cursor) -> None:

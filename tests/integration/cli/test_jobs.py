@@ -193,7 +193,7 @@ def half_enqueued(installation: Installation, monkeypatch: pytest.MonkeyPatch) -
     assert cursor is not None
 
     def go_on() -> None:
-        advanced = advance(installation.tables, cursor, 4)
+        advanced = advance(installation.tables, cursor, 4, cursor.lease_until)
         assert advanced is not None
         assert advanced.cancelled
         stored_jobs.release(installation.tables, advanced)

@@ -14,7 +14,7 @@ from sosw_runtime.essentials import scheduler
 from sosw_runtime.storage import jobs, progress, tasks
 from sosw_runtime.storage.items import encoded
 from sosw_runtime.storage.progress import Counts
-from tests.support.builders import DAY, HOUR, MINUTE, NOON
+from tests.support.builders import DAY, HOUR, MINUTE, NOON, SECOND
 from tests.support.installation import Installation
 from tests.support.lambdas import FakeContext, FakeLambda
 
@@ -315,6 +315,18 @@ def handed_over(lambdas: FakeLambda, sosw: Installation) -> Any:
     last = lambdas.accepted[-1]
     assert (last.function, last.kind) == (f"{sosw.tables.name}_scheduler", "Event")
     return last.event
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_whoever_asks_is_answered_before_aws_would_ask_again(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register()
+    sosw.clock.pace = 5 * SECOND
+    job = {**PHOTO, "job_id": "album", "period": "last_95_days", "isolate_days": True}
+    assert sosw.submit({"job": job})["tasks"] == 95
+    assert sosw.clock.now < NOON + MINUTE
+    assert 0 < len(sosw.all_tasks()) < 95
+    sosw.submit(handed_over(lambdas, sosw))
+    assert len(sosw.all_tasks()) == 95, "nobody waits for the rest, which takes all the time there is"
 
 
 @pytest.mark.usefixtures("small_windows")

@@ -84,11 +84,11 @@ def test_of_two_schedulers_one_holds_the_job(sosw: Installation, fresh: Cursor) 
 def test_the_holder_advances_until_it_is_taken_over(sosw: Installation, fresh: Cursor) -> None:
     first = jobs.hold(sosw.tables, fresh, "first", NOON)
     assert first is not None
-    first = jobs.advance(sosw.tables, first, 500)
+    first = jobs.advance(sosw.tables, first, 500, NOON)
     assert first == Cursor("album", 500, "first", NOON)
     second = jobs.hold(sosw.tables, first, "second", NOON + HOUR)
     assert second == Cursor("album", 500, "second", NOON + HOUR, suspect=True), "who knows what the first one wrote"
-    assert jobs.advance(sosw.tables, first, 1000) is None
+    assert jobs.advance(sosw.tables, first, 1000, NOON) is None
     assert jobs.cursor(sosw.tables, "album") == second
 
 
@@ -105,7 +105,7 @@ def test_the_doubt_about_a_stopped_holder_goes_with_the_window_that_was_looked_t
     third = jobs.hold(sosw.tables, released, "third", NOON)
     assert third is not None
     assert third.suspect
-    advanced = jobs.advance(sosw.tables, third, 500)
+    advanced = jobs.advance(sosw.tables, third, 500, NOON)
     assert advanced is not None
     assert not advanced.suspect
 
@@ -143,7 +143,7 @@ def test_a_cancelled_job_stays_so_whoever_holds_it_and_its_holder_hears_of_it_wi
     assert held is not None
     marked = replace(held, cancelled=True)
     assert [jobs.cancel(sosw.tables, "album"), jobs.cancel(sosw.tables, "album")] == [marked, marked]
-    advanced = jobs.advance(sosw.tables, held, 500)
+    advanced = jobs.advance(sosw.tables, held, 500, held.lease_until)
     assert advanced == replace(marked, position=500)
     assert not advanced.at_rest
     jobs.release(sosw.tables, advanced)

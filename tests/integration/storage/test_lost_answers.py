@@ -92,7 +92,7 @@ def test_a_cursor_whose_answer_was_lost_is_known_as_moved(sosw: Installation, ta
         held = jobs.hold(tables, fresh, "me", NOON)
     assert held == Cursor("album", 0, "me", NOON)
     with first_answer_lost(tables):
-        advanced = jobs.advance(tables, held, 500)
+        advanced = jobs.advance(tables, held, 500, NOON)
     assert advanced == jobs.cursor(tables, "album") == Cursor("album", 500, "me", NOON)
-    assert jobs.advance(tables, held, 500) == advanced, "seen as it was before, it is the same step"
+    assert jobs.advance(tables, held, 500, NOON) == advanced, "seen as it was before, it is the same step"
     assert jobs.hold(tables, held, "another", NOON) is None
