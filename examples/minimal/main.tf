@@ -20,7 +20,7 @@ module "worker" {
 
   orchestrator    = module.sosw.orchestrator
   function_name   = data.aws_lambda_function.worker.function_name
-  role_name       = element(split("/", data.aws_lambda_function.worker.role), -1)
+  role_name       = reverse(split("/", data.aws_lambda_function.worker.role))[0]
   timeout_seconds = data.aws_lambda_function.worker.timeout
   max_concurrency = 5
 

@@ -1,6 +1,6 @@
 locals {
   qualified_function_name = join(":", compact([var.function_name, var.qualifier]))
-  worker_id               = coalesce(var.worker_id, element(split(":", var.function_name), -1))
+  worker_id               = coalesce(var.worker_id, reverse(split(":", var.function_name))[0])
 
   registration = {
     worker_id             = local.worker_id

@@ -109,7 +109,7 @@ module "sosw_tutorial_pull_tweeter_hashtags" {
   source          = "./sosw/modules/worker"
   orchestrator    = module.sosw.orchestrator
   function_name   = "arn:aws:lambda:us-west-2:000000000000:function:sosw_tutorial_pull_tweeter_hashtags"
-  role_name       = element(split("/", data.aws_lambda_function.sosw_tutorial_pull_tweeter_hashtags.role), -1)
+  role_name       = reverse(split("/", data.aws_lambda_function.sosw_tutorial_pull_tweeter_hashtags.role))[0]
   timeout_seconds = data.aws_lambda_function.sosw_tutorial_pull_tweeter_hashtags.timeout
   max_concurrency = 3
 }"""
