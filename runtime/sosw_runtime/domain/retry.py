@@ -27,6 +27,9 @@ class Die:
 def decide(task: Task, policy: RetryPolicy, now: int, uniform: Callable[[float, float], float]) -> Retry | Die:
     """What becomes of a task whose current attempt failed or whose lease ended.
 
+    An attempt that never ran is spared, as often as it takes: the delay grows with the attempts that were spared
+    already, so that the tasks of a Worker that was stopped for a day are tried ever more seldom.
+
     Args:
         task: as it stands after the attempt.
         policy: of its Worker.
@@ -34,7 +37,7 @@ def decide(task: Task, policy: RetryPolicy, now: int, uniform: Callable[[float, 
         uniform: draws a number between two bounds; `random.uniform`, or a fixed one in tests.
     """
     if task.never_ran:
-        return Retry(now + round(1000 * delay_seconds(policy, 1, uniform)), spare=True)
+        return Retry(now + round(1000 * delay_seconds(policy, task.spared + 1, uniform)), spare=True)
     if not task.retryable:
         return Die("the Worker said that another try is of no use")
     if task.counted_attempts >= policy.max_attempts:

@@ -52,6 +52,13 @@ class _RequestContext(BaseModel):
     approximateInvokeCount: int = 1  # noqa: N815 - Lambda's name
 
 
+class _ResponseContext(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    statusCode: int = 200  # noqa: N815 - Lambda's name
+    functionError: str | None = None  # noqa: N815 - Lambda's name
+
+
 class _TaskEvent(BaseModel):
     """The part of a Worker's event that names its attempt."""
 
@@ -71,6 +78,7 @@ class _DestinationRecord(BaseModel):
 
     requestContext: _RequestContext  # noqa: N815 - Lambda's name
     requestPayload: _TaskEvent  # noqa: N815 - Lambda's name
+    responseContext: _ResponseContext | None = None  # noqa: N815 - Lambda's name
     responsePayload: Any = None  # noqa: N815 - Lambda's name
 
     @field_validator("responsePayload")
@@ -80,7 +88,6 @@ class _DestinationRecord(BaseModel):
 
     def report(self) -> Report:
         completed = self.requestContext.condition == "Success"
-        expired = self.requestContext.condition == "EventAgeExceeded"
         return Report(
             task_id=self.requestPayload.task_id,
             completed=completed,
@@ -88,15 +95,35 @@ class _DestinationRecord(BaseModel):
             result=_kept(self.responsePayload) if completed else None,
             error=None if completed else self._error(),
             retryable=completed or not _says_final(self.responsePayload),
-            never_ran=expired and self.requestContext.approximateInvokeCount == 0,
+            never_ran=self._never_ran(),
         )
+
+    def _never_ran(self) -> bool:
+        """Whether Lambda dropped the event without having started the Worker.
+
+        It says so by the condition: `ZeroReservedConcurrency`, the emergency stop of a function, or
+        `RecursiveInvocation`. Otherwise it must have counted no invocation (`EventAgeExceeded` of an event that was
+        throttled all along) or have refused the last one (status 429 or 404; what a function answers, an error as
+        well, has 200), and nothing may be there that only a function that ran leaves: an answer or an error.
+        In doubt the Worker ran, for attempts that count come to an end.
+        """
+        response = self.responseContext or _ResponseContext()
+        match self.requestContext.condition:
+            case "Success":
+                return False
+            case "ZeroReservedConcurrency" | "RecursiveInvocation":
+                return True
+        if self.responsePayload is not None or response.functionError is not None:
+            return False
+        return self.requestContext.approximateInvokeCount == 0 or 400 <= response.statusCode < 500
 
     def _error(self) -> Error:
         match self.responsePayload:
             case {"errorMessage": str(message), **rest}:
                 return Error(_storable(str(rest.get("errorType", "Unhandled"))), _storable(message))
             case _:
-                return Error(self.requestContext.condition, "the Worker ended without an answer")
+                what = "never started" if self._never_ran() else "ended without an answer"
+                return Error(self.requestContext.condition, f"the Worker {what}")
 
 
 def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, Any]:

@@ -8,16 +8,24 @@ from typing import Any
 import pytest
 
 from sosw_runtime import aws
-from sosw_runtime.domain.task import Error, Move, Status
+from sosw_runtime.domain.task import HISTORY_HEAD, HISTORY_TAIL, Error, Move, Status
 from sosw_runtime.errors import Refused
-from tests.support.builders import NOON, SECOND, completed, queued, running, waiting
+from tests.support.builders import HOUR, NOON, SECOND, completed, queued, running, waiting
 from tests.support.installation import Installation
+from tests.support.lambdas import FakeLambda
 
 COMPLETED: dict[str, Any] = {"action": "mark_task_as_completed", "task_id": running().task_id}
 FAILED: dict[str, Any] = {"action": "mark_task_as_failed", "task_id": running().task_id}
 
 
-def destination(condition: str, response: Any = None, *, count: int = 1, attempt: int = 1) -> dict[str, Any]:
+def destination(
+    condition: str,
+    response: Any = None,
+    *,
+    count: int = 1,
+    attempt: int = 1,
+    context: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """What Lambda sends of an asynchronous invocation of the Worker."""
     return {
         "version": "1.0",
@@ -29,7 +37,7 @@ def destination(condition: str, response: Any = None, *, count: int = 1, attempt
             "approximateInvokeCount": count,
         },
         "requestPayload": {"photo": 0, "task_id": running().task_id, "worker_id": "resize", "attempt": attempt},
-        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST"},
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST"} if context is None else context,
         "responsePayload": response,
     }
 
@@ -222,26 +230,88 @@ def test_the_exception_that_says_that_another_try_is_of_no_use_is_understood(sec
     assert not second_later.task().retryable
 
 
-def test_an_event_that_aged_before_the_worker_ever_ran_is_no_failure_of_the_workers(
-    second_later: Installation,
+def never_invoked(condition: str, *, attempt: int = 1) -> dict[str, Any]:
+    """As Lambda sends it of an event for which it tried no invocation: without any word on an answer."""
+    record = destination(condition, count=0, attempt=attempt)
+    return {name: value for name, value in record.items() if not name.startswith("response")}
+
+
+NEVER_RAN: dict[str, dict[str, Any]] = {
+    "reserved concurrency is 0": never_invoked("ZeroReservedConcurrency"),
+    "a loop was found": destination(
+        "RecursiveInvocation", context={"statusCode": 400, "functionError": "RecursiveInvocationException"}
+    ),
+    "throttled until it was too old": destination("EventAgeExceeded", count=0, context={"statusCode": 429}),
+    "too old at once": never_invoked("EventAgeExceeded"),
+    "throttled at last": destination("EventAgeExceeded", context={"statusCode": 429}),
+    "the version is gone": destination("RetriesExhausted", context={"statusCode": 404}),
+    "for a reason of later days": never_invoked("AccountSuspended"),
+}
+
+UNHANDLED = {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"}
+RAN: dict[str, dict[str, Any]] = {
+    "it raised": destination("RetriesExhausted", {"errorType": "E", "errorMessage": "m"}, context=UNHANDLED),
+    "its process died": destination(
+        "RetriesExhausted", {"errorType": "Runtime.ExitError", "errorMessage": "exit"}, count=3, context=UNHANDLED
+    ),
+    "it timed out": destination("RetriesExhausted", {"errorMessage": "Task timed out"}, context=UNHANDLED),
+    "what it said is no JSON": destination("RetriesExhausted", context=UNHANDLED),
+    "it raised, and its next try would have been too late": destination(
+        "EventAgeExceeded", {"errorType": "E", "errorMessage": "m"}, context=UNHANDLED
+    ),
+    "it raised, whatever the count": destination("RetriesExhausted", count=0, context=UNHANDLED),
+    "nothing is known": destination("RetriesExhausted", context={}),
+    "Lambda itself failed": destination("RetriesExhausted", context={"statusCode": 500}),
+}
+
+
+def test_an_event_that_was_dropped_before_the_worker_ran_is_no_failure_of_the_workers(sosw: Installation) -> None:
+    for why, record in NEVER_RAN.items():
+        task = reported_anew(sosw, record)
+        assert (task.status, task.never_ran) == (Status.FAILED, True), why
+        assert task.failure == Error(record["requestContext"]["condition"], "the Worker never started"), why
+
+
+def test_every_other_failure_counts_as_an_attempt(sosw: Installation) -> None:
+    for why, record in RAN.items():
+        task = reported_anew(sosw, record)
+        assert (task.status, task.never_ran, task.counted_attempts) == (Status.FAILED, False, 1), why
+
+
+def test_success_is_success_whatever_else_the_record_says(second_later: Installation) -> None:
+    second_later.report(destination("Success", count=0, context={"statusCode": 202}))
+    assert (second_later.task().status, second_later.task().never_ran) == (Status.COMPLETED, False)
+
+
+def test_a_worker_that_is_stopped_for_a_day_by_its_reserved_concurrency_loses_nothing(
+    sosw: Installation, lambdas: FakeLambda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    second_later.report(destination("EventAgeExceeded", count=0))
-    assert second_later.task().never_ran
-    second_later.wake_scavenger(second_later.task())
-    task = second_later.task()
-    assert (task.status, task.counted_attempts) == (Status.WAITING, 0)
+    monkeypatch.setattr("random.uniform", lambda _low, high: high)
+    sosw.register(retry={"max_attempts": 1, "base_delay_seconds": 30, "max_delay_seconds": 3600})
+    sosw.put(queued())
+    delays, morning = [], sosw.clock.now + 24 * HOUR
+    while sosw.clock.now < morning:
+        sosw.tick_orchestrator()
+        assert sosw.report(never_invoked("ZeroReservedConcurrency", attempt=sosw.task().attempt))["accepted"]
+        sosw.wake_scavenger(sosw.task())
+        task = sosw.task()
+        assert (task.status, task.counted_attempts) == (Status.WAITING, 0)
+        delays.append(((task.due_at or 0) - sosw.clock.now) // SECOND)
+        sosw.clock.now = task.due_at or 0
+        sosw.tick_scavenger()
+    assert delays[:9] == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]
+    assert len(lambdas.invocations) == len(delays) < 40
+    assert len(sosw.task().history) <= HISTORY_HEAD + HISTORY_TAIL
 
-
-def test_an_event_that_aged_while_lambda_tried_counts_as_an_attempt(second_later: Installation) -> None:
-    second_later.report(destination("EventAgeExceeded", count=3))
-    task = second_later.task()
-    assert (task.status, task.never_ran, task.counted_attempts) == (Status.FAILED, False, 1)
+    sosw.tick_orchestrator()
+    assert sosw.complete(sosw.task())["accepted"]
+    assert sosw.task().status is Status.COMPLETED
 
 
 def test_an_old_attempts_record_changes_nothing(sosw: Installation) -> None:
     sosw.put(running(attempt=2))
     before = sosw.everything()
-    for condition in ("Success", "RetriesExhausted", "EventAgeExceeded"):
+    for condition in ("Success", "RetriesExhausted", "EventAgeExceeded", "ZeroReservedConcurrency"):
         assert not sosw.report(destination(condition, attempt=1))["accepted"]
     assert sosw.everything() == before
 

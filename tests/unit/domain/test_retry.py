@@ -87,6 +87,11 @@ def test_an_attempt_that_never_ran_is_spared_even_if_it_was_the_last() -> None:
     assert decide(task, POLICY, NOON, longest) == Retry(NOON + 30 * SECOND, spare=True)
 
 
+def test_the_more_attempts_were_spared_the_longer_the_next_waits_up_to_the_cap() -> None:
+    decisions = [decide(failed(attempt=n + 1, spared=n, never_ran=True), POLICY, NOON, longest) for n in range(4)]
+    assert decisions == [Retry(NOON + seconds * SECOND, spare=True) for seconds in (30, 60, 100, 100)]
+
+
 @given(max_attempts=st.integers(1, 100), seed=st.integers())
 def test_every_task_dies_after_exactly_its_allowance_of_failures(max_attempts: int, seed: int) -> None:
     policy, draw = RetryPolicy(max_attempts=max_attempts), random.Random(seed).uniform
