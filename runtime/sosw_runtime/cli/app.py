@@ -47,14 +47,14 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command.
 
     Returns:
-        Its exit code: 0 done; 1 the answer is no, e.g. a task is dead or the package could not be built; 2 the input is
+        Its exit code: 0 done; 1 the answer is no, e.g. a task is dead, or a file could not be written; 2 the input is
         refused; 3 AWS could not be asked; 130 interrupted.
     """
     try:
         code = app(args=list(arguments), prog_name="sosw", standalone_mode=False)
     except typer.Abort:
         return 130
-    except (typer.TyperException, SoswError, ValidationError, BotoCoreError, ClientError) as failure:
+    except (typer.TyperException, SoswError, ValidationError, BotoCoreError, ClientError, OSError) as failure:
         code, line = failures.explain(failure)
         if line:  # none when the help was shown instead
             output.problem(line)

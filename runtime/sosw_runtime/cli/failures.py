@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sosw_runtime.errors import Refused, SoswError, Unavailable
 
 #: What a command may end with; anything else that is raised is a defect and shown as such.
-Failure = typer.TyperException | SoswError | ValidationError | BotoCoreError | ClientError
+Failure = typer.TyperException | SoswError | ValidationError | BotoCoreError | ClientError | OSError
 
 _HINTS: Final = {
     "ResourceNotFoundException": "check --name (or SOSW_NAME), the account and the region",
@@ -25,16 +25,24 @@ def explain(failure: Failure) -> tuple[int, str]:
     match failure:
         case typer.TyperException():
             return failure.exit_code, failure.format_message()
-        case Refused():
-            return 2, str(failure)
-        case Unavailable():
-            return 3, str(failure)
         case SoswError():
-            return 1, str(failure)
+            return _code(failure), str(failure)
         case ValidationError():  # of a setting in the environment; inputs are refused in their own words
             return 2, failure.errors()[0]["msg"].removeprefix("Value error, ")
+        case OSError():
+            return 1, f"{failure.filename}: {failure.strerror}" if failure.filename else str(failure)
         case _:
             return 3, f"AWS: {_answer(failure)}"
+
+
+def _code(failure: SoswError) -> int:
+    match failure:
+        case Refused():
+            return 2
+        case Unavailable():
+            return 3
+        case _:
+            return 1
 
 
 def _answer(failure: BotoCoreError | ClientError) -> str:

@@ -12,7 +12,7 @@ import typer
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 import sosw_runtime
-from sosw_runtime.cli import output
+from sosw_runtime.cli import inputs, output
 from sosw_runtime.domain.chunking import JobSchema
 from sosw_runtime.domain.health import MetricSource
 from sosw_runtime.domain.job import worker_id_candidates
@@ -107,7 +107,7 @@ def import_config(
     source: Annotated[str, typer.Option(help="Terraform source of this project's root module.")] = "./sosw",
 ) -> None:
     """Turn configurations of sosw 0.7 into Terraform."""
-    output.result(convert([file.read() for file in files], source).rstrip())
+    output.result(convert([inputs.text(file) for file in files], source).rstrip())
 
 
 def convert(texts: Sequence[str], source: str) -> str:
@@ -122,7 +122,7 @@ def convert(texts: Sequence[str], source: str) -> str:
     """
     merged: Json = {}
     for text in texts:
-        merged = _merged(merged, _object(text))
+        merged = _merged(merged, inputs.json_object("config", text))
     flat = {key: value for key, value in merged.items() if key not in _SECTIONS}
     for section in _SECTIONS:
         if isinstance(merged.get(section), dict):
@@ -138,16 +138,6 @@ def _merged(one: Json, other: Json) -> Json:
         if isinstance(one[key], dict) and isinstance(other[key], dict)
     }
     return {**one, **other, **both}
-
-
-def _object(text: str) -> Json:
-    try:
-        value = json.loads(text)
-    except ValueError as invalid:
-        raise Refused("config", text, f"expected a JSON object: {invalid}") from invalid
-    if not isinstance(value, dict):
-        raise Refused("config", value, "expected a JSON object")
-    return value
 
 
 def _config(flat: Json) -> _Config:

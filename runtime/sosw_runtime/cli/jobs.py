@@ -11,13 +11,13 @@ from uuid import uuid4
 import typer
 
 from sosw_runtime import aws
-from sosw_runtime.cli import output, progress, scheduler, selection, tasks, times
+from sosw_runtime.cli import inputs, output, progress, scheduler, selection, tasks, times
+from sosw_runtime.cli import preview as tasks_of_job
 from sosw_runtime.cli.options import AsJson, DryRun, Name, WorkerId
-from sosw_runtime.cli.preview import preview as previewed
 from sosw_runtime.cli.redrive import RejectedJob, RejectedJobs
 from sosw_runtime.cli.watch import show as show_progress
 from sosw_runtime.cli.watch import show_json, until_done
-from sosw_runtime.errors import Refused, Unavailable
+from sosw_runtime.errors import Unavailable
 from sosw_runtime.storage import jobs as stored_jobs
 from sosw_runtime.storage import progress as stored_progress
 from sosw_runtime.storage.jobs import Cursor, JobRecord
@@ -38,7 +38,7 @@ _ENQUEUING_PAUSE: Final = 1.0
 @app.command()
 def submit(file: JobFile, name: Name = "sosw", as_json: AsJson = False) -> None:
     """Have the Scheduler take a job."""
-    job = _job_object(file.read())
+    job = inputs.json_object("job", inputs.text(file))
     # An id given here makes a request that is sent twice the same job.
     job.setdefault("job_id", str(uuid4()))
     try:
@@ -54,16 +54,6 @@ def submit(file: JobFile, name: Name = "sosw", as_json: AsJson = False) -> None:
     else:
         start = times.shown(answer["first_start"])
         output.result(f"job {answer['job_id']}: {answer['tasks']} tasks, the first may start at {start} UTC")
-
-
-def _job_object(text: str) -> dict[str, Any]:
-    try:
-        job = json.loads(text)
-    except ValueError as error:
-        raise Refused("job", text, f"expected a JSON object: {error}") from error
-    if not isinstance(job, dict):
-        raise Refused("job", job, "expected a JSON object")
-    return job
 
 
 @app.command()
@@ -82,11 +72,11 @@ def preview(
 ) -> None:
     """Print the payload of every task that a job would have, a JSON object a line, without asking AWS."""
     day: date | None = None if today is None else today.date()
-    payloads = previewed(file.read(), None if schema is None else schema.read(), day)
+    texts = inputs.text(file), None if schema is None else inputs.text(schema)
     if count:
-        output.result(str(sum(1 for _ in payloads)))
+        output.result(str(tasks_of_job.count(*texts, day)))
         return
-    for payload in payloads:
+    for payload in tasks_of_job.preview(*texts, day):
         output.result(payload)
 
 

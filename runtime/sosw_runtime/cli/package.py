@@ -103,11 +103,13 @@ def build(
         Refused: a requirement is none of these, would overwrite a file of the package, or names a period as the
             language does.
         PackageNotBuilt: see there.
+        OSError: the folder cannot be written to.
     """
     version = sosw_runtime.__version__
     path = folder / f"sosw-runtime-{version}-py{python.replace('.', '')}-{architecture}.zip"
     for requirement in requirements:
         _check_requirement(requirement)
+    folder.mkdir(parents=True, exist_ok=True)
     own = []
     for requirement in requirements:
         progress(f"Installing {requirement}")
@@ -120,7 +122,6 @@ def build(
             raise Refused("--with", added.requirement, expected)
         contents |= added.files
     progress(f"Writing {path}")
-    folder.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     _write_zip(unfinished, contents)
     unfinished.replace(path)

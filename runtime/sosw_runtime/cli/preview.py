@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from datetime import date
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from sosw_runtime.cli import times
 from sosw_runtime.domain import periods
 from sosw_runtime.domain.chunking import JobSchema, payload_texts
-from sosw_runtime.domain.job import parse
+from sosw_runtime.domain.job import Job, parse
 from sosw_runtime.errors import Refused
 from sosw_runtime.settings import Settings
+
+_Read = tuple[Job, dict[str, JobSchema], date]
 
 _JOB_SCHEMAS: Final = TypeAdapter(dict[str, JobSchema])
 _EXAMPLE: Final = '{"default": {"chunkable_attrs": ["section", "store"]}}'
@@ -30,13 +32,26 @@ def preview(job_text: str, schemas_text: str | None, today: date | None) -> Iter
     Raises:
         Refused: before the first payload, whatever is wrong with the job, the schemas or any of the payloads.
     """
+    read = _read(job_text, schemas_text, today)
+    _counted(read)
+    return payload_texts(*read)
+
+
+def count(job_text: str, schemas_text: str | None, today: date | None) -> int:
+    """The number of payloads of `preview`, which refuses the same jobs."""
+    return _counted(_read(job_text, schemas_text, today))
+
+
+def _read(job_text: str, schemas_text: str | None, today: date | None) -> _Read:
     timezone = Settings().timezone
     job = parse(job_text, timezone).job
     schemas = {} if schemas_text is None else _schemas(schemas_text)
-    day = today or periods.today(time.time_ns() // 1_000_000, job.time_zone or timezone)
-    for _ in payload_texts(job, schemas, day):
-        pass
-    return payload_texts(job, schemas, day)
+    return job, schemas, today or periods.today(times.now(), job.time_zone or timezone)
+
+
+def _counted(read: _Read) -> int:
+    """Make every payload, since any may be too large, and keep none: there may be a million."""
+    return sum(1 for _ in payload_texts(*read))
 
 
 def _schemas(text: str) -> dict[str, JobSchema]:

@@ -98,6 +98,38 @@ def test_a_preview_of_a_refused_job_is_one_line_and_exit_code_2(job: Path, capsy
     assert answer.err.startswith("sosw: max_stores_per_batch: 2 is refused; ")
 
 
+@pytest.mark.parametrize("command", [["jobs", "submit"], ["jobs", "preview"], ["import-config"]])
+def test_a_file_that_is_no_utf_8_is_one_line_and_exit_code_2(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "old.json"
+    file.write_bytes('{"worker": "größe"}'.encode("latin-1"))
+
+    assert run([*command, str(file)]) == 2
+    assert capsys.readouterr().err == (f"sosw: {file}: b'\\xf6' is refused; expected text in UTF-8; this is byte 15\n")
+
+
+@pytest.mark.parametrize("command", [["jobs", "submit"], ["jobs", "preview"], ["import-config"]])
+def test_json_without_an_end_to_its_depth_is_one_line_and_exit_code_2(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "deep.json"
+    file.write_text('{"stores": ' * 100_000)
+
+    assert run([*command, str(file)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "expected a JSON object: recursion limit exceeded at line 1 column " in line
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_line_and_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "build").write_text("a file, no folder")
+
+    assert run(["package", "--output", str(tmp_path / "build" / "new")]) == 1
+    assert capsys.readouterr().err == f"sosw: {tmp_path}/build/new: Not a directory\n"
+
+
 def test_a_wrong_setting_is_one_line(
     job: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

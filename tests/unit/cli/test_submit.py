@@ -107,8 +107,7 @@ def test_a_failing_scheduler_is_exit_code_1_and_names_the_job(
         ("[1, 2]", "sosw: job: [1, 2] is refused; expected a JSON object\n"),
         (
             '{"worker": }',
-            "sosw: job: '{\"worker\": }' is refused; expected a JSON object: "
-            "Expecting value: line 1 column 12 (char 11)\n",
+            "sosw: job: '{\"worker\": }' is refused; expected a JSON object: expected value at line 1 column 12\n",
         ),
     ],
 )
