@@ -2,6 +2,15 @@ locals {
   qualified_function_name = join(":", compact([var.function_name, var.qualifier]))
   worker_id               = coalesce(var.worker_id, reverse(split(":", var.function_name))[0])
 
+  # IAM takes up to 128 letters, digits and _+=,.@- (https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutRolePolicy.html),
+  # and ids that differ must not share a policy, since one role may be that of several Workers.
+  plain_policy_name = "${var.orchestrator.name}_report_${local.worker_id}"
+  policy_name = (
+    can(regex("^[\\w+=,.@-]{1,128}$", local.plain_policy_name))
+    ? local.plain_policy_name
+    : "${substr(replace(local.plain_policy_name, ":", "_"), 0, 111)}_${substr(sha256(local.worker_id), 0, 16)}"
+  )
+
   registration = {
     worker_id             = local.worker_id
     function_name         = local.qualified_function_name
@@ -85,7 +94,7 @@ data "aws_iam_policy_document" "report" {
 resource "aws_iam_role_policy" "report" {
   count = var.attach_policy ? 1 : 0
 
-  name   = "${var.orchestrator.name}_report_${local.worker_id}"
+  name   = local.policy_name
   role   = var.role_name
   policy = data.aws_iam_policy_document.report.json
 }

@@ -18,6 +18,12 @@ variable "function_name" {
     condition     = can(regex("^(arn:[^:]+:lambda:[^:]+:[0-9]{12}:function:)?[A-Za-z0-9_-]{1,64}$", var.function_name))
     error_message = "function_name: \"${var.function_name}\" must be the name of a Lambda function or its ARN (arn:<partition>:lambda:<region>:<account>:function:<name>); give a version or alias as qualifier."
   }
+
+  # The rights, the registration and the reports of a Worker are all made in one place.
+  validation {
+    condition     = !startswith(var.function_name, "arn:") || startswith(var.function_name, replace(var.orchestrator.worker_assistant_function_arn, "/[^:]+$/", ""))
+    error_message = "function_name: \"${var.function_name}\" must be in the account and region of the installation, as ${var.orchestrator.worker_assistant_function_arn} is; a Worker elsewhere needs an installation there."
+  }
 }
 
 variable "qualifier" {
@@ -157,6 +163,47 @@ variable "health_metrics" {
   default  = {}
   nullable = false
 
+  # CloudWatch refuses the metrics of all Workers for one that it does not take:
+  # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Metric.html and API_Dimension.html
+  validation {
+    condition = alltrue([
+      for metric in values(var.health_metrics) :
+      can(regex("^[^:].{0,254}$", metric.namespace)) && can(regex("\\S", metric.namespace))
+    ])
+    error_message = "health_metrics: namespace is ${join(", ", [for name, metric in var.health_metrics : "${jsonencode(metric.namespace)} in ${name}"])}; each must have 1 to 255 characters, not only blanks, and not start with a colon."
+  }
+
+  validation {
+    condition = alltrue([
+      for metric in values(var.health_metrics) :
+      can(regex("^.{1,255}$", metric.metric_name)) && can(regex("\\S", metric.metric_name))
+    ])
+    error_message = "health_metrics: metric_name is ${join(", ", [for name, metric in var.health_metrics : "${jsonencode(metric.metric_name)} in ${name}"])}; each must have 1 to 255 characters, not only blanks."
+  }
+
+  validation {
+    condition     = alltrue([for metric in values(var.health_metrics) : length(metric.dimensions) <= 30])
+    error_message = "health_metrics: dimensions has ${join(", ", [for name, metric in var.health_metrics : "${length(metric.dimensions)} in ${name}"])}; CloudWatch takes at most 30."
+  }
+
+  validation {
+    condition = alltrue(flatten([
+      for metric in values(var.health_metrics) : [
+        for dimension in keys(metric.dimensions) : can(regex("^[ -9;-~][ -~]{0,254}$", dimension)) && can(regex("\\S", dimension))
+      ]
+    ]))
+    error_message = "health_metrics: dimensions is ${join(", ", [for name, metric in var.health_metrics : "${jsonencode(metric.dimensions)} in ${name}"])}; each name must have 1 to 255 ASCII characters, not only blanks, and not start with a colon."
+  }
+
+  validation {
+    condition = alltrue(flatten([
+      for metric in values(var.health_metrics) : [
+        for value in values(metric.dimensions) : can(regex("^[ -~]*[!-~][ -~]*$", value)) && try(length(value) <= 1024, false)
+      ]
+    ]))
+    error_message = "health_metrics: dimensions is ${join(", ", [for name, metric in var.health_metrics : "${jsonencode(metric.dimensions)} in ${name}"])}; each value must have 1 to 1,024 ASCII characters, not only blanks."
+  }
+
   validation {
     condition     = alltrue([for metric in values(var.health_metrics) : contains(["Average", "Maximum", "Minimum", "Sum", "SampleCount"], metric.statistic)])
     error_message = "health_metrics: statistic is ${join(", ", [for name, metric in var.health_metrics : "${metric.statistic} in ${name}"])}; each must be Average, Maximum, Minimum, Sum or SampleCount."
@@ -191,6 +238,15 @@ variable "health_metrics" {
   }
 }
 
+locals {
+  # Keys that have a meaning of their own in every job, or whose plural has.
+  reserved_attributes = [
+    "attempt", "created_at", "date_list", "day", "end_date", "isolate_day", "isolate_month", "isolate_week", "job_id",
+    "job_schema_name", "labourer_id", "lambda_name", "month", "period", "priority", "start_at", "start_date", "task_id",
+    "time_zone", "week", "worker", "worker_id",
+  ]
+}
+
 variable "job_schemas" {
   description = "What jobs of this Worker may be cut by: `default` and named schemas, each with the attributes from outer to inner, in the singular. Without any, jobs use the calendar only."
   type        = map(object({ chunkable_attrs = list(string) }))
@@ -203,7 +259,12 @@ variable "job_schemas" {
   }
 
   validation {
-    condition     = alltrue([for schema in values(var.job_schemas) : alltrue([for attribute in schema.chunkable_attrs : can(regex("^([A-Za-rt-z]|[A-Za-z][A-Za-z0-9_]*[A-Za-rt-z0-9_])$", attribute)) && !contains(["attempt", "day", "week", "month", "worker", "worker_id", "lambda_name", "labourer_id", "task_id", "job_id", "job_schema_name", "created_at", "priority", "time_zone", "start_at", "period", "start_date", "end_date", "date_list"], attribute)])])
+    condition = alltrue(flatten([
+      for schema in values(var.job_schemas) : [
+        for attribute in schema.chunkable_attrs :
+        can(regex("^([A-Za-rt-z]|[A-Za-z][A-Za-z0-9_]*[A-Za-rt-z0-9_])$", attribute)) && !contains(local.reserved_attributes, attribute)
+      ]
+    ]))
     error_message = "job_schemas: each of chunkable_attrs must be a singular of letters, digits and _ that starts with a letter, does not end with s and has no meaning of its own in every job, such as store: ${jsonencode(var.job_schemas)}."
   }
 }
@@ -225,7 +286,12 @@ variable "job_schemas_07" {
   }
 
   validation {
-    condition     = alltrue([for schema in values(var.job_schemas_07) : alltrue([for attribute in schema.chunkable_attrs[*][0] : can(regex("^([A-Za-rt-z]|[A-Za-z][A-Za-z0-9_]*[A-Za-rt-z0-9_])$", attribute)) && !contains(["attempt", "day", "week", "month", "worker", "worker_id", "lambda_name", "labourer_id", "task_id", "job_id", "job_schema_name", "created_at", "priority", "time_zone", "start_at", "period", "start_date", "end_date", "date_list"], attribute)])])
+    condition = alltrue(flatten([
+      for schema in values(var.job_schemas_07) : [
+        for attribute in schema.chunkable_attrs[*][0] :
+        can(regex("^([A-Za-rt-z]|[A-Za-z][A-Za-z0-9_]*[A-Za-rt-z0-9_])$", attribute)) && !contains(local.reserved_attributes, attribute)
+      ]
+    ]))
     error_message = "job_schemas_07: each of chunkable_attrs must be a singular of letters, digits and _ that starts with a letter, does not end with s and has no meaning of its own in every job, such as store: ${jsonencode(var.job_schemas_07)}."
   }
 }

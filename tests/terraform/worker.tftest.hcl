@@ -82,7 +82,7 @@ run "defaults" {
   }
 
   assert {
-    condition     = aws_iam_role_policy.report[0].role == "resize-role"
+    condition     = aws_iam_role_policy.report[0].role == "resize-role" && aws_iam_role_policy.report[0].name == "sosw_report_resize"
     error_message = "The function's role gets the right to report."
   }
 
@@ -209,6 +209,68 @@ run "role_managed_elsewhere" {
     condition     = length(aws_iam_role_policy.report) == 0
     error_message = "The role is left alone."
   }
+}
+
+run "worker_id_that_no_policy_can_be_named_after" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    worker_id = "media:resize"
+  }
+
+  assert {
+    condition     = aws_iam_role_policy.report[0].name == "sosw_report_media_resize_${substr(sha256("media:resize"), 0, 16)}"
+    error_message = "The policy is named after the Worker as far as IAM allows, and like that of no other."
+  }
+}
+
+run "worker_id_longer_than_a_policys_name" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    worker_id = join("", [for i in range(140) : "x"])
+  }
+
+  assert {
+    condition     = can(regex("^sosw_report_x{99}_[0-9a-f]{16}$", aws_iam_role_policy.report[0].name)) && length(aws_iam_role_policy.report[0].name) == 128
+    error_message = "The policy's name is as long as IAM allows."
+  }
+}
+
+run "function_in_another_account" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    function_name = "arn:aws:lambda:eu-central-1:444455556666:function:resize"
+  }
+
+  expect_failures = [var.function_name]
+}
+
+run "function_in_another_region" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    function_name = "arn:aws:lambda:eu-west-1:111122223333:function:resize"
+  }
+
+  expect_failures = [var.function_name]
 }
 
 run "function_by_qualified_arn" {
@@ -447,6 +509,257 @@ run "longest_delay_under_the_shortest" {
   }
 
   expect_failures = [var.retry]
+}
+
+run "health_metric_of_the_longest_names" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    health_metrics = {
+      database = {
+        namespace   = join("", [for i in range(255) : "x"])
+        metric_name = join("", [for i in range(255) : "x"])
+        dimensions = merge(
+          { for i in range(29) : "dimension ${i}" => "a value: ${i}" },
+          { (join("", [for i in range(255) : "x"])) = join("", [for i in range(1024) : "x"]) },
+        )
+        levels = { "4" = 40 }
+      }
+    }
+  }
+
+  assert {
+    condition     = length(jsondecode(jsondecode(aws_dynamodb_table_item.registration.item).spec.S).health_metrics.database.dimensions) == 30
+    error_message = "What CloudWatch takes is registered."
+  }
+}
+
+run "namespace_of_blanks" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    health_metrics = { database = { namespace = "  ", metric_name = "CPUUtilization", levels = { "4" = 40 } } }
+  }
+
+  expect_failures = [var.health_metrics]
+}
+
+run "namespace_with_a_colon_in_front" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    health_metrics = { database = { namespace = ":AWS", metric_name = "CPUUtilization", levels = { "4" = 40 } } }
+  }
+
+  expect_failures = [var.health_metrics]
+}
+
+run "namespace_too_long" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    health_metrics = { database = { namespace = join("", [for i in range(256) : "x"]), metric_name = "CPUUtilization", levels = { "4" = 40 } } }
+  }
+
+  expect_failures = [var.health_metrics]
+}
+
+run "no_metric_name" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    health_metrics = { database = { namespace = "AWS/RDS", metric_name = "", levels = { "4" = 40 } } }
+  }
+
+  expect_failures = [var.health_metrics]
+}
+
+run "metric_name_of_blanks" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    health_metrics = { database = { namespace = "AWS/RDS", metric_name = " ", levels = { "4" = 40 } } }
+  }
+
+  expect_failures = [var.health_metrics]
+}
+
+run "metric_name_too_long" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    health_metrics = { database = { namespace = "AWS/RDS", metric_name = join("", [for i in range(256) : "x"]), levels = { "4" = 40 } } }
+  }
+
+  expect_failures = [var.health_metrics]
+}
+
+run "too_many_dimensions" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    health_metrics = { database = { namespace = "AWS/RDS", metric_name = "CPUUtilization", dimensions = { for i in range(31) : "dimension${i}" => "x" }, levels = { "4" = 40 } } }
+  }
+
+  expect_failures = [var.health_metrics]
+}
+
+run "no_name_of_a_dimension" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    health_metrics = { database = { namespace = "AWS/RDS", metric_name = "CPUUtilization", dimensions = { "" = "main" }, levels = { "4" = 40 } } }
+  }
+
+  expect_failures = [var.health_metrics]
+}
+
+run "dimension_name_of_blanks" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    health_metrics = { database = { namespace = "AWS/RDS", metric_name = "CPUUtilization", dimensions = { " " = "main" }, levels = { "4" = 40 } } }
+  }
+
+  expect_failures = [var.health_metrics]
+}
+
+run "dimension_name_with_a_colon_in_front" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    health_metrics = { database = { namespace = "AWS/RDS", metric_name = "CPUUtilization", dimensions = { ":Instance" = "main" }, levels = { "4" = 40 } } }
+  }
+
+  expect_failures = [var.health_metrics]
+}
+
+run "dimension_name_too_long" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    health_metrics = { database = { namespace = "AWS/RDS", metric_name = "CPUUtilization", dimensions = { (join("", [for i in range(256) : "x"])) = "main" }, levels = { "4" = 40 } } }
+  }
+
+  expect_failures = [var.health_metrics]
+}
+
+run "no_value_of_a_dimension" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    health_metrics = { database = { namespace = "AWS/RDS", metric_name = "CPUUtilization", dimensions = { DBInstanceIdentifier = "" }, levels = { "4" = 40 } } }
+  }
+
+  expect_failures = [var.health_metrics]
+}
+
+run "null_of_a_dimension" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    health_metrics = { database = { namespace = "AWS/RDS", metric_name = "CPUUtilization", dimensions = { DBInstanceIdentifier = null }, levels = { "4" = 40 } } }
+  }
+
+  expect_failures = [var.health_metrics]
+}
+
+run "dimension_value_of_blanks" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    health_metrics = { database = { namespace = "AWS/RDS", metric_name = "CPUUtilization", dimensions = { DBInstanceIdentifier = "  " }, levels = { "4" = 40 } } }
+  }
+
+  expect_failures = [var.health_metrics]
+}
+
+run "dimension_value_beyond_ascii" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    health_metrics = { database = { namespace = "AWS/RDS", metric_name = "CPUUtilization", dimensions = { DBInstanceIdentifier = "größe" }, levels = { "4" = 40 } } }
+  }
+
+  expect_failures = [var.health_metrics]
+}
+
+run "dimension_value_too_long" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    health_metrics = { database = { namespace = "AWS/RDS", metric_name = "CPUUtilization", dimensions = { DBInstanceIdentifier = join("", [for i in range(205) : "five "]) }, levels = { "4" = 40 } } }
+  }
+
+  expect_failures = [var.health_metrics]
 }
 
 run "unknown_statistic" {
