@@ -26,6 +26,10 @@ What is reported:
   Lambda afterwards, so that its `Errors` metric counts it.
 - An event without `task_id` (a test invocation): nothing.
 
+Of a result and of stats 16 KB of JSON each are kept. In place of a larger one its size is reported, and in place of a
+larger result Lambda gets its size as the answer too: it fails an invocation whose answer is over 6 MB, although the
+work is done. Put what is large into S3, and its key into the result.
+
 The report is an invocation of the WorkerAssistant that waits for the answer. It may be sent more than once: it names
 the attempt, and only the current attempt can finish a task, once. When it cannot be delivered at all, the invocation of
 a completed task raises `Unavailable` or `Misconfigured`, and that of a failed one raises the task's own error: either
@@ -60,6 +64,7 @@ from functools import cached_property, update_wrapper
 from threading import Lock
 from typing import Any, ClassVar, Final, Self
 
+from sosw_runtime.domain.kept import to_json, too_large
 from sosw_runtime.errors import Misconfigured, SoswError, Unavailable
 
 __all__ = ["Event", "Handler", "NotRetryable", "Worker", "client", "worker"]
@@ -152,7 +157,7 @@ class Handler:
         return self.worker.config
 
     def __call__(self, event: Event, context: Any = None) -> dict[str, Any]:
-        """Do the task that `event` is, report it and return its result."""
+        """Do the task that `event` is, report it and return its result, as it was reported."""
         task = _Task(event)
         stats: Mapping[str, float] = {}
         try:
@@ -164,8 +169,7 @@ class Handler:
         except Exception as error:
             task.failed(error, stats)
             raise
-        task.completed(result, stats)
-        return result
+        return task.completed(result, stats)
 
 
 def worker(function: Callable[[Event, Any], Mapping[str, Any] | None]) -> Handler:
@@ -191,12 +195,14 @@ class _Task:
         fields: Event = event if isinstance(event, dict) else {}
         self._ids = {name: fields[name] for name in ids if name in fields}
 
-    def completed(self, result: Mapping[str, Any], stats: Mapping[str, float]) -> None:
+    def completed(self, result: dict[str, Any], stats: Mapping[str, float]) -> dict[str, Any]:
+        reported = _kept(result) if "task_id" in self._ids else result
         try:
-            self._report({"action": "mark_task_as_completed", "result": result, "stats": stats})
+            self._report({"action": "mark_task_as_completed", "result": reported, "stats": _kept(stats)})
         except SoswError as undelivered:
             self._log(logging.ERROR, f"completed, but the report was not delivered: {undelivered}")
             raise
+        return reported
 
     def failed(self, error: Exception, stats: Mapping[str, float]) -> None:
         name = type(error).__name__
@@ -204,9 +210,9 @@ class _Task:
         self._log(logging.WARNING, f"failed with {name}, {'worth' if retryable else 'not worth'} another try")
         report = {
             "action": "mark_task_as_failed",
-            "error": {"type": name, "message": _shortened(str(error))},
+            "error": {"type": _shortened(name), "message": _shortened(str(error))},
             "retryable": retryable,
-            "stats": {} if _json_problem(stats) else stats,
+            "stats": {} if _json_problem(stats) else _kept(stats),
         }
         try:
             self._report(report)
@@ -371,6 +377,10 @@ def _culprit(path: str, value: object, ancestors: tuple[object, ...]) -> tuple[s
         if not circular and _json_problem(child):
             return _culprit(f"{path}[{key!r}]", child, (*ancestors, child))
     return path, value
+
+
+def _kept(value: Mapping[str, Any]) -> dict[str, Any]:
+    return too_large(to_json(value)) or dict(value)
 
 
 def _shortened(text: str) -> str:

@@ -24,6 +24,9 @@ from sosw_runtime.worker import Event, NotRetryable, Worker, client, worker
 
 TASK = {"task_id": "t-1", "worker_id": "resize", "job_id": "j-1", "attempt": 2, "created_at": 1, "secret": "s3cr3t"}
 
+#: Bytes, https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+LARGEST_REQUEST = 6 * 1024 * 1024
+
 
 class Assistant(ThreadingHTTPServer):
     """Records what it is told. `troubles` are the ways in which the next calls go wrong, in order."""
@@ -62,7 +65,11 @@ class _Call(BaseHTTPRequestHandler):
     server: Assistant
 
     def do_POST(self) -> None:
-        report = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if len(body) > LARGEST_REQUEST:
+            self._refuse(413, "RequestTooLargeException")
+            return
+        report = json.loads(body)
         self.server.functions.append(self.path.split("/")[3])
         match self.server.troubles.pop(0) if self.server.troubles else "none":
             case "none":
@@ -239,6 +246,42 @@ class TestFailed:
         assert "s3cr3t" not in caplog.text
         assert "upstream" not in caplog.text
         assert {record.__dict__["attempt"] for record in caplog.records} == {2}
+
+
+class TestWhatIsTooLargeToKeep:
+    def test_a_result_is_reported_and_returned_as_its_size_and_the_task_is_done(self, assistant: Assistant) -> None:
+        @worker
+        def handler(event: Event, context: Any) -> dict[str, Any]:
+            handler.stats.update({f"photo {number}": number for number in range(2_000)})
+            return {"text": "ü" * 2 * LARGEST_REQUEST}
+
+        size = {"dropped_bytes": len('{"text":""}') + 2 * LARGEST_REQUEST * len("\\u00fc"), "largest_bytes": 16_384}
+        assert handler(TASK) == size
+        assert assistant.reports[0]["action"] == "mark_task_as_completed"
+        assert assistant.reports[0]["result"] == size
+        assert assistant.reports[0]["stats"].keys() == size.keys()
+
+    @pytest.mark.parametrize(("length", "is_kept"), [(16_384, True), (16_385, False)])
+    def test_up_to_16_kilobytes_of_json_are_kept(self, assistant: Assistant, length: int, is_kept: bool) -> None:
+        result = {"text": "x" * (length - len('{"text":""}'))}
+        assert (worker(lambda event, context: result)(TASK) == result) is is_kept
+        assert (assistant.reports[0]["result"] == result) is is_kept
+
+    def test_a_failure_is_reported_however_much_it_says(self, assistant: Assistant) -> None:
+        @worker
+        def handler(event: Event, context: Any) -> None:
+            handler.stats.update({"x" * LARGEST_REQUEST: 1})
+            raise type("E" * LARGEST_REQUEST, (ValueError,), {})("m" * LARGEST_REQUEST)
+
+        with pytest.raises(ValueError, match="m"):
+            handler(TASK)
+        [report] = assistant.reports
+        assert report["stats"] == {"dropped_bytes": LARGEST_REQUEST + len('{"":1}'), "largest_bytes": 16_384}
+        assert {part: len(text) for part, text in report["error"].items()} == {"type": 2_000, "message": 2_000}
+
+    def test_a_test_invocation_returns_it_all(self, assistant: Assistant) -> None:
+        result = {"text": "x" * 20_000}
+        assert worker(lambda event, context: result)({}) == result
 
 
 class TestDelivery:

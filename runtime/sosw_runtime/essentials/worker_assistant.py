@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from sosw_runtime import telemetry
+from sosw_runtime.domain.kept import to_json, too_large
 from sosw_runtime.domain.task import Error, Status
 from sosw_runtime.errors import Refused
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext
 from sosw_runtime.storage.tasks import Recorded, Report, report
-
-#: Bytes of `result` and of `stats` that are kept, so that the task stays within DynamoDB's 400 KB an item.
-LARGEST_VALUE: Final = 16 * 1024
 
 logger = telemetry.logger("worker_assistant")
 
@@ -189,9 +187,9 @@ def _kept(value: object) -> str | None:
     """A result or stats as JSON text; what is too large to keep is replaced by its size, so that the report counts."""
     if value is None:
         return None
-    text = value if isinstance(value, str) and _is_json(value) else json.dumps(value, separators=(",", ":"))
-    size = len(text.encode())
-    return text if size <= LARGEST_VALUE else json.dumps({"dropped_bytes": size, "largest_bytes": LARGEST_VALUE})
+    text = value if isinstance(value, str) and _is_json(value) else to_json(value)
+    size = too_large(text)
+    return text if size is None else to_json(size)
 
 
 def _is_json(text: str) -> bool:
