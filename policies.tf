@@ -91,16 +91,6 @@ data "aws_iam_policy_document" "orchestrator" {
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
     resources = ["*"]
   }
-
-  dynamic "statement" {
-    for_each = length(var.invokable_function_arns) > 0 ? [var.invokable_function_arns] : []
-
-    content {
-      sid       = "InvokeWorkers"
-      actions   = ["lambda:InvokeFunction"]
-      resources = statement.value
-    }
-  }
 }
 
 data "aws_iam_policy_document" "scavenger" {
@@ -110,6 +100,7 @@ data "aws_iam_policy_document" "scavenger" {
       "dynamodb:BatchGetItem",
       "dynamodb:BatchWriteItem",
       "dynamodb:DeleteItem",
+      "dynamodb:GetItem",
       "dynamodb:PutItem",
       "dynamodb:Scan",
     ]

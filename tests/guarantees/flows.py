@@ -154,7 +154,7 @@ def _command(move: Callable[[World, Task], object], *statuses: Status) -> Step:
 
 def cancel(status: Status) -> Step:
     """The command line cancels what stands so."""
-    return _command(lambda world, task: tasks.cancel(world.tables, task, world.clock.read(), "tests", None), status)
+    return _command(lambda world, task: tasks.cancel(world.tables, task, world.clock.read(), "tests"), status)
 
 
 def _refused(world: World) -> None:

@@ -304,7 +304,7 @@ class Machine(RuleBasedStateMachine):
         self._arrive_late()
 
     def _cancel(self, task: Task) -> None:
-        tasks.cancel(self.world.tables, task, self.world.clock.read(), "tests", None)
+        tasks.cancel(self.world.tables, task, self.world.clock.read(), "tests")
 
     def _replay(self, task: Task) -> None:
         tasks.replay(self.world.tables, task, 1, self.world.clock.read())

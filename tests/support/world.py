@@ -306,7 +306,7 @@ class World(AbstractContextManager["World"]):
             or self.now["retry_tasks"]
             or self.events
             or unannounced
-            or registry_kinds & {"slots", "enqueuing"}
+            or registry_kinds & {"slots", "enqueuing", "closing"}
         )
 
     # --- what stands -------------------------------------------------------------------------------------------------

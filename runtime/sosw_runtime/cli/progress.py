@@ -124,7 +124,7 @@ def counted(tables: Tables, job: JobRecord) -> Counter[str]:
     held = tasks.find(tables, (slot.task_id for slot in slots.occupied(tables, job.worker_id))).values()
     running = sum(task.job_id == job.job_id and task.status is Status.RUNNING for task in held)
     waiting = sum(task.job_id == job.job_id for task in tasks.waiting(tables, job.worker_id))
-    closed = progress.counts(tables, job.job_id)
+    closed = progress.counts(tables, job)
     cursor = jobs.cursor(tables, job.job_id)
     written = job.total if cursor is None else cursor.position
     found = Counter(running=running, waiting=waiting, **asdict(closed))
@@ -141,7 +141,7 @@ def of_job(tables: Tables, job: JobRecord) -> JobProgress:
         found: dict[int, str] = dict(jobs.states(tables, job, numbers))
         if len(found) < len(numbers):
             # What was not yet written when its job was cancelled is counted, and stands nowhere.
-            found = dict.fromkeys(progress.cancelled(tables, job.job_id) & set(numbers), Status.CANCELLED) | found
+            found = dict.fromkeys(progress.cancelled(tables, job) & set(numbers), Status.CANCELLED) | found
         return found
 
     return JobProgress(job.job_id, job.total, EachTask(job.total, states))

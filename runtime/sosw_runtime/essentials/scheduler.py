@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import islice
 from typing import Any, Final
 from uuid import uuid4
@@ -152,6 +153,7 @@ def accept(invocation: Invocation, request: Request) -> tuple[JobRecord, Held | 
         created_at=now,
         first_start=max(now, job.start_at or now),
         source=request.event_id or invocation.request_id,
+        fingerprint=_fingerprint(job),
         schema_name=job.job_schema_name,
     )
     if record.total == 0:
@@ -163,9 +165,15 @@ def accept(invocation: Invocation, request: Request) -> tuple[JobRecord, Held | 
     accepted = jobs.accept(invocation.tables, record, stored, cursor)
     if accepted is record:
         return record, Held(spec, cursor)
-    if _Spec.from_json(jobs.spec(invocation.tables, record.job_id)).job != job:
+    if accepted.fingerprint != record.fingerprint:
         raise Refused("job_id", record.job_id, "another job has it; use another id, or none")
     return accepted, take_over(invocation, record.job_id)
+
+
+def _fingerprint(job: Job) -> str:
+    """The same for the same job, in whatever order its keys come."""
+    text = json.dumps(job.model_dump(mode="json", exclude_unset=True), sort_keys=True)
+    return sha256(text.encode()).hexdigest()[:32]
 
 
 def take_over(invocation: Invocation, job_id: str) -> Held | None:
@@ -174,9 +182,9 @@ def take_over(invocation: Invocation, job_id: str) -> Held | None:
     seen = jobs.cursor(tables, job_id)
     if seen is None or seen.lease_until > invocation.clock():
         return None
-    spec = _Spec.from_json(jobs.spec(tables, job_id))
-    cursor = jobs.hold(tables, seen, uuid4().hex, invocation.clock() + _LEASE_MS)
-    return None if cursor is None else Held(spec, cursor)
+    spec = jobs.spec(tables, job_id)
+    cursor = None if spec is None else jobs.hold(tables, seen, uuid4().hex, invocation.clock() + _LEASE_MS)
+    return None if spec is None or cursor is None else Held(_Spec.from_json(spec), cursor)
 
 
 def enqueue(invocation: Invocation, record: JobRecord, held: Held, *, must_advance: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 from typing import Any, Final
 
 from sosw_runtime.domain.task import CLOSED, Entry, Move, Status, Task
@@ -29,6 +30,8 @@ _WHEN_SET: Final = (
     "duration_ms",
 )
 _WHEN_NOT_ZERO: Final = ("priority", "spared")
+
+_ATTRIBUTES: Final = frozenset(attribute.name for attribute in fields(Task))
 
 #: The constant under which the sparse index `outbox` finds the tasks that are still to be announced.
 OUTBOX: Final = "due"
@@ -115,6 +118,8 @@ def to_item(task: Task, expires_at: int | None = None) -> Item:
 def to_task(item: Mapping[str, Any]) -> Task:
     """A task out of an item of any of the three tables.
 
+    Attributes that a later version may have added are left out: after a roll-back its tasks go on.
+
     Raises:
         ValueError: the item is no task.
     """
@@ -132,7 +137,7 @@ def _task(values: dict[str, Any]) -> Task:
     values["status"] = Status.WAITING if due is not None else Status(values["status"])
     values["due_at"] = None if due is None else int(due.split("#", 1)[0])
     values["history"] = tuple(Entry(entry[0], Move(entry[1]), *entry[2:]) for entry in values["history"])
-    return Task(**values)
+    return Task(**{name: value for name, value in values.items() if name in _ATTRIBUTES})
 
 
 def to_tasks(items: Iterable[Mapping[str, Any]]) -> Iterator[Task]:

@@ -37,6 +37,7 @@ class JobRecord:
     created_at: int  # ms
     first_start: int  # ms
     source: str  # what asked for it, e.g. the event's id
+    fingerprint: str  # of what was asked for: another job under the same id has another
     schema_name: str | None = None  # the job schema that it names
     full_blocks: frozenset[int] = frozenset()  # blocks of tasks that are all closed
     closed_at: int | None = None  # ms, once all its tasks were closed
@@ -56,6 +57,7 @@ class JobRecord:
                 "created_at": self.created_at,
                 "first_start": self.first_start,
                 "source": self.source,
+                "fingerprint": self.fingerprint,
                 "schema_name": self.schema_name,
             }
         )
@@ -72,6 +74,7 @@ class JobRecord:
             created_at=values["created_at"],
             first_start=values["first_start"],
             source=values["source"],
+            fingerprint=values["fingerprint"],
             schema_name=values.get("schema_name"),
             full_blocks=frozenset(values.get("full_blocks", ())),
             closed_at=values.get("closed_at"),
@@ -136,12 +139,12 @@ def get(tables: Tables, job_id: str) -> JobRecord | None:
     return JobRecord.from_item(answer["Item"]) if "Item" in answer else None
 
 
-def spec(tables: Tables, job_id: str) -> str:
-    """What an accepted job's tasks are cut from."""
+def spec(tables: Tables, job_id: str) -> str | None:
+    """What an accepted job's tasks are cut from; None once it has expired with them."""
     answer = tables.client.get_item(
         TableName=tables.registry, Key=encoded({"pk": "spec", "sk": job_id}), ConsistentRead=True
     )
-    return zlib.decompress(answer["Item"]["spec"]["B"]).decode()
+    return zlib.decompress(answer["Item"]["spec"]["B"]).decode() if "Item" in answer else None
 
 
 def everyone(tables: Tables) -> Iterator[JobRecord]:

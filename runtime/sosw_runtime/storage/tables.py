@@ -129,14 +129,26 @@ def _left_of(client: DynamoDBClient, requests: Any) -> Any:
         raise Unavailable(f"DynamoDB was not reached: {error}") from error
 
 
-def get_batches(tables: Tables, table: str, keys: Sequence[Item], *, consistent: bool = True) -> Iterator[Item]:
-    """Read any number of items, 100 a call, in no order; those that do not exist are left out.
+def get_batches(
+    tables: Tables, table: str, keys: Sequence[Item], *, consistent: bool = True, attributes: Sequence[str] = ()
+) -> Iterator[Item]:
+    """Read any number of items, or some attributes of each, 100 a call, in no order; those missing are left out.
 
     Raises:
         Unavailable: some keys were still sent back at the end.
     """
+    projection = {
+        "ProjectionExpression": ", ".join(f"#{name}" for name in attributes),
+        "ExpressionAttributeNames": {f"#{name}": name for name in attributes},
+    }
     for start in range(0, len(keys), BATCH_READ):
-        left: Any = {table: {"Keys": list(keys[start : start + BATCH_READ]), "ConsistentRead": consistent}}
+        left: Any = {
+            table: {
+                "Keys": list(keys[start : start + BATCH_READ]),
+                "ConsistentRead": consistent,
+                **(projection if attributes else {}),
+            }
+        }
         for attempt in _patiently():
             with attempt:
                 answer = tables.client.batch_get_item(RequestItems=left)

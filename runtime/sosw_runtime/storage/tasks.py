@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import merge
 from itertools import islice
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, ge
 _DAY_SECONDS: Final = 86_400
 
 #: Tasks of a page of the sweep.
-_SWEPT_AT_ONCE: Final = 200
+_SWEPT_AT_ONCE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,18 +120,26 @@ def _put_if_missing(tables: Tables, task: Task) -> bool:
 
 def queued(tables: Tables, worker_id: str, shards: int, limit: int) -> list[Candidate]:
     """The first of a Worker's queue. Cost: 0.5 read units per 4 KB of index, about 25 tasks, and shard."""
-    heads: list[Candidate] = []
-    for key in queue_keys(worker_id, shards):
-        items = query(
-            tables,
-            TableName=tables.tasks,
-            IndexName="queue",
-            KeyConditionExpression="queue_key = :key",
-            ExpressionAttributeValues=encoded({":key": key}),
-            Limit=limit,
-        )
-        heads += [Candidate(item["task_id"]["S"], item["queue_rank"]["S"]) for item in islice(items, limit)]
-    return sorted(heads, key=lambda candidate: candidate.rank)[:limit]
+    return list(islice(queue(tables, worker_id, shards, limit), limit))
+
+
+def queue(tables: Tables, worker_id: str, shards: int, page: int) -> Iterator[Candidate]:
+    """A Worker's queue from its head, read in pages of so many tasks of a shard as far as it is asked for."""
+    return merge(
+        *(_shard(tables, key, page) for key in queue_keys(worker_id, shards)), key=lambda candidate: candidate.rank
+    )
+
+
+def _shard(tables: Tables, queue_key: str, page: int) -> Iterator[Candidate]:
+    items = query(
+        tables,
+        TableName=tables.tasks,
+        IndexName="queue",
+        KeyConditionExpression="queue_key = :key",
+        ExpressionAttributeValues=encoded({":key": queue_key}),
+        Limit=page,
+    )
+    return (Candidate(item["task_id"]["S"], item["queue_rank"]["S"]) for item in items)
 
 
 def claim(tables: Tables, slot: Slot, lease_until: int) -> Task | None:
@@ -301,12 +310,16 @@ def requeue(tables: Tables, task: Task, shards: int, now: int) -> bool:
     return _transfer(tables, _delete_waiting(tables, task), _transact_put_new(tables.tasks, to_item(queued_again)))
 
 
-def announce(tables: Tables, task: Task, now: int) -> bool:
+def announce(tables: Tables, task: Task, now: int, retention_days: int | None) -> bool:
     """Take a task out of the outbox: alarmed, and counted in its job. From dead or cancelled to the same.
 
+    From then on a cancelled one may expire; a dead one is kept until it is replayed or cancelled.
     Repeated, it changes nothing. Cost: 2 write units (item, its entry in the index `outbox` removed).
     """
-    update = _Update(set_to={}, remove=("outbox",), entry=Entry(now, Move.ANNOUNCE, task.attempt))
+    expires_at = _expiry(task, retention_days) if task.status is Status.CANCELLED else None
+    update = _Update(
+        set_to={"expires_at": expires_at}, remove=("outbox",), entry=Entry(now, Move.ANNOUNCE, task.attempt)
+    )
     try:
         conditional(
             lambda: tables.client.update_item(
@@ -323,17 +336,43 @@ def announce(tables: Tables, task: Task, now: int) -> bool:
 # --- command line ------------------------------------------------------------------------------------------------
 
 
-def cancel(tables: Tables, task: Task, now: int, reason: str, retention_days: int | None) -> bool:
-    """Take out a task that has not started. From queued or waiting to cancelled.
+def cancel(tables: Tables, task: Task, now: int, reason: str) -> bool:
+    """Give a task up that has not started, or will not any more. From queued, waiting or dead to cancelled.
 
-    One transaction, conditional on the place where the task was seen, into the outbox.
-    Cost: 10 write units when queued (item, index, item and two indexes), 8 when waiting.
+    Conditional on the place where the task was seen, into the outbox. One transaction, of a dead one an update.
+    Cost: 10 write units when queued (item, index, item and two indexes), 8 when waiting, 4 when dead (item, indexes).
     """
+    if task.status is Status.DEAD:
+        return _cancel_dead(tables, task, now, reason)
     cancelled = replace(_closed(task, Status.CANCELLED, Move.CANCEL, now, reason), in_outbox=True)
     source = _delete_waiting(tables, task) if task.status is Status.WAITING else _delete_queued(tables, task)
-    return _transfer(
-        tables, source, _transact_put(tables.closed_tasks, to_item(cancelled, _expiry(cancelled, retention_days)))
+    return _transfer(tables, source, _transact_put(tables.closed_tasks, to_item(cancelled)))
+
+
+def _cancel_dead(tables: Tables, task: Task, now: int, reason: str) -> bool:
+    update = _Update(
+        set_to={
+            "status": Status.CANCELLED.value,
+            "outcome_key": outcome_key(task.worker_id, Status.CANCELLED),
+            "closed_at": now,
+            "outbox": OUTBOX,
+        },
+        remove=(),
+        entry=Entry(now, Move.CANCEL, task.attempt, reason),
     )
+    try:
+        conditional(
+            lambda: tables.client.update_item(
+                **_at(tables.closed_tasks, task.task_id),
+                **update.expression("#status = :dead AND #closed_at = :seen"),
+                ExpressionAttributeValues=update.values({":dead": Status.DEAD.value, ":seen": task.closed_at}),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        )
+    except ConditionFailed as failure:
+        # A first answer that was lost: the entry that is found last is this one.
+        return failure.found is not None and to_task(failure.found).history[-1] == update.entry
+    return True
 
 
 def replay(tables: Tables, task: Task, shards: int, now: int) -> bool:
@@ -365,6 +404,43 @@ def find(tables: Tables, task_ids: Iterable[str]) -> dict[str, Task]:
     return {task.task_id: task for task in to_tasks(items)}
 
 
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """What decides whether a task in a slot is to be looked at whole: its payload may be large."""
+
+    claim: str | None
+    rank: str | None
+    status: str | None
+    finished_at: int  # ms, 0 before
+    lease_until: int  # ms, 0 while it does not run
+
+
+def glimpse(tables: Tables, task_ids: Iterable[str]) -> dict[str, Glimpse]:
+    """As `find`, a few attributes of each, and for the same cost; also of tasks that cannot be read otherwise."""
+    names = ("task_id", "claim", "queue_rank", "status", "finished_at", "lease_until")
+    keys = [_key(task_id) for task_id in dict.fromkeys(task_ids)]
+    return {
+        item["task_id"]["S"]: Glimpse(
+            claim=item.get("claim", {}).get("S"),
+            rank=item.get("queue_rank", {}).get("S"),
+            status=item.get("status", {}).get("S"),
+            finished_at=int(item.get("finished_at", {}).get("N", 0)),
+            lease_until=int(item.get("lease_until", {}).get("N", 0)),
+        )
+        for item in get_batches(tables, tables.tasks, keys, attributes=names)
+    }
+
+
+def get(tables: Tables, task_id: str) -> Task | None:
+    """One queued, running or just reported task, read consistently. Cost: 1 read unit per 4 KB.
+
+    Raises:
+        ValueError: it is there, and cannot be read.
+    """
+    answer = tables.client.get_item(**_at(tables.tasks, task_id), ConsistentRead=True)
+    return to_task(answer["Item"]) if "Item" in answer else None
+
+
 def find_closed(tables: Tables, task_ids: Iterable[str]) -> dict[str, Task]:
     """Completed, dead and cancelled tasks by id, read consistently. Cost: 1 read unit per 4 KB of each."""
     items = get_batches(tables, tables.closed_tasks, [_key(task_id) for task_id in dict.fromkeys(task_ids)])
@@ -388,8 +464,16 @@ def waiting(tables: Tables, worker_id: str, until: int | None = None) -> Iterato
 
 
 def waiting_ids(tables: Tables, worker_id: str) -> set[str]:
-    """The ids of a Worker's waiting tasks. Cost: 1 read unit per 4 KB of them."""
-    return {task.task_id for task in waiting(tables, worker_id)}
+    """The ids of a Worker's waiting tasks. Cost: 1 read unit per 4 KB of them, though nothing else of them is sent."""
+    items = query(
+        tables,
+        TableName=tables.retry_tasks,
+        KeyConditionExpression="worker_id = :worker",
+        ExpressionAttributeValues=encoded({":worker": worker_id}),
+        ProjectionExpression="due",
+        ConsistentRead=True,
+    )
+    return {item["due"]["S"].partition("#")[2] for item in items}
 
 
 def closed(tables: Tables, worker_id: str, status: Status, since: int = 0, until: int | None = None) -> Iterator[str]:
@@ -418,9 +502,9 @@ def outbox(tables: Tables) -> Iterator[str]:
 
 
 def sweep(tables: Tables, after: str | None) -> tuple[list[Task], str | None]:
-    """Those of the table's next 200 tasks that are not queued, and the id to go on after; None at the table's end.
+    """Those of the table's next 1,000 tasks that are not queued, and the id to go on after; None at the table's end.
 
-    Finds what no record and no slot tells of any more. Cost: 0.5 read units per 4 KB, about 25 for tasks of 1 KB.
+    Finds what no record and no slot tells of any more. Cost: 0.5 read units per 4 KB, about 125 for tasks of 1 KB.
     """
     start: dict[str, Any] = {} if after is None else {"ExclusiveStartKey": _key(after)}
     page = tables.client.scan(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from sosw_runtime.domain.task import Error, Move, Status
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.essentials.scavenger import GRACE_MS
-from sosw_runtime.storage import slots, tasks
+from sosw_runtime.storage import jobs, slots, tasks
 from sosw_runtime.storage.items import encoded
 from tests.support.builders import (
     DAY,
@@ -225,8 +227,8 @@ def test_an_alarm_that_could_not_be_sent_stays_due_until_it_is(
     sosw.register()
     sosw.put(failed(retryable=False))
     monkeypatch.setenv("SOSW_ALARM_TOPIC_ARN", f"{inbox.topic_arn}-gone")
-    with pytest.raises(Unavailable, match="batch of 1 records: 1 failed"):
-        sosw.wake_scavenger(failed(retryable=False))
+    buried = {"DeadTasks": 1, "Failures": 1}
+    assert sosw.wake_scavenger(failed(retryable=False)) == buried, "no reason to hold up the records behind it"
     assert sosw.task().status is Status.DEAD
     assert sosw.tick_scavenger()["Failures"] == 1
 
@@ -402,7 +404,7 @@ def test_a_registration_that_cannot_be_read_stops_no_task_of_anybody(sosw: Insta
     assert (answer["Retried"], answer["Requeued"]) == (1, 2)
 
 
-def test_a_topic_for_closed_jobs_that_is_gone_stops_no_other_task_of_a_batch(
+def test_a_topic_for_closed_jobs_that_is_gone_keeps_no_task_from_its_end(
     sosw: Installation, monkeypatch: pytest.MonkeyPatch, lambdas: FakeLambda
 ) -> None:
     sosw.register()
@@ -414,13 +416,42 @@ def test_a_topic_for_closed_jobs_that_is_gone_stops_no_other_task_of_a_batch(
     sosw.put(other)
     monkeypatch.setenv("SOSW_JOBS_TOPIC_ARN", "arn:aws:sns:eu-west-1:123456789012:gone")
     batch = (sosw.task(0), other)
-    with pytest.raises(Unavailable):
-        sosw.wake_scavenger(*batch)
-    assert sosw.task(0).closed_at is None
-    assert sosw.task(1).status is Status.WAITING
+    assert sosw.wake_scavenger(*batch) == {"Archived": 1, "Retried": 1}
+    assert sosw.tick_scavenger()["Failures"] == 1, "the tick tries again"
+    job = jobs.get(sosw.tables, "album")
+    assert job is not None
+    assert job.closed_at is None
 
-    monkeypatch.delenv("SOSW_JOBS_TOPIC_ARN")
-    assert sosw.wake_scavenger(*batch) == {"Archived": 1}, "Lambda hands the batch over again"
+    inbox = Inbox()
+    monkeypatch.setenv("SOSW_JOBS_TOPIC_ARN", inbox.topic_arn)
+    sosw.tick_scavenger()
+    job = jobs.get(sosw.tables, "album")
+    assert job is not None
+    assert job.closed_at is not None
+    assert len(inbox.read()) == 1
+    assert "Failures" not in sosw.tick_scavenger()
+    assert inbox.read() == []
+
+
+def test_an_outage_has_lambda_hand_the_batch_over_again_and_poison_has_not(
+    sosw: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sosw.register()
+    sosw.put(failed())
+
+    def refused(code: str) -> Callable[..., None]:
+        def refuse(*_: object, **__: object) -> None:
+            raise ClientError({"Error": {"Code": code, "Message": "as asked"}}, "TransactWriteItems")
+
+        return refuse
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "retry", refused("InternalServerError"))
+        with pytest.raises(Unavailable, match="batch of 1 records: 1 failed"):
+            sosw.wake_scavenger(failed())
+        patch.setattr(tasks, "retry", refused("ValidationException"))
+        assert sosw.wake_scavenger(failed()) == {"Failures": 1}
+    assert sosw.wake_scavenger(failed()) == {"Retried": 1}
 
 
 def test_a_stalled_job_whose_scheduler_cannot_be_reached_stops_no_other(
@@ -434,7 +465,7 @@ def test_a_stalled_job_whose_scheduler_cannot_be_reached_stops_no_other(
     )
     lambdas.refuse(f"{sosw.tables.name}_scheduler", "TooManyRequestsException")
     sosw.clock.advance(MINUTE)
-    assert sosw.tick_scavenger() == {"Requeued": 1, "Failures": 1}
+    assert sosw.tick_scavenger() == {"Requeued": 1, "Failures": 1, "Outages": 1}
 
 
 # --- jobs ------------------------------------------------------------------------------------------------------------

@@ -455,6 +455,13 @@ def test_a_write_that_aws_cannot_serve_leaves_the_job_to_be_gone_on_with(
 # --- a job that is cancelled while it is enqueued ---------------------------------------------------------------------
 
 
+def counts(sosw: Installation) -> Counts:
+    """How many of the job's tasks are closed."""
+    job = jobs.get(sosw.tables, "album")
+    assert job is not None
+    return progress.counts(sosw.tables, job)
+
+
 @pytest.fixture
 def half_enqueued(sosw: Installation, lambdas: FakeLambda, small_windows: None) -> int:
     """A job of 95 tasks was handed over half-way; how many are written."""
@@ -472,9 +479,9 @@ def test_of_a_job_that_is_cancelled_nothing_more_is_queued_and_all_of_it_is_coun
 
     sosw.tick_scavenger()
     assert jobs.enqueuing(sosw.tables) == []
-    assert progress.counts(sosw.tables, "album") == Counts(cancelled=95 - half_enqueued)
+    assert counts(sosw) == Counts(cancelled=95 - half_enqueued)
     for task in sosw.with_status(Status.QUEUED):
-        assert tasks.cancel(sosw.tables, task, NOON, "tests", None)
+        assert tasks.cancel(sosw.tables, task, NOON, "tests")
     sosw.tick_scavenger()
     job = jobs.get(sosw.tables, "album")
     assert job is not None
@@ -513,8 +520,8 @@ def test_a_window_in_doubt_is_made_whole_before_the_rest_of_a_cancelled_job_is_c
     jobs.cancel(sosw.tables, "album")
     sosw.clock.advance(MINUTE)
     sosw.tick_scavenger()
-    assert progress.counts(sosw.tables, "album") == Counts(), "not yet, since they may be written"
+    assert counts(sosw) == Counts(), "not yet, since they may be written"
     sosw.submit(handed_over(lambdas, sosw))
     assert len(sosw.all_tasks()) == half_enqueued + 10
     sosw.tick_scavenger()
-    assert progress.counts(sosw.tables, "album") == Counts(cancelled=95 - half_enqueued - 10)
+    assert counts(sosw) == Counts(cancelled=95 - half_enqueued - 10)

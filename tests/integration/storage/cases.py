@@ -150,15 +150,18 @@ CASES: dict[str, Case] = {
         {"waiting": _in_queue_again(waiting(), Move.REQUEUE)},
     ),
     "announce": Case(
-        lambda tables, seen: tasks.announce(tables, seen, NOW),
+        lambda tables, seen: tasks.announce(tables, seen, NOW, None),
         {
             "dead": replace(_entry(DEAD, Move.ANNOUNCE), in_outbox=False),
             "cancelled": replace(_entry(CANCELLED, Move.ANNOUNCE), in_outbox=False),
         },
     ),
     "cancel": Case(
-        lambda tables, seen: tasks.cancel(tables, seen, NOW, "not needed", None),
+        lambda tables, seen: tasks.cancel(tables, seen, NOW, "not needed"),
         {
+            "dead": replace(
+                _entry(DEAD, Move.CANCEL, "not needed"), status=Status.CANCELLED, closed_at=NOW, in_outbox=True
+            ),
             "queued": closed(queued(), Status.CANCELLED, Move.CANCEL, "not needed"),
             "waiting": closed(waiting(), Status.CANCELLED, Move.CANCEL, "not needed"),
         },

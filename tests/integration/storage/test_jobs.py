@@ -29,6 +29,7 @@ def album(total: int = 3) -> JobRecord:
         created_at=NOON,
         first_start=NOON + HOUR,
         source="event-1",
+        fingerprint="f1",
         schema_name="weekly",
     )
 
@@ -198,12 +199,12 @@ def test_a_job_is_done_with_its_last_task_and_every_task_counts_once(sosw: Insta
     assert progress.note(sosw.tables, done[BLOCK + 1 :], NOON, None) == []
     assert progress.note(sosw.tables, [done[BLOCK]], NOON, None) == []
     assert progress.note(sosw.tables, [dead, done[0], done[0]], NOON, None) == []
-    assert progress.counts(sosw.tables, "album") == Counts(completed=total - 1), "completed wins over dead"
+    assert progress.counts(sosw.tables, album()) == Counts(completed=total - 1), "completed wins over dead"
 
     for _ in range(2):
         [job] = progress.note(sosw.tables, [done[BLOCK - 1]], NOON, None)
         assert job.job_id == "album"
-    found = progress.counts(sosw.tables, "album")
+    found = progress.counts(sosw.tables, album())
     assert found == Counts(completed=total)
     assert progress.close(sosw.tables, job, found, NOON + DAY, None)
     assert not progress.close(sosw.tables, job, found, NOON + 2 * DAY, None)
@@ -220,18 +221,42 @@ def test_a_job_is_counted_by_outcome(sosw: Installation) -> None:
         for number, task in enumerate((CLOSED_COMPLETED, DEAD, CANCELLED))
     ]
     [job] = progress.note(sosw.tables, outcomes, NOON, None)
-    assert progress.counts(sosw.tables, job.job_id) == Counts(completed=1, dead=1, cancelled=1)
+    assert progress.counts(sosw.tables, job) == Counts(completed=1, dead=1, cancelled=1)
 
 
-def test_a_closed_job_is_kept_as_long_as_its_tasks_and_what_it_was_cut_from_a_week_longer(sosw: Installation) -> None:
+def test_a_closed_job_outlives_its_tasks_whose_ids_would_come_again_with_its_own(sosw: Installation) -> None:
     jobs.accept(sosw.tables, album(1), SPEC, HELD)
     jobs.finish(sosw.tables, "album")
     [job] = progress.note(sosw.tables, [completed(0)], NOON, 30)
     for later in (0, DAY):
         progress.close(sosw.tables, job, Counts(1), NOON + later, 30)
         expiry = {row["pk"]["S"]: int(row["expires_at"]["N"]) * 1000 for row in sosw.rows("registry")}
-        assert expiry["job"] == NOON + 30 * DAY
-        assert expiry["spec"] == NOON + 37 * DAY
+        assert expiry["spec"] == NOON + 30 * DAY
+        assert expiry["job"] == NOON + 44 * DAY
+
+
+def test_a_job_is_kept_as_long_as_it_has_dead_tasks(sosw: Installation) -> None:
+    jobs.accept(sosw.tables, album(1), SPEC, HELD)
+    [job] = progress.note(sosw.tables, [replace(DEAD, number=0)], NOON, 30)
+    progress.close(sosw.tables, job, progress.counts(sosw.tables, job), NOON, 30)
+    [row] = [row for row in sosw.rows("registry") if row["pk"]["S"] == "job"]
+    assert "expires_at" not in row
+
+
+def test_a_job_under_an_id_that_has_expired_is_counted_anew(sosw: Installation) -> None:
+    jobs.accept(sosw.tables, album(1), SPEC, HELD)
+    progress.note(sosw.tables, [completed(0)], NOON, 30)
+    sosw.client.delete_item(TableName=sosw.tables.registry, Key=encoded({"pk": "job", "sk": "album"}))
+
+    again = replace(album(2), created_at=NOON + 50 * DAY)
+    assert jobs.accept(sosw.tables, again, SPEC, HELD) == again
+    assert progress.counts(sosw.tables, again) == Counts()
+    late = completed(0)
+    assert progress.note(sosw.tables, [late], NOON, 30) == [], "of the job that was"
+    first, second = (replace(completed(number), created_at=again.created_at) for number in range(2))
+    assert progress.note(sosw.tables, [first], NOON, 30) == []
+    [job] = progress.note(sosw.tables, [second], NOON, 30)
+    assert progress.counts(sosw.tables, job) == Counts(completed=2)
 
 
 def test_without_a_retention_a_closed_job_is_kept(sosw: Installation) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from sosw_runtime.domain.task import Move, Rank, Status
 from sosw_runtime.storage import slots, tasks
-from sosw_runtime.storage.items import OUTBOX, to_item
+from sosw_runtime.storage.items import OUTBOX, encoded, to_item
 from sosw_runtime.storage.tasks import Report
 from tests.integration.storage.cases import CANCELLED, CASES, CLOSED_COMPLETED, DEAD, NOW, STATES, closed, put
 from tests.support.builders import (
@@ -90,7 +90,7 @@ def test_a_replay_of_an_older_death_does_nothing(sosw: Installation) -> None:
     again = replace(DEAD, closed_at=NOON + HOUR)
     put(sosw, again)
     assert not tasks.replay(sosw.tables, DEAD, 1, NOW)
-    assert not tasks.announce(sosw.tables, DEAD, NOW)
+    assert not tasks.announce(sosw.tables, DEAD, NOW, None)
     assert sosw.task() == again
 
 
@@ -169,9 +169,37 @@ def test_any_number_of_completed_tasks_is_archived_and_every_scavenger_writes_th
 
 def test_a_cancelled_task_is_kept_for_the_days_that_it_is_given(sosw: Installation) -> None:
     put(sosw, queued())
-    tasks.cancel(sosw.tables, queued(), NOW, "not needed", 7)
+    tasks.cancel(sosw.tables, queued(), NOW, "not needed")
+    [row] = sosw.rows("closed_tasks")
+    assert "expires_at" not in row, "not before it is counted in its job"
+    tasks.announce(sosw.tables, sosw.task(), NOW + SECOND, 7)
     [row] = sosw.rows("closed_tasks")
     assert row["expires_at"] == {"N": str((NOW + 7 * DAY) // 1000)}
+
+
+def test_a_dead_task_is_kept_until_it_is_cancelled(sosw: Installation) -> None:
+    put(sosw, replace(DEAD, in_outbox=True))
+    tasks.announce(sosw.tables, sosw.task(), NOW, 7)
+    [row] = sosw.rows("closed_tasks")
+    assert "expires_at" not in row
+    tasks.cancel(sosw.tables, sosw.task(), NOW + SECOND, "not needed")
+    tasks.announce(sosw.tables, sosw.task(), NOW + SECOND, 7)
+    [row] = sosw.rows("closed_tasks")
+    assert row["expires_at"] == {"N": str((NOW + SECOND + 7 * DAY) // 1000)}
+    assert row["outcome_key"] == {"S": "resize#cancelled"}
+
+
+def test_an_older_sight_of_a_dead_task_cancels_nothing(sosw: Installation) -> None:
+    again = replace(DEAD, closed_at=NOON + HOUR)
+    put(sosw, again)
+    assert not tasks.cancel(sosw.tables, DEAD, NOW, "not needed")
+    assert sosw.task() == again
+
+
+def test_what_a_later_version_added_to_a_task_is_left_out_and_the_task_goes_on(sosw: Installation) -> None:
+    item = to_item(running()) | encoded({"mood": "new"})
+    sosw.client.put_item(TableName=sosw.tables.tasks, Item=item)
+    assert sosw.task() == running()
 
 
 # --- reads -----------------------------------------------------------------------------------------------------------
@@ -269,7 +297,6 @@ def test_an_item_that_is_no_task_is_passed_over(sosw: Installation) -> None:
         {**good, "history": {"L": [{"L": []}]}},
         {**good, "history": {"L": [{"L": [{"N": "1"}, {"S": "vanish"}, {"N": "0"}]}]}},
         {**good, "history": {"S": "long"}},
-        {**good, "colour": {"S": "blue"}},
         {**good, "due": {"N": "7"}},
         {name: value for name, value in good.items() if name != "payload"},
     ]

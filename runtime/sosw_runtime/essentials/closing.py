@@ -1,0 +1,158 @@
+"""Closing: what is told and noted once tasks are closed. The dead are alarmed, all are counted, and their job ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import islice
+from typing import Any, Final
+
+from sosw_runtime import aws, telemetry
+from sosw_runtime.domain.task import Status, Task
+from sosw_runtime.essentials.invocation import Invocation, side_by_side
+from sosw_runtime.essentials.tally import Tally, counted
+from sosw_runtime.storage import jobs, progress, tasks
+from sosw_runtime.storage.jobs import Cursor, JobRecord
+from sosw_runtime.storage.tables import BATCH_READ
+
+_CALLS_AT_ONCE: Final = 8
+
+#: Tasks of a cancelled job that are counted between two looks at the clock.
+_CANCELLED_AT_ONCE: Final = 20 * progress.BLOCK
+
+#: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+_LONGEST_SUBJECT: Final = 100
+
+logger = telemetry.logger("scavenger")
+
+
+# --- tasks -------------------------------------------------------------------------------------------------------
+
+
+def announced(invocation: Invocation, closed: Sequence[Task]) -> Tally:
+    """Publish the alarms of dead tasks, count the closed in their jobs, then take them out of the outbox.
+
+    In this order, so that an alarm may come twice, never not at all. What fails stays in the outbox.
+    """
+
+    def publish(task: Task) -> Tally:
+        if task.status is not Status.DEAD:
+            return Tally()
+        _alarm(invocation, task)
+        return Tally(Alarms=1)
+
+    tally, published = Tally(), []
+    for task, outcome in side_by_side(publish, closed, _CALLS_AT_ONCE):
+        tally += counted(outcome, logger, "alarm not sent", **telemetry.ids(task))
+        if not isinstance(outcome, Exception):
+            published.append(task)
+    try:
+        count(invocation, published)
+    except Exception as error:  # noqa: BLE001 - logged and counted, and done again by the next tick
+        return tally + counted(error, logger, "closed tasks not counted")
+
+    def announce(task: Task) -> bool:
+        retention = invocation.settings.closed_tasks_retention_days
+        return tasks.announce(invocation.tables, task, invocation.clock(), retention)
+
+    for task, done in side_by_side(announce, published, _CALLS_AT_ONCE):
+        if isinstance(done, Exception):
+            tally += counted(done, logger, "closed task not announced", **telemetry.ids(task))
+    return tally
+
+
+def outbox_announced(invocation: Invocation) -> Tally:
+    """Announce the closed tasks whose announcement did not come through, or that the command line closed."""
+    tally, ids = Tally(), tasks.outbox(invocation.tables)
+    while not invocation.out_of_time and (some := list(islice(ids, BATCH_READ))):
+        found = tasks.find_closed(invocation.tables, some).values()
+        tally += announced(invocation, [task for task in found if task.in_outbox])
+    return tally
+
+
+def _alarm(invocation: Invocation, task: Task) -> None:
+    """Tell the people of a dead task."""
+    failure = task.failure
+    _publish(
+        invocation.settings.alarm_topic_arn,
+        f"{invocation.settings.name}: a task of {task.worker_id} is dead",
+        {
+            "alarm": "dead task",
+            **telemetry.ids(task),
+            "error": None if failure is None else {"type": failure.type, "message": failure.message},
+            "reason": task.history[-1].reason,
+            "dead_at": task.closed_at,
+        },
+    )
+
+
+# --- jobs --------------------------------------------------------------------------------------------------------
+
+
+def count(invocation: Invocation, closed: Sequence[Task]) -> None:
+    """Count closed tasks in their jobs, and close the jobs whose last task is among them. Repeatable."""
+    retention = invocation.settings.closed_tasks_retention_days
+    _close_all(invocation, progress.note(invocation.tables, closed, invocation.clock(), retention))
+
+
+def rest_cancelled(invocation: Invocation, cursor: Cursor) -> Tally:
+    """Count what is not written of a cancelled job as cancelled, some blocks at a time, then be done with it."""
+    job = jobs.get(invocation.tables, cursor.job_id)
+    while job is not None and cursor.position < job.total:
+        if invocation.out_of_time:
+            return Tally()
+        some = range(cursor.position, min(cursor.position + _CANCELLED_AT_ONCE, job.total))
+        retention = invocation.settings.closed_tasks_retention_days
+        _close_all(invocation, progress.note_unwritten(invocation.tables, job, some, invocation.clock(), retention))
+        advanced = jobs.advance(invocation.tables, cursor, some.stop, cursor.lease_until)
+        if advanced is None:
+            return Tally()
+        cursor = advanced
+    jobs.finish(invocation.tables, cursor.job_id)
+    return Tally()
+
+
+def jobs_closed(invocation: Invocation) -> Tally:
+    """Close the jobs that could not be closed when their last task was."""
+
+    def close(job_id: str) -> Tally:
+        job = jobs.get(invocation.tables, job_id)
+        if job is not None and job.closed_at is None:
+            _close(invocation, job)
+        progress.unmark_closing(invocation.tables, job_id)
+        return Tally()
+
+    tally = Tally()
+    for job_id, outcome in side_by_side(close, progress.closing(invocation.tables), _CALLS_AT_ONCE):
+        tally += counted(outcome, logger, "job not closed", job_id=job_id)
+    return tally
+
+
+def _close_all(invocation: Invocation, done: Iterable[JobRecord]) -> None:
+    """Close jobs; one that cannot be closed is remembered, so that its tasks need not wait for it."""
+    for job in done:
+        try:
+            _close(invocation, job)
+        except Exception:
+            logger.exception("job not closed; the tick tries again", extra={"job_id": job.job_id})
+            progress.mark_closing(invocation.tables, job)
+
+
+def _close(invocation: Invocation, job: JobRecord) -> None:
+    """Tell that all tasks of a job are closed, then note it."""
+    found = progress.counts(invocation.tables, job)
+    logger.info("job closed", extra={"job_id": job.job_id, "worker_id": job.worker_id, **asdict(found)})
+    _publish(
+        invocation.settings.jobs_topic_arn,
+        f"{invocation.settings.name}: a job of {job.worker_id} is closed",
+        {"job_id": job.job_id, "worker_id": job.worker_id, "tasks": job.total, **asdict(found)},
+    )
+    retention = invocation.settings.closed_tasks_retention_days
+    progress.close(invocation.tables, job, found, invocation.clock(), retention)
+
+
+def _publish(topic_arn: str | None, subject: str, message: Mapping[str, Any]) -> None:
+    if topic_arn is not None:
+        text = json.dumps(message, indent=2)
+        aws.sns().publish(TopicArn=topic_arn, Subject=subject[:_LONGEST_SUBJECT], Message=text)

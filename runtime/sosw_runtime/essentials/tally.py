@@ -1,0 +1,32 @@
+"""Tally: what an Essential did, by metric name, and what of it failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from sosw_runtime.errors import Unavailable
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
+#: Counts by metric name. `Failures` is everything that failed, `Outages` those of them that may pass by themselves.
+Tally = Counter[str]
+
+
+def counted(outcome: Tally | Exception, logger: Logger, message: str, **extra: object) -> Tally:
+    """What was done; a failure is logged and counted, and whatever it left is found again by the next tick."""
+    if isinstance(outcome, Exception):
+        logger.error(message, exc_info=outcome, extra=extra)
+        return Tally(Failures=1, Outages=int(_may_pass(outcome)))
+    return outcome
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether AWS was at fault, or its configuration, and not what was asked of it."""
+    if isinstance(error, ClientError):
+        reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
+        return error.response["Error"]["Code"] != "ValidationException" and "ValidationError" not in reasons
+    return isinstance(error, BotoCoreError | Unavailable)
