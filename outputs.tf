@@ -13,7 +13,7 @@ output "orchestrator" {
 
 output "worker_environment" {
   description = "Environment variables of Workers that use `sosw_runtime.worker`; merge them into the function's."
-  # Derived from the name, so that a Worker may be named in invokable_function_arns and take this without a cycle.
+  # Derived from the name: known at plan, and no function of a Worker waits for the Essentials.
   value = {
     SOSW_NAME             = var.name
     SOSW_WORKER_ASSISTANT = local.function_arns.worker_assistant

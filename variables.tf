@@ -143,7 +143,7 @@ variable "time_zone" {
 }
 
 variable "iam" {
-  description = "Path and permissions boundary of the Essentials' roles."
+  description = "Path and permissions boundary of the Essentials' roles. The boundary must also allow `lambda:InvokeFunction` on every Worker: the Worker's own policy grants it, and a boundary limits that grant as well."
   type = object({
     path                     = optional(string, "/")
     permissions_boundary_arn = optional(string)
@@ -204,17 +204,5 @@ variable "closed_jobs" {
   validation {
     condition     = var.closed_jobs == null || can(regex("^arn:[^:]+:sns:[^:]+:[0-9]{12}:[A-Za-z0-9_-]+$", var.closed_jobs.topic.arn))
     error_message = "closed_jobs.topic.arn: is \"${try(var.closed_jobs.topic.arn, "")}\"; must be the ARN of a standard SNS topic (arn:<partition>:sns:<region>:<account>:<name>)."
-  }
-}
-
-variable "invokable_function_arns" {
-  description = "ARNs, or patterns with *, of Workers that the Orchestrator's role itself needs the right to invoke, since their own policy does not grant it alone: in another account, or under a permissions boundary."
-  type        = set(string)
-  default     = []
-  nullable    = false
-
-  validation {
-    condition     = alltrue([for arn in var.invokable_function_arns : can(regex("^arn:[^:]+:lambda:[^:]+:([0-9]{12}|\\*):function:.+$", arn))])
-    error_message = "invokable_function_arns: each must be arn:<partition>:lambda:<region>:<account>:function:<name>, in which * may stand for any part of a name."
   }
 }
