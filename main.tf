@@ -198,8 +198,8 @@ locals {
   })
 }
 
-# Records are hints, and the tick catches up on lost ones: a batch that keeps failing is given up rather than holding up the rest.
-
+# To the Orchestrator records are hints, and the tick catches up on lost ones: a batch that keeps failing is given up
+# rather than holding up the rest.
 resource "aws_lambda_event_source_mapping" "orchestrator" {
   function_name                      = module.orchestrator.function_arn
   event_source_arn                   = module.tables.tasks_stream_arn
@@ -226,6 +226,9 @@ resource "aws_lambda_event_source_mapping" "orchestrator" {
   depends_on = [module.orchestrator]
 }
 
+# To the Scavenger they are more: a report whose record is lost is found by the sweep of the table alone, which takes hours
+# where the table is long. It fails a batch only for an outage of AWS, which the next batch would not get past either, and
+# passes over a record that is itself at fault. So a batch is tried until AWS is back, six hours of the day that the stream keeps it.
 resource "aws_lambda_event_source_mapping" "scavenger" {
   function_name                      = module.scavenger.function_arn
   event_source_arn                   = module.tables.tasks_stream_arn
@@ -234,8 +237,8 @@ resource "aws_lambda_event_source_mapping" "scavenger" {
   maximum_batching_window_in_seconds = 2
   parallelization_factor             = 1
   bisect_batch_on_function_error     = true
-  maximum_retry_attempts             = 2
-  maximum_record_age_in_seconds      = 300
+  maximum_retry_attempts             = -1
+  maximum_record_age_in_seconds      = 21600
   tags                               = var.tags
 
   filter_criteria {

@@ -1,6 +1,12 @@
 locals {
   actions = [var.topic_arn]
 
+  # What the Essentials log and count as a failure, go on after and try again.
+  work_failures = {
+    orchestrator = "The Orchestrator of ${var.name} fails to start tasks, minute after minute. The errors in its log group /aws/lambda/${var.name}_orchestrator name Worker and reason: a registration that cannot be read, or DynamoDB that refuses or does not answer."
+    scavenger    = "The Scavenger of ${var.name} fails to archive, retry, bury or announce tasks, minute after minute. The errors in its log group /aws/lambda/${var.name}_scavenger name task or Worker, and reason: DynamoDB, SNS or Lambda refuse or do not answer."
+  }
+
   failures = merge([
     for function_name in var.functions : {
       "${function_name}_errors" = {
@@ -51,6 +57,46 @@ resource "aws_cloudwatch_metric_alarm" "heartbeat_missing" {
   tags                = var.tags
 }
 
+# One failure is made good by the next tick; where they go on, nothing may be done at all, and the functions' own errors do not tell.
+resource "aws_cloudwatch_metric_alarm" "work_failures" {
+  for_each = local.work_failures
+
+  alarm_name          = "${var.name}_${each.key}_failures"
+  alarm_description   = each.value
+  namespace           = var.name
+  metric_name         = "Failures"
+  dimensions          = { service = each.key }
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 5
+  datapoints_to_alarm = 3
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.actions
+  ok_actions          = local.actions
+  tags                = var.tags
+}
+
+# A throttled invoke is refused too, and comes through a minute later. Where the function or the right to invoke it is gone, none does.
+resource "aws_cloudwatch_metric_alarm" "invokes_refused" {
+  alarm_name          = "${var.name}_invokes_refused"
+  alarm_description   = "AWS has refused a Worker's invokes for 10 minutes. The warnings \"invoke refused\" in the log group /aws/lambda/${var.name}_orchestrator name Worker and reason: the function is gone or renamed, the Orchestrator's role has no right to invoke it, or Lambda throttles. Tasks stay queued meanwhile."
+  namespace           = var.name
+  metric_name         = "Refused"
+  dimensions          = { service = "orchestrator" }
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 10
+  datapoints_to_alarm = 10
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.actions
+  ok_actions          = local.actions
+  tags                = var.tags
+}
+
 resource "aws_cloudwatch_metric_alarm" "failures" {
   for_each = local.failures
 
@@ -73,7 +119,7 @@ resource "aws_cloudwatch_metric_alarm" "iterator_age" {
   for_each = var.stream_consumers
 
   alarm_name          = "${each.value}_iterator_age"
-  alarm_description   = "${each.value} is over a minute behind on the stream of the tasks table; work starts late, on the tick instead."
+  alarm_description   = "${each.value} is over a minute behind on the stream of the tasks table; what it does is late, or done by the tick instead."
   namespace           = "AWS/Lambda"
   metric_name         = "IteratorAge"
   dimensions          = { FunctionName = each.value }

@@ -368,8 +368,51 @@ run "alarms" {
   }
 
   assert {
+    condition = {
+      for alarm in aws_cloudwatch_metric_alarm.work_failures :
+      alarm.alarm_name => [alarm.namespace, alarm.metric_name, alarm.dimensions["service"], alarm.statistic, alarm.comparison_operator, tostring(alarm.threshold)]
+      } == {
+      sosw_orchestrator_failures = ["sosw", "Failures", "orchestrator", "Sum", "GreaterThanThreshold", "0"]
+      sosw_scavenger_failures    = ["sosw", "Failures", "scavenger", "Sum", "GreaterThanThreshold", "0"]
+    }
+    error_message = "Failures that the Orchestrator or the Scavenger caught alarm, for all Workers together."
+  }
+
+  assert {
     condition = alltrue([
-      for alarm in concat(values(aws_cloudwatch_metric_alarm.failures), values(aws_cloudwatch_metric_alarm.iterator_age), [aws_cloudwatch_metric_alarm.dead_task, aws_cloudwatch_metric_alarm.rejected_jobs]) :
+      for alarm in aws_cloudwatch_metric_alarm.work_failures :
+      alarm.period == 60 && alarm.datapoints_to_alarm == 3 && alarm.evaluation_periods == 5 && length(alarm.dimensions) == 1
+    ])
+    error_message = "They alarm when they go on: in 3 of 5 minutes."
+  }
+
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.invokes_refused.alarm_name == "sosw_invokes_refused"
+      && aws_cloudwatch_metric_alarm.invokes_refused.namespace == "sosw"
+      && aws_cloudwatch_metric_alarm.invokes_refused.metric_name == "Refused"
+      && aws_cloudwatch_metric_alarm.invokes_refused.dimensions == tomap({ service = "orchestrator" })
+      && aws_cloudwatch_metric_alarm.invokes_refused.statistic == "Sum"
+      && aws_cloudwatch_metric_alarm.invokes_refused.comparison_operator == "GreaterThanThreshold"
+      && aws_cloudwatch_metric_alarm.invokes_refused.threshold == 0
+      && aws_cloudwatch_metric_alarm.invokes_refused.period == 60
+      && aws_cloudwatch_metric_alarm.invokes_refused.datapoints_to_alarm == 10
+      && aws_cloudwatch_metric_alarm.invokes_refused.evaluation_periods == 10
+    )
+    error_message = "Invokes that AWS refuses for 10 minutes alarm."
+  }
+
+  assert {
+    condition = alltrue([
+      for alarm in concat(values(aws_cloudwatch_metric_alarm.work_failures), [aws_cloudwatch_metric_alarm.heartbeat_missing, aws_cloudwatch_metric_alarm.invokes_refused]) :
+      alarm.ok_actions == toset(["arn:aws:sns:eu-central-1:111122223333:sosw_alarms"])
+    ])
+    error_message = "The end of a trouble that can pass is told."
+  }
+
+  assert {
+    condition = alltrue([
+      for alarm in concat(values(aws_cloudwatch_metric_alarm.work_failures), values(aws_cloudwatch_metric_alarm.failures), values(aws_cloudwatch_metric_alarm.iterator_age), [aws_cloudwatch_metric_alarm.dead_task, aws_cloudwatch_metric_alarm.invokes_refused, aws_cloudwatch_metric_alarm.rejected_jobs]) :
       alarm.treat_missing_data == "notBreaching"
     ])
     error_message = "Where nothing runs nothing fails."
@@ -404,7 +447,7 @@ run "alarms" {
 
   assert {
     condition = alltrue([
-      for alarm in concat(values(aws_cloudwatch_metric_alarm.failures), values(aws_cloudwatch_metric_alarm.iterator_age), [aws_cloudwatch_metric_alarm.dead_task, aws_cloudwatch_metric_alarm.heartbeat_missing, aws_cloudwatch_metric_alarm.rejected_jobs]) :
+      for alarm in concat(values(aws_cloudwatch_metric_alarm.work_failures), values(aws_cloudwatch_metric_alarm.failures), values(aws_cloudwatch_metric_alarm.iterator_age), [aws_cloudwatch_metric_alarm.dead_task, aws_cloudwatch_metric_alarm.heartbeat_missing, aws_cloudwatch_metric_alarm.invokes_refused, aws_cloudwatch_metric_alarm.rejected_jobs]) :
       alarm.alarm_actions == toset(["arn:aws:sns:eu-central-1:111122223333:sosw_alarms"])
     ])
     error_message = "Every alarm is published to the topic."

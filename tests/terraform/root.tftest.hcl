@@ -76,7 +76,8 @@ run "defaults" {
 
   assert {
     condition = tolist(output.alarm_names) == sort(concat(
-      ["sosw_dead_task", "sosw_heartbeat_missing", "sosw_rejected_jobs_not_empty"],
+      ["sosw_dead_task", "sosw_heartbeat_missing", "sosw_invokes_refused", "sosw_rejected_jobs_not_empty"],
+      ["sosw_orchestrator_failures", "sosw_scavenger_failures"],
       [for essential in ["scheduler", "orchestrator", "scavenger", "worker_assistant"] : "sosw_${essential}_errors"],
       [for essential in ["scheduler", "orchestrator", "scavenger", "worker_assistant"] : "sosw_${essential}_throttles"],
       ["sosw_orchestrator_iterator_age", "sosw_scavenger_iterator_age"],
@@ -95,10 +96,24 @@ run "streams" {
       && mapping.batch_size == 100
       && mapping.parallelization_factor == 1
       && mapping.bisect_batch_on_function_error
-      && mapping.maximum_retry_attempts == 2
-      && mapping.maximum_record_age_in_seconds == 300
     ])
-    error_message = "A batch that keeps failing is given up."
+    error_message = "Each reads the stream in batches, halved where one fails."
+  }
+
+  assert {
+    condition = (
+      aws_lambda_event_source_mapping.orchestrator.maximum_retry_attempts == 2
+      && aws_lambda_event_source_mapping.orchestrator.maximum_record_age_in_seconds == 300
+    )
+    error_message = "The Orchestrator gives up a batch that keeps failing."
+  }
+
+  assert {
+    condition = (
+      aws_lambda_event_source_mapping.scavenger.maximum_retry_attempts == -1
+      && aws_lambda_event_source_mapping.scavenger.maximum_record_age_in_seconds == 6 * 3600
+    )
+    error_message = "The Scavenger outlasts an outage of six hours."
   }
 
   assert {
@@ -448,14 +463,4 @@ run "fifo_topic" {
   }
 
   expect_failures = [var.alarms]
-}
-
-run "invokable_everything" {
-  command = plan
-
-  variables {
-    invokable_function_arns = ["*"]
-  }
-
-  expect_failures = [var.invokable_function_arns]
 }
