@@ -1,4 +1,4 @@
-"""Every block of the modules and examples against the schema of a current AWS provider.
+"""Every block of the modules, the examples and the end-to-end tests against the schema of a current AWS provider.
 
 Terraform itself can only check against the provider that it has. `SOSW_PROVIDER_SCHEMA` is the path of the schema that
 the package `cdktn-provider-aws` carries, as `python -m tests.support.provider` prints it.
@@ -21,7 +21,8 @@ from tests.support.cache import ROOT
 
 _PROVIDER = "@cdktn/provider-aws"
 _META_ARGUMENTS = {"count", "depends_on", "for_each", "lifecycle", "provider"}
-_FILES = sorted([*ROOT.glob("*.tf"), *ROOT.glob("modules/*/*.tf"), *ROOT.glob("examples/*/*.tf")])
+_WHERE = ("*.tf", "modules/*/*.tf", "examples/*/*.tf", "tests/end_to_end/*/*.tf")
+_FILES = sorted(file for pattern in _WHERE for file in ROOT.glob(pattern))
 _READ = re.compile(r"\b(data\.)?(aws_[a-z0-9_]+)\.[a-z0-9_]+(?:\[[^\]]*\])?\.([a-z0-9_]+)")
 
 
