@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 class Level(IntEnum):
@@ -24,8 +24,28 @@ class Level(IntEnum):
 _PERCENT = {Level.HIGH: 100, Level.MODERATE: 75, Level.LOW: 50, Level.POOR: 0, Level.BAD: 0}
 
 
+def _plain(text: str) -> str:
+    if text.isspace() or not (text.isascii() and text.isprintable()):
+        raise ValueError(f"{text!r} has to consist of printable ASCII characters, and not of spaces alone")
+    return text
+
+
+def _without_colon(text: str) -> str:
+    if text.startswith(":"):
+        raise ValueError(f"{text!r} must not start with a colon")
+    return text
+
+
+_Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_plain)]
+_NameWithoutColon = Annotated[_Name, AfterValidator(_without_colon)]
+_Value = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_plain)]
+
+
 class MetricSource(BaseModel):
     """A CloudWatch metric and the thresholds that make levels of its value.
+
+    What names the metric is held to CloudWatch's own rules, which refuses a whole call for one that breaks them:
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Dimension.html
 
     `levels` maps a level ("4" to "1") to the threshold up to which (`better` = `low`) or down to which (`high`) the
     level holds. A value beyond them all is level 0.
@@ -33,9 +53,9 @@ class MetricSource(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    namespace: str = Field(min_length=1)
-    metric_name: str = Field(min_length=1)
-    dimensions: dict[str, str] = {}
+    namespace: _NameWithoutColon
+    metric_name: _Name
+    dimensions: Annotated[dict[_NameWithoutColon, _Value], Field(max_length=30)] = {}
     statistic: Literal["Average", "Maximum", "Minimum", "Sum", "SampleCount"] = "Average"
     period_seconds: Annotated[int, Field(ge=60, multiple_of=60)] = 60
     better: Literal["low", "high"] = "low"

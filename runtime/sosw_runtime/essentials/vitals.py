@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+
+from botocore.exceptions import ClientError, ParamValidationError
 
 from sosw_runtime import aws, telemetry
 from sosw_runtime.domain.health import MetricSource, assess
@@ -17,10 +19,21 @@ from sosw_runtime.storage.registry import Standing
 #: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 _METRICS_A_CALL: Final = 500
 
-#: Periods that are looked back: metrics arrive a minute or two late, and the newest value counts.
+#: Periods of its own that a metric is looked back: values arrive a minute or two late, and the newest counts. An older
+#: one is none: the last known level holds.
 _PERIODS_BACK: Final = 5
 
+#: How the codes begin by which CloudWatch refuses a call for what it asks.
+#: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CommonErrors.html
+_REFUSALS: Final = ("Validation", "InvalidParameter", "MissingParameter", "MissingRequiredParameter")
+
 logger = telemetry.logger("orchestrator")
+
+
+class _Metric(NamedTuple):
+    worker_id: str
+    name: str
+    source: MetricSource
 
 
 def assessed(invocation: Invocation, standings: Sequence[Standing]) -> list[Standing]:
@@ -30,7 +43,7 @@ def assessed(invocation: Invocation, standings: Sequence[Standing]) -> list[Stan
         for standing in standings
         if isinstance(standing.registration, Registration)
     }
-    values = _newest_values(sources, invocation.clock())
+    values = _newest_values(invocation, sources)
     return [
         _renewed(invocation, standing, sources[standing.worker_id], values[standing.worker_id])
         if standing.worker_id in sources
@@ -52,30 +65,58 @@ def _renewed(
     return renewed
 
 
-def _newest_values(sources: Mapping[str, Mapping[str, MetricSource]], now: int) -> dict[str, dict[str, float]]:
+def _newest_values(
+    invocation: Invocation, sources: Mapping[str, Mapping[str, MetricSource]]
+) -> dict[str, dict[str, float]]:
     """By Worker and metric; what CloudWatch does not give is missing."""
-    wanted = [(worker_id, name, source) for worker_id, metrics in sources.items() for name, source in metrics.items()]
+    by_period: dict[int, list[_Metric]] = defaultdict(list)
+    for worker_id, metrics in sources.items():
+        for name, source in metrics.items():
+            by_period[source.period_seconds].append(_Metric(worker_id, name, source))
     values: dict[str, dict[str, float]] = defaultdict(dict)
-    for start in range(0, len(wanted), _METRICS_A_CALL):
-        part = wanted[start : start + _METRICS_A_CALL]
-        try:
-            for number, value in _read([source for _, _, source in part], now).items():
-                worker_id, name, _ = part[number]
-                values[worker_id][name] = value
-        except Exception:
-            logger.exception("health not read; the last known levels hold")
+    for period, wanted in by_period.items():
+        for start in range(0, len(wanted), _METRICS_A_CALL):
+            part = wanted[start : start + _METRICS_A_CALL]
+            for metric, value in _read_without_the_refused(invocation, part, period):
+                values[metric.worker_id][metric.name] = value
     return values
 
 
-def _read(sources: Sequence[MetricSource], now: int) -> dict[int, float]:
-    """The newest value of each metric, by its place in `sources`."""
+def _read_without_the_refused(
+    invocation: Invocation, metrics: Sequence[_Metric], period: int
+) -> Iterator[tuple[_Metric, float]]:
+    """The newest values. A call that is refused for one of its metrics is halved until that one is alone."""
+    try:
+        newest = _read([metric.source for metric in metrics], period, invocation.clock())
+    except Exception as error:
+        if not _is_refusal(error) or invocation.out_of_time:
+            logger.exception("health not read; the last known levels hold")
+        elif len(metrics) == 1:
+            refused = {"worker_id": metrics[0].worker_id, "metric": metrics[0].name}
+            logger.exception("health metric refused by CloudWatch; its last known level holds", extra=refused)
+        else:
+            middle = len(metrics) // 2
+            yield from _read_without_the_refused(invocation, metrics[:middle], period)
+            yield from _read_without_the_refused(invocation, metrics[middle:], period)
+    else:
+        yield from ((metrics[number], value) for number, value in newest.items())
+
+
+def _is_refusal(error: Exception) -> bool:
+    if isinstance(error, ClientError):
+        return error.response["Error"]["Code"].startswith(_REFUSALS)
+    return isinstance(error, ParamValidationError)
+
+
+def _read(sources: Sequence[MetricSource], period: int, now: int) -> dict[int, float]:
+    """The newest value of each metric, all of one period (s), by its place in `sources`."""
     end = datetime.fromtimestamp(now / 1000, UTC)
     pages = (
         aws.cloudwatch()
         .get_paginator("get_metric_data")
         .paginate(
             MetricDataQueries=[_query(number, source) for number, source in enumerate(sources)],
-            StartTime=end - _PERIODS_BACK * timedelta(seconds=max(source.period_seconds for source in sources)),
+            StartTime=end - _PERIODS_BACK * timedelta(seconds=period),
             EndTime=end,
             ScanBy="TimestampDescending",
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from io import StringIO
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from sosw_runtime import aws
 from sosw_runtime.domain.health import Level
@@ -17,7 +18,7 @@ from sosw_runtime.essentials import orchestrator
 from sosw_runtime.storage import registry
 from sosw_runtime.storage.items import encoded
 from sosw_runtime.storage.registry import Control
-from tests.support.builders import MINUTE, NOON, SECOND, completed, failed, queued, running
+from tests.support.builders import HOUR, MINUTE, NOON, SECOND, completed, failed, queued, running
 from tests.support.installation import Installation, stream
 from tests.support.lambdas import FakeContext, FakeLambda, Refusal
 
@@ -287,8 +288,8 @@ def measure(sosw: Installation, metric_name: str, value: float) -> None:
     aws.cloudwatch().put_metric_data(Namespace="AWS/RDS", MetricData=data)
 
 
-def level(sosw: Installation) -> Level:
-    return registry.standing(sosw.tables, ["resize"])["resize"].level
+def level(sosw: Installation, worker_id: str = "resize") -> Level:
+    return registry.standing(sosw.tables, [worker_id])[worker_id].level
 
 
 def test_the_level_of_health_lowers_the_limit(sosw: Installation, lambdas: FakeLambda) -> None:
@@ -350,6 +351,75 @@ def test_while_cloudwatch_fails_the_last_levels_hold_and_tasks_start(sosw: Insta
 
     aws.cloudwatch().meta.events.register("before-call.cloudwatch.GetMetricData", fail)
     assert sosw.tick_orchestrator() == {"dispatched": 2, "refused": 0}
+
+
+def cloudwatch_refuses(metric_name: str, code: str) -> list[int]:
+    """Have CloudWatch refuse every call that asks for a metric; how many metrics each call asked for."""
+    calls: list[int] = []
+
+    def refuse(params: dict[str, Any], **_: Any) -> None:
+        asked = [query["MetricStat"]["Metric"]["MetricName"] for query in params["MetricDataQueries"]]
+        calls.append(len(asked))
+        if metric_name in asked:
+            raise ClientError({"Error": {"Code": code, "Message": "as asked"}}, "GetMetricData")
+
+    aws.cloudwatch().meta.events.register("provide-client-params.cloudwatch.GetMetricData", refuse)
+    return calls
+
+
+@pytest.mark.parametrize("code", ["ValidationError", "InvalidParameterValue"])
+def test_a_metric_that_cloudwatch_refuses_blinds_no_other(
+    sosw: Installation, lambdas: FakeLambda, logs: StringIO, code: str
+) -> None:
+    """Part of invariant 12."""
+    calls = cloudwatch_refuses("Refused", code)
+    for worker_id in ("blur", "crop", "print", "resize", "scan"):
+        sosw.register(worker_id, health_metrics={"disk": DISK})
+    sosw.register("resize", health_metrics={"odd": {**CPU, "metric_name": "Refused"}, "database": CPU})
+    sosw.register("crop", health_metrics={"database": CPU})
+    measure(sosw, "CPUUtilization", 70)
+    measure(sosw, "FreeStorageSpace", 500)
+    sosw.tick_orchestrator()
+    found = {worker_id: level(sosw, worker_id) for worker_id in ("blur", "crop", "print", "resize", "scan")}
+    healthy = dict.fromkeys(("blur", "print", "scan"), Level.HIGH)
+    assert found == {**healthy, "crop": Level.LOW, "resize": Level.LOW}, "also by the metric beside the refused one"
+    assert calls[0] == 6
+    assert len(calls) <= 7, "by halves"
+    [line] = [json.loads(line) for line in logs.getvalue().splitlines() if "refused by CloudWatch" in line]
+    assert (line["worker_id"], line["metric"]) == ("resize", "odd")
+
+
+def test_a_refused_metric_holds_its_own_last_level(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(health_metrics={"database": CPU})
+    sosw.register("crop", health_metrics={"disk": DISK})
+    measure(sosw, "CPUUtilization", 70)
+    sosw.tick_orchestrator()
+    cloudwatch_refuses("CPUUtilization", "ValidationError")
+    sosw.clock.advance(10 * MINUTE)
+    measure(sosw, "CPUUtilization", 10)
+    measure(sosw, "FreeStorageSpace", 5)
+    sosw.tick_orchestrator()
+    assert (level(sosw), level(sosw, "crop")) == (Level.LOW, Level.BAD)
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "Throttling"])
+def test_a_failure_that_is_no_metrics_fault_is_not_asked_again_by_halves(
+    sosw: Installation, lambdas: FakeLambda, code: str
+) -> None:
+    calls = cloudwatch_refuses("CPUUtilization", code)
+    sosw.register(health_metrics={"database": CPU, "disk": DISK})
+    sosw.tick_orchestrator()
+    assert calls == [2]
+
+
+def test_a_value_counts_for_five_of_its_metrics_own_periods(sosw: Installation, lambdas: FakeLambda) -> None:
+    """Whatever the periods of other Workers' metrics."""
+    sosw.register("daily", health_metrics={"database": {**CPU, "period_seconds": 86_400}})
+    sosw.register("each_minute", health_metrics={"database": CPU})
+    measure(sosw, "CPUUtilization", 99)
+    sosw.clock.advance(4 * 24 * HOUR)
+    sosw.tick_orchestrator()
+    assert (level(sosw, "daily"), level(sosw, "each_minute")) == (Level.BAD, Level.HIGH)
 
 
 def test_one_call_reads_the_health_of_all_workers(sosw: Installation, lambdas: FakeLambda) -> None:

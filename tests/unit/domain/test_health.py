@@ -64,11 +64,30 @@ def test_a_better_value_never_has_a_worse_level(one: float, other: float) -> Non
         ({"levels": {"4": 1}, "period_seconds": 90}, "period_seconds"),
         ({"levels": {"4": 1}, "unit": "Percent"}, "unit"),
         ({"levels": {"4": 1}, "namespace": ""}, "namespace"),
+        ({"levels": {"4": 1}, "namespace": "n" * 256}, "namespace"),
+        ({"levels": {"4": 1}, "namespace": ":AWS"}, "':AWS' must not start with a colon"),
+        ({"levels": {"4": 1}, "metric_name": "  "}, "'  ' has to consist of printable ASCII"),
+        ({"levels": {"4": 1}, "metric_name": "m" * 256}, "metric_name"),
+        ({"levels": {"4": 1}, "metric_name": "Auslastung in \u2030"}, "printable ASCII"),
+        ({"levels": {"4": 1}, "dimensions": {"": "shop"}}, "dimensions"),
+        ({"levels": {"4": 1}, "dimensions": {" ": "shop"}}, "printable ASCII"),
+        ({"levels": {"4": 1}, "dimensions": {":Db": "shop"}}, "must not start with a colon"),
+        ({"levels": {"4": 1}, "dimensions": {"d" * 256: "shop"}}, "dimensions"),
+        ({"levels": {"4": 1}, "dimensions": {"Db": ""}}, "dimensions.Db"),
+        ({"levels": {"4": 1}, "dimensions": {"Db": "sh\nop"}}, "printable ASCII"),
+        ({"levels": {"4": 1}, "dimensions": {"Db": "v" * 1025}}, "dimensions.Db"),
+        ({"levels": {"4": 1}, "dimensions": {f"Db{number}": "v" for number in range(31)}}, "dimensions"),
     ],
 )
 def test_a_metric_that_cannot_be_meant_is_refused_by_its_field(inputs: dict[str, Any], field: str) -> None:
     with pytest.raises(ValidationError, match=field):
         source(**inputs)
+
+
+def test_a_metric_may_be_named_as_long_as_cloudwatch_allows() -> None:
+    dimensions = {f"{number:255}": "v" * 1024 for number in range(30)}
+    found = source(namespace="n" * 255, metric_name=":" * 255, dimensions=dimensions, levels={"4": 1})
+    assert found.dimensions == dimensions
 
 
 # --- the levels of a Worker ------------------------------------------------------------------------------------------
