@@ -9,7 +9,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
 
 from sosw_runtime import aws
 from sosw_runtime.domain.health import Level
@@ -353,7 +353,11 @@ def test_while_cloudwatch_fails_the_last_levels_hold_and_tasks_start(sosw: Insta
     assert sosw.tick_orchestrator() == {"dispatched": 2, "refused": 0}
 
 
-def cloudwatch_refuses(metric_name: str, code: str) -> list[int]:
+def refused_with(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "as asked"}}, "GetMetricData")
+
+
+def cloudwatch_refuses(metric_name: str, error: Exception) -> list[int]:
     """Have CloudWatch refuse every call that asks for a metric; how many metrics each call asked for."""
     calls: list[int] = []
 
@@ -361,18 +365,25 @@ def cloudwatch_refuses(metric_name: str, code: str) -> list[int]:
         asked = [query["MetricStat"]["Metric"]["MetricName"] for query in params["MetricDataQueries"]]
         calls.append(len(asked))
         if metric_name in asked:
-            raise ClientError({"Error": {"Code": code, "Message": "as asked"}}, "GetMetricData")
+            raise error
 
     aws.cloudwatch().meta.events.register("provide-client-params.cloudwatch.GetMetricData", refuse)
     return calls
 
 
-@pytest.mark.parametrize("code", ["ValidationError", "InvalidParameterValue"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        refused_with("ValidationError"),
+        refused_with("InvalidParameterValue"),
+        ParamValidationError(report="by the client itself"),
+    ],
+)
 def test_a_metric_that_cloudwatch_refuses_blinds_no_other(
-    sosw: Installation, lambdas: FakeLambda, logs: StringIO, code: str
+    sosw: Installation, lambdas: FakeLambda, logs: StringIO, error: Exception
 ) -> None:
     """Part of invariant 12."""
-    calls = cloudwatch_refuses("Refused", code)
+    calls = cloudwatch_refuses("Refused", error)
     for worker_id in ("blur", "crop", "print", "resize", "scan"):
         sosw.register(worker_id, health_metrics={"disk": DISK})
     sosw.register("resize", health_metrics={"odd": {**CPU, "metric_name": "Refused"}, "database": CPU})
@@ -394,7 +405,7 @@ def test_a_refused_metric_holds_its_own_last_level(sosw: Installation, lambdas: 
     sosw.register("crop", health_metrics={"disk": DISK})
     measure(sosw, "CPUUtilization", 70)
     sosw.tick_orchestrator()
-    cloudwatch_refuses("CPUUtilization", "ValidationError")
+    cloudwatch_refuses("CPUUtilization", refused_with("ValidationError"))
     sosw.clock.advance(10 * MINUTE)
     measure(sosw, "CPUUtilization", 10)
     measure(sosw, "FreeStorageSpace", 5)
@@ -406,7 +417,7 @@ def test_a_refused_metric_holds_its_own_last_level(sosw: Installation, lambdas: 
 def test_a_failure_that_is_no_metrics_fault_is_not_asked_again_by_halves(
     sosw: Installation, lambdas: FakeLambda, code: str
 ) -> None:
-    calls = cloudwatch_refuses("CPUUtilization", code)
+    calls = cloudwatch_refuses("CPUUtilization", refused_with(code))
     sosw.register(health_metrics={"database": CPU, "disk": DISK})
     sosw.tick_orchestrator()
     assert calls == [2]
