@@ -200,7 +200,7 @@ def _refusal(name: str, job: RejectedJob) -> str | None:
 
 def _line(tables: Tables, job: JobRecord, cursor: Cursor | None) -> dict[str, Any]:
     """A job as `list --json` prints it; times in milliseconds."""
-    counts = job if job.closed_at is not None else stored_progress.counts(tables, job.job_id)
+    counts = job if job.closed_at is not None else stored_progress.counts(tables, job)
     return {
         "job_id": job.job_id,
         "worker_id": job.worker_id,

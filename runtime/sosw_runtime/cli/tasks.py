@@ -1,9 +1,9 @@
-"""`sosw tasks`: find tasks, see what became of them, replay the dead and cancel what has not started."""
+"""`sosw tasks`: find tasks, see what became of them, replay the dead and cancel what is not wanted any more."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import replace
 from itertools import islice
 from typing import Annotated, Any, Final, Literal
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from sosw_runtime import aws
-from sosw_runtime.cli import bulk, installation, options, output, selection, times
+from sosw_runtime.cli import bulk, options, output, selection, times
 from sosw_runtime.cli.options import AsJson, DryRun, JobId, Labels, Name, Outcome, Since, Until, WorkerId
 from sosw_runtime.domain.task import Status, Task
 from sosw_runtime.errors import Refused
@@ -97,7 +97,7 @@ def replay(
     wanted = options.selection({Status.DEAD}, worker, job, label, since, until)
     # A replayed task may be dead again before the last is replayed; it is not replayed twice.
     wanted = replace(wanted, until=min(wanted.until or times.now(), times.now()))
-    found = _found(tables, task_ids, wanted, filtered=filtered)
+    found = _found(tables, task_ids, {Status.DEAD}, wanted, filtered=filtered)
     standings = {standing.worker_id: standing for standing in registry.standings(tables)}
 
     def move(task: Task) -> bool:
@@ -113,7 +113,10 @@ def cancel(
     *,
     worker: WorkerId = None,
     job: JobId = None,
-    outcome: Annotated[Literal["queued", "waiting"] | None, typer.Option(help="Only tasks that stand there.")] = None,
+    outcome: Annotated[
+        Literal["queued", "waiting", "dead"] | None,
+        typer.Option(help="Only tasks that stand there; dead ones by this or by their ids only."),
+    ] = None,
     label: Labels = None,
     since: Since = None,
     until: Until = None,
@@ -121,27 +124,26 @@ def cancel(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take out queued and waiting tasks; exit code 1 if one was not cancelled."""
+    """Take out queued and waiting tasks, and give up dead ones; exit code 1 if one was not cancelled."""
     tables = Tables(aws.dynamodb(), name)
     outcomes = NOT_STARTED if outcome is None else {Status(outcome)}
     wanted = options.selection(outcomes, worker, job, label, since, until)
     filtered = any([worker, job, outcome, label, since, until])
-    found = _found(tables, task_ids, wanted, filtered=filtered)
+    found = _found(tables, task_ids, NOT_STARTED | {Status.DEAD}, wanted, filtered=filtered)
     raise typer.Exit(0 if cancel_all(tables, found, dry_run=dry_run, as_json=as_json) else 1)
 
 
 def cancel_all(tables: Tables, found: Iterable[Task], *, dry_run: bool, as_json: bool) -> bool:
     """Cancel tasks and say how it went; whether all were cancelled."""
-    retention_days = None if dry_run else installation.closed_tasks_retention_days(tables.name)
 
     def move(task: Task) -> bool:
-        return stored_tasks.cancel(tables, task, times.now(), _REASON, retention_days)
+        return stored_tasks.cancel(tables, task, times.now(), _REASON)
 
     return _carried_out("cancelled", found, move, dry_run=dry_run, as_json=as_json)
 
 
 def _found(
-    tables: Tables, task_ids: list[str] | None, wanted: selection.Selection, *, filtered: bool
+    tables: Tables, task_ids: list[str] | None, movable: Set[Status], wanted: selection.Selection, *, filtered: bool
 ) -> Iterator[Task]:
     """The tasks that a command is to move, by ids or by a filter, never all of them by mistake."""
     if bool(task_ids) == filtered:
@@ -150,8 +152,9 @@ def _found(
         return selection.select(tables, wanted)
     tasks = [_known(tables, task_id) for task_id in dict.fromkeys(task_ids)]
     for task in tasks:
-        if task.status not in wanted.outcomes:
-            expected = " or ".join(sorted(wanted.outcomes))
+        if task.status not in movable:
+            *others, last = sorted(movable)
+            expected = f"{', '.join(others)} or {last}" if others else last
             raise Refused("TASK_ID", task.task_id, f"expected a {expected} task, this one is {task.status}")
     return iter(tasks)
 

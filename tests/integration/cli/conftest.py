@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sosw_runtime.cli import installation as settings
+from sosw_runtime import aws
 from sosw_runtime.cli.app import run
 from sosw_runtime.essentials import orchestrator, scavenger, scheduler, worker_assistant
 from sosw_runtime.storage.tables import Tables
@@ -102,11 +102,26 @@ class Command:
 def installation(
     dynamodb: DynamoDBClient, name: str, lambdas: FakeLambda, monkeypatch: pytest.MonkeyPatch
 ) -> Installation:
-    # The stand-in for Lambda has no configurations; tests/unit/cli/test_installation.py reads one.
-    monkeypatch.setattr(settings, "closed_tasks_retention_days", lambda _: RETENTION_DAYS)
+    monkeypatch.setenv("SOSW_CLOSED_TASKS_RETENTION_DAYS", str(RETENTION_DAYS))
     installed = Installation(dynamodb, name, lambdas)
     installed.register("resize", labels={"team": "media"})
     return installed
+
+
+@pytest.fixture
+def reads(installation: Installation) -> list[str]:
+    """The table, or table and index, of every read from now on, as `tasks` or `tasks/queue`."""
+    seen: list[str] = []
+
+    def note(params: Mapping[str, Any], **_: Any) -> None:
+        tables = params.get("RequestItems") or [params["TableName"]]
+        for table in tables:
+            index = [params["IndexName"]] if "IndexName" in params else []
+            seen.append("/".join([table.removeprefix(f"{installation.tables.name}_"), *index]))
+
+    for call in ("Query", "GetItem", "BatchGetItem"):
+        aws.dynamodb().meta.events.register(f"provide-client-params.dynamodb.{call}", note)
+    return seen
 
 
 @pytest.fixture

@@ -37,16 +37,9 @@ def fake_lambda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLambda]:
     fake = FakeLambda()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            fake.requests.append((self.path, None))
-            self.reply()
-
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             fake.requests.append((self.path, json.loads(body)))
-            self.reply()
-
-        def reply(self) -> None:
             status, headers, value = fake.answers.pop(0) if len(fake.answers) > 1 else fake.answers[0]
             answer = json.dumps(value).encode()
             self.send_response(status)
