@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Final
 
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from sosw_runtime import aws
-from sosw_runtime.cli import output
+from sosw_runtime.cli import failures, output
 from sosw_runtime.domain.task import Task
 from sosw_runtime.errors import SoswError
 
@@ -31,20 +32,25 @@ def carry_out(moved: str, tasks: Iterable[Task], move: Callable[[Task], bool], *
 
     Returns:
         Whether all of them were moved.
+
+    Raises:
+        Whatever the reading of the tasks raises, once it is said how it went until then.
     """
     done, left_out = 0, Counter[str]()
-    with _progress() as progress:
-        line = progress.add_task(moved, total=None)
-        for task, obstacle in _side_by_side(tasks, move):
-            done += obstacle is None
-            left_out.update([obstacle] if obstacle else [])
-            progress.update(line, completed=done)
-            if as_json:
-                output.result_json({**identity(task), "done": obstacle is None, "reason": obstacle})
-    if not as_json:
-        output.result(f"{moved}: {done} of {done + left_out.total()} tasks")
-    for obstacle, count in left_out.items():
-        output.problem(f"not {moved}: {count} tasks: {obstacle}")
+    try:
+        with _progress() as progress:
+            line = progress.add_task(moved, total=None)
+            for task, obstacle in _side_by_side(tasks, move):
+                done += obstacle is None
+                left_out.update([obstacle] if obstacle else [])
+                progress.update(line, completed=done)
+                if as_json:
+                    output.result_json({**identity(task), "done": obstacle is None, "reason": obstacle})
+    finally:  # also of what ends before all tasks are read
+        if not as_json:
+            output.result(f"{moved}: {done} of {done + left_out.total()} tasks")
+        for obstacle, count in left_out.items():
+            output.problem(f"not {moved}: {count} tasks: {obstacle}")
     return not left_out
 
 
@@ -59,8 +65,8 @@ def _side_by_side(tasks: Iterable[Task], move: Callable[[Task], bool]) -> Iterat
     def attempt(task: Task) -> str | None:
         try:
             return None if move(task) else "they had moved on"
-        except SoswError as error:
-            return str(error)
+        except (SoswError, BotoCoreError, ClientError) as error:
+            return failures.explain(error)[1]
 
     left = iter(tasks)
     with ThreadPoolExecutor(aws.CONCURRENCY) as pool:
