@@ -15,8 +15,10 @@ from sosw_runtime.storage.jobs import JobRecord
 from sosw_runtime.storage.registry import Standing
 from sosw_runtime.storage.tables import BATCH_READ, Tables
 
-#: More than any queue holds: all of it.
-_WHOLE_QUEUE: Final = 10**9
+#: Queued tasks of a page of the queue's index: 20 read units, little beside those of the tasks themselves.
+_PAGE: Final = 1000
+#: Where a task can stand in the table of the tasks: one that is completed is archived within seconds.
+_IN_TASKS: Final = frozenset({Status.QUEUED, Status.RUNNING, Status.COMPLETED})
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def select(tables: Tables, wanted: Selection) -> Iterator[Task]:
     job = known_job(tables, wanted.job_id)
     if job.worker_id not in {standing.worker_id for standing in workers}:
         return iter(())
-    return filter(wanted.takes, _of_job(tables, job))
+    return filter(wanted.takes, _of_job(tables, job, wanted.outcomes))
 
 
 def known_job(tables: Tables, job_id: str) -> JobRecord:
@@ -101,16 +103,19 @@ def labelled(standings: Iterable[Standing], labels: Mapping[str, str]) -> list[S
 def find(tables: Tables, task_id: str) -> Task | None:
     """One task, wherever it stands. While it is archived it stands in two tables: closed wins."""
     for _ in range(2):  # a task that goes from the tables read later to those read before is found the second time
-        open_ = tasks.find(tables, [task_id]).get(task_id) or _waiting(tables, task_id)
-        found = tasks.find_closed(tables, [task_id]).get(task_id) or open_
+        open_ = tasks.find(tables, [task_id]).get(task_id)
+        found = tasks.find_closed(tables, [task_id]).get(task_id) or open_ or _waiting(tables, task_id)
         if found is not None:
             return found
     return None
 
 
 def _waiting(tables: Tables, task_id: str) -> Task | None:
-    of_all = (tasks.waiting(tables, standing.worker_id) for standing in registry.standings(tables))
-    return next((task for task in chain.from_iterable(of_all) if task.task_id == task_id), None)
+    """One waiting task: its id alone is no key."""
+    for standing in registry.standings(tables):
+        if task_id in tasks.waiting_ids(tables, standing.worker_id):
+            return next((task for task in tasks.waiting(tables, standing.worker_id) if task.task_id == task_id), None)
+    return None
 
 
 def _workers(tables: Tables, wanted: Selection) -> list[Standing]:
@@ -118,22 +123,24 @@ def _workers(tables: Tables, wanted: Selection) -> list[Standing]:
     return labelled(named, wanted.labels or {})
 
 
-def _of_job(tables: Tables, job: JobRecord) -> Iterator[Task]:
-    """By number, since the ids of a job's tasks follow from its own."""
+def _of_job(tables: Tables, job: JobRecord, outcomes: frozenset[Status]) -> Iterator[Task]:
+    """By number, since the ids of a job's tasks follow from its own; of the tables those that can hold the outcomes."""
     cursor = jobs.cursor(tables, job.job_id)
     written = job.total if cursor is None else min(job.total, cursor.position + jobs.WINDOW)
-    waiting = {task.task_id: task for task in tasks.waiting(tables, job.worker_id) if task.job_id == job.job_id}
+    waiting = {}
+    if Status.WAITING in outcomes:
+        waiting = {task.task_id: task for task in tasks.waiting(tables, job.worker_id) if task.job_id == job.job_id}
     for ids in _batches(task_id(job.job_id, number) for number in range(written)):
-        found = waiting | tasks.find(tables, ids)
-        found |= tasks.find_closed(tables, ids)
+        found = waiting | (tasks.find(tables, ids) if outcomes & _IN_TASKS else {})
+        found |= tasks.find_closed(tables, ids) if outcomes & CLOSED else {}
         yield from (found[each] for each in ids if each in found)
 
 
 def _of_worker(tables: Tables, standing: Standing, wanted: Selection) -> Iterator[Task]:
     worker_id = standing.worker_id
     if Status.QUEUED in wanted.outcomes:
-        queued = tasks.queued(tables, worker_id, standing.shards, _WHOLE_QUEUE)
-        yield from _read(tables, (candidate.task_id for candidate in queued))
+        queue = tasks.queue(tables, worker_id, standing.shards, _PAGE)
+        yield from _read(tables, (candidate.task_id for candidate in queue))
     if Status.RUNNING in wanted.outcomes:
         yield from _read(tables, (slot.task_id for slot in slots.occupied(tables, worker_id)))
     if Status.WAITING in wanted.outcomes:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from sosw_runtime.domain.task import Status
+from sosw_runtime.domain.task import Status, Task
 from sosw_runtime.storage import tasks as stored_tasks
+from sosw_runtime.storage.tables import Tables
 from tests.integration.cli.conftest import RETENTION_DAYS, Command, Installation
 
 Event = Mapping[str, Any]
@@ -25,6 +27,14 @@ def day(installation: Installation) -> dict[str, str]:
     installation.register("mail")
     installation.take("later", tasks=1, worker_id="mail", start_at="2099-01-01T00:00:00Z")
     return {"completed": done["task_id"], "dead": damaged["task_id"], "running": running["task_id"]}
+
+
+def days_to_live(installation: Installation, task_id: str) -> float | None:
+    """Days until DynamoDB may delete a closed task; None: it is kept."""
+    item = installation.tables.client.get_item(
+        TableName=installation.tables.closed_tasks, Key={"task_id": {"S": task_id}}
+    )["Item"]
+    return (int(item["expires_at"]["N"]) - time.time()) / 86_400 if "expires_at" in item else None
 
 
 def outcomes(sosw: Command) -> dict[str, int]:
@@ -73,6 +83,44 @@ def test_a_long_list_is_cut_and_says_so(day: dict[str, str], sosw: Command) -> N
 
     assert len(sosw.json) == 2
     assert sosw.err == "There are more than 2; see --limit and the filters.\n"
+
+
+def test_a_list_that_is_cut_reads_no_more_of_the_queue(
+    installation: Installation, sosw: Command, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.take("nightly", tasks=30)
+    monkeypatch.setattr("sosw_runtime.cli.selection._PAGE", 4)
+    monkeypatch.setattr("sosw_runtime.cli.selection.BATCH_READ", 4)
+    reads.clear()
+
+    assert sosw("tasks", "list", "--limit", "5", "--json") == 0
+
+    assert [line["number"] for line in sosw.json] == [0, 1, 2, 3, 4]
+    assert [read for read in reads if read != "registry"] == ["tasks/queue", "tasks", "tasks/queue", "tasks"]
+
+
+def test_only_the_tables_that_can_hold_what_is_asked_for_are_read(
+    day: dict[str, str], sosw: Command, reads: list[str]
+) -> None:
+    for filters, expected in {
+        "--job nightly --outcome dead": {"closed_tasks"},
+        "--job nightly --outcome running": {"tasks"},
+        "--job nightly --outcome waiting": {"retry_tasks"},
+        "--worker resize --outcome queued": {"tasks/queue", "tasks"},
+    }.items():
+        reads.clear()
+        assert sosw("tasks", "list", *filters.split()) == 0
+        assert set(reads) - {"registry"} == expected, filters
+
+
+def test_a_closed_task_is_found_without_reading_what_waits(
+    day: dict[str, str], sosw: Command, reads: list[str]
+) -> None:
+    reads.clear()
+
+    assert sosw("tasks", "show", day["dead"]) == 0
+
+    assert reads == ["tasks", "closed_tasks"]
 
 
 def test_wrong_filters_are_refused(day: dict[str, str], sosw: Command) -> None:
@@ -166,18 +214,39 @@ def test_cancelled_tasks_never_start_and_expire_as_closed_ones_do(
     for event in installation.dispatch():
         installation.complete(event)
     assert installation.dispatch() == []
+    installation.tick()
     sosw("tasks", "list", "--outcome", "cancelled", "--json")
     assert len(sosw.json) == 2
     for line in sosw.json:
-        item = installation.tables.client.get_item(
-            TableName=installation.tables.closed_tasks, Key={"task_id": {"S": line["task_id"]}}
-        )["Item"]
-        days = (int(item["expires_at"]["N"]) - time.time()) / 86_400
-        assert days == pytest.approx(RETENTION_DAYS, abs=0.01)
+        assert days_to_live(installation, line["task_id"]) == pytest.approx(RETENTION_DAYS, abs=0.01)
+
+
+def test_dead_tasks_are_given_up_by_id_or_by_their_outcome(
+    day: dict[str, str], installation: Installation, sosw: Command
+) -> None:
+    assert sosw("tasks", "cancel", "--worker", "resize") == 0
+    assert sosw.out == "cancelled: 1 of 1 tasks\n"  # the queued one
+    assert sosw("tasks", "cancel", day["dead"]) == 0
+    assert sosw.out == "cancelled: 1 of 1 tasks\n"
+    for event in installation.dispatch():
+        installation.fail(event)
+
+    assert sosw("tasks", "cancel", "--job", "nightly", "--outcome", "dead") == 0
+
+    assert sosw.out == "cancelled: 3 of 3 tasks\n"
+    assert days_to_live(installation, day["dead"]) is None
+    installation.tick()
+    assert days_to_live(installation, day["dead"]) == pytest.approx(RETENTION_DAYS, abs=0.01)
+    assert sosw("tasks", "show", day["dead"], "--json") == 0
+    assert sosw.json[0]["outcome"] == "cancelled"
+    assert [entry["move"] for entry in sosw.json[0]["history"]][-3:] == ["announce", "cancel", "announce"]
 
 
 def test_a_task_that_cannot_be_moved_is_refused(day: dict[str, str], sosw: Command) -> None:
-    for move, state, expected in (("replay", "running", "a dead task"), ("cancel", "dead", "a queued or waiting task")):
+    for move, state, expected in (
+        ("replay", "running", "a dead task"),
+        ("cancel", "running", "a dead, queued or waiting task"),
+    ):
         assert sosw("tasks", move, day[state]) == 2
         assert sosw.err == f"sosw: TASK_ID: '{day[state]}' is refused; expected {expected}, this one is {state}\n"
 
@@ -198,6 +267,48 @@ def test_a_task_that_moves_on_meanwhile_is_left_alone_and_told(
 
     assert sosw.out == "cancelled: 0 of 1 tasks\n"
     assert sosw.err == "sosw: not cancelled: 1 tasks: they had moved on\n"
+
+
+def test_what_aws_refuses_of_one_task_stops_no_other(
+    installation: Installation, sosw: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.take("nightly", tasks=4)
+    cancel = stored_tasks.cancel
+
+    def throttled_once(tables: Tables, task: Task, *more: Any) -> bool:
+        if task.number == 1:
+            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slower"}}, "TransactWriteItems")
+        return cancel(tables, task, *more)
+
+    monkeypatch.setattr(stored_tasks, "cancel", throttled_once)
+
+    assert sosw("tasks", "cancel", "--job", "nightly") == 1
+
+    assert sosw.out == "cancelled: 3 of 4 tasks\n"
+    assert sosw.err == "sosw: not cancelled: 1 tasks: AWS: TransactWriteItems: ThrottlingException: slower\n"
+
+
+def test_what_was_done_is_told_when_aws_refuses_to_read_on(
+    installation: Installation, sosw: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.take("nightly", tasks=4)
+    monkeypatch.setattr("sosw_runtime.cli.bulk._AT_A_TIME", 2)
+    monkeypatch.setattr("sosw_runtime.cli.selection.BATCH_READ", 2)
+    find = stored_tasks.find
+    answers = iter([find])
+
+    def expired_later(tables: Tables, task_ids: Iterable[str]) -> dict[str, Task]:
+        answer = next(answers, None)
+        if answer is None:
+            raise ClientError({"Error": {"Code": "ExpiredTokenException", "Message": "too late"}}, "BatchGetItem")
+        return answer(tables, task_ids)
+
+    monkeypatch.setattr(stored_tasks, "find", expired_later)
+
+    assert sosw("tasks", "cancel", "--outcome", "queued") == 3
+
+    assert sosw.out == "cancelled: 2 of 2 tasks\n"
+    assert sosw.err == "sosw: AWS: BatchGetItem: ExpiredTokenException: too late; sign in again\n"
 
 
 def test_tasks_are_named_by_ids_or_by_a_filter(day: dict[str, str], sosw: Command) -> None:
