@@ -1,15 +1,49 @@
-"""The modules' READMEs list what the modules take and give."""
+"""The modules' READMEs list what the modules take and give, and what the project's tells to write can be planned."""
 
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import hcl2
 import pytest
 
+from sosw_runtime import __version__
 from tests.support.cache import ROOT
+from tests.support.terraform import Terraform, compatible_copy
+
+FUNCTION = """
+resource "aws_iam_role" "resize" {
+  name               = "resize"
+  assume_role_policy = "{}"
+}
+
+resource "aws_lambda_function" "resize" {
+  function_name = "resize"
+  role          = "arn:aws:iam::111122223333:role/resize"
+  package_type  = "Image"
+  image_uri     = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/resize:1"
+  timeout       = 60
+}
+"""
+
+PLAN = """
+mock_provider "aws" {
+  source          = "./sosw/tests/terraform/mocks"
+  override_during = plan
+}
+
+run "plans" {
+  command = plan
+
+  assert {
+    condition     = module.resize.worker_id == "resize"
+    error_message = "The function is a Worker."
+  }
+}
+"""
 
 
 def _declared(file: Path, kind: str) -> Iterator[tuple[str, bool]]:
@@ -35,3 +69,23 @@ def test_lists_inputs_and_outputs(module: str) -> None:
     outputs = {name.strip("`") for name, *_ in _table(readme, "Outputs")}
     assert inputs == dict(_declared(directory / "variables.tf", "variable"))
     assert outputs == {name for name, _ in _declared(directory / "outputs.tf", "output")}
+
+
+def test_the_first_lines_to_write_can_be_planned(tmp_path: Path) -> None:
+    use = (ROOT / "README.md").read_text().partition("\n## Use it\n")[2].partition("\n## ")[0]
+    commands = re.findall(r"^```sh\n(.*?)^```$", use, re.MULTILINE | re.DOTALL)[0]
+    terraform_code = re.findall(r"^```hcl\n(.*?)^```$", use, re.MULTILINE | re.DOTALL)[0]
+    package = f"build/sosw-runtime-{__version__}-py313-arm64.zip"
+    assert f"# {package}\n" in commands
+
+    compatible_copy(ROOT, tmp_path / "sosw")
+    (tmp_path / "main.tf").write_text(terraform_code)
+    (tmp_path / "function.tf").write_text(FUNCTION)
+    (tmp_path / "plan.tftest.hcl").write_text(PLAN)
+    (tmp_path / "build").mkdir()
+    shutil.copy(ROOT / "tests" / "terraform" / "packages" / "sosw-runtime-1.2.3-py313-arm64.zip", tmp_path / package)
+
+    terraform = Terraform(tmp_path)
+    assert terraform.run("fmt", "-check", "-diff", "main.tf") == ""
+    terraform.run("init", "-no-color")
+    assert "1 passed, 0 failed" in terraform.run("test", "-no-color")
