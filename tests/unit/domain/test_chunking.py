@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -474,6 +476,46 @@ OF_SOSW_07: list[tuple[dict[str, Any], list[dict[str, Any]]]] = [
 
 @pytest.mark.parametrize(("job", "expected"), OF_SOSW_07)
 def test_jobs_of_sosw_0_7_make_the_same_tasks(job: dict[str, Any], expected: list[dict[str, Any]]) -> None:
+    assert tasks(job) == expected
+
+
+#: Random jobs, and what sosw 0.7.51 made of them on 15 May 2024 with the schema above.
+FROZEN: list[dict[str, Any]] = json.loads((Path(__file__).parent / "jobs_of_sosw_07.json").read_text())
+
+
+def without_control_keys(value: Any) -> Any:
+    """sosw 0.7 hands them on to the Workers."""
+    if isinstance(value, dict):
+        control = re.compile(r"isolate_\w+|max_\w+_per_batch|period")
+        return {key: without_control_keys(inner) for key, inner in value.items() if not control.fullmatch(key)}
+    return [without_control_keys(inner) for inner in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("frozen", FROZEN, ids=lambda frozen: json.dumps(frozen["job"]))
+def test_random_jobs_make_the_tasks_that_sosw_0_7_made_of_them(frozen: dict[str, Any]) -> None:
+    assert tasks(frozen["job"]) == without_control_keys(frozen["tasks"])
+
+
+@pytest.mark.parametrize(
+    ("job", "expected"),
+    [
+        (
+            {"stores": ["x", "y", "z", "q"], "isolate_stores": True},
+            [{"stores": ["x"]}, {"stores": ["y"]}, {"stores": ["z"]}, {"stores": ["q"]}],
+        ),
+        (
+            {"sections": {"s0": {"products": [1, 2, 3, 4]}}, "isolate_products": True},
+            [{"sections": ["s0"], "products": [number]} for number in (1, 2, 3, 4)],
+        ),
+        (
+            {"sections": {"s0": {"products": [1, 2, 3, 4]}}, "max_products_per_batch": 3},
+            [{"sections": ["s0"], "products": [1, 2, 3]}, {"sections": ["s0"], "products": [4]}],
+        ),
+    ],
+)
+def test_a_job_that_leaves_out_a_level_is_cut_where_sosw_0_7_makes_one_task_of_it(
+    job: dict[str, Any], expected: list[dict[str, Any]]
+) -> None:
     assert tasks(job) == expected
 
 
