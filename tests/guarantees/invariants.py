@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any, Final
 
-from sosw_runtime.domain.task import task_id
+from sosw_runtime.domain.task import CLOSED, task_id
 from tests.support.world import Snapshot, World, states
 
 _REPORTED: Final = {"completed", "failed"}
@@ -163,7 +163,8 @@ class Watch:
         for key, places in found.items():
             values = _winner(places)
             numbers[values["job_id"]].append(values["number"])
-            outcomes[values["job_id"]][values["status"]] += 1
+            if values["status"] in CLOSED:
+                outcomes[values["job_id"]][values["status"]] += 1
             payloads[values["job_id"]].append(values["payload"])
             if key != task_id(values["job_id"], values["number"]):
                 self._found("I8", f"task {key} is not the id of {values['job_id']}/{values['number']}")
@@ -179,7 +180,7 @@ class Watch:
                 self._found("I8", f"job {job_id} of {job['total']} tasks has {sorted(numbers[job_id])}")
             if len(set(payloads[job_id])) < len(payloads[job_id]):
                 self._found("I8", f"job {job_id} has one payload twice")
-            counted = _counted([item for item in registry if item["pk"] == f"progress#{job_id}"])
+            counted = _counted([item for item in registry if item["pk"] == f"progress#{job_id}#{job['created_at']}"])
             if counted != outcomes[job_id]:
                 self._found("I8", f"job {job_id} counts {counted}, and its tasks are {outcomes[job_id]}")
             if "closed_at" not in job:

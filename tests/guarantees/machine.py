@@ -56,9 +56,12 @@ class Machine(RuleBasedStateMachine):
     watch: Watch
     counted: Callable[[str], None] = staticmethod(lambda what: None)
 
-    @initialize(skews=st.lists(st.sampled_from([-5 * SECOND, 0, 5 * SECOND]), min_size=4, max_size=4))
-    def begin(self, skews: list[int]) -> None:
-        """An empty installation with two Workers, whose Essentials' clocks differ."""
+    @initialize(
+        skews=st.lists(st.sampled_from([-5 * SECOND, 0, 5 * SECOND]), min_size=4, max_size=4),
+        lag=st.sampled_from([0, 5, 5 * SECOND]),
+    )
+    def begin(self, skews: list[int], lag: int) -> None:
+        """An empty installation with two Workers, whose Essentials' clocks differ, and whose reads lag."""
         self.world.clear()
         self.watch.forget()
         self.world.faults.meanwhile = self._others_go_on
@@ -67,6 +70,7 @@ class Machine(RuleBasedStateMachine):
             self.world.lambdas.accept(worker_id)
         essentials: tuple[Essential, ...] = ("scheduler", "orchestrator", "scavenger", "worker_assistant")
         self.world.clock.skew = dict(zip(essentials, skews, strict=True))
+        self.world.lag = lag
         self.asked: list[tuple[str, dict[str, Any]]] = []  # every job's event, with its id
         self.told: dict[Essential, list[Any]] = {"orchestrator": [], "scavenger": []}  # records already delivered
         self.mail: list[dict[str, Any]] = []  # what Lambda may yet tell, once, twice or never

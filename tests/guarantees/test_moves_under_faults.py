@@ -11,7 +11,7 @@ from tests.guarantees.flows import FLOWS, Flow
 from tests.guarantees.invariants import Watch
 from tests.support.builders import SECOND
 from tests.support.faults import Call, Fault, nothing
-from tests.support.world import World
+from tests.support.world import Essential, World
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["moto"], indirect=True)
 
@@ -41,6 +41,8 @@ _PASSING: Final = (
     Fault.CONFLICT_ONCE,
     Fault.SENT_BACK_ONCE,
 )
+
+_ESSENTIALS: Final[tuple[Essential, ...]] = ("scheduler", "orchestrator", "scavenger", "worker_assistant")
 
 
 @pytest.mark.parametrize("fault", _LASTING, ids=lambda fault: fault.name)
@@ -74,6 +76,31 @@ def test_a_call_whose_answer_is_lost_does_no_harm_when_others_act_before_it_is_s
 ) -> None:
     world.faults.meanwhile = partial(_others_go_on, world, 0)
     _strike_every_call(world, watch, FLOWS[flow], Fault.LOST_OVERTAKEN)
+
+
+@pytest.mark.parametrize("lag", [5, 5 * SECOND, 90 * SECOND], ids=lambda ms: f"{ms}ms")
+def test_reads_that_lag_do_no_harm(world: World, watch: Watch, lag: int) -> None:
+    """Of indexes, and all others that are not consistent: they show anything that stood of late."""
+    for flow in FLOWS.values():
+        _come_to(world, watch, flow)
+        world.lag = lag
+        flow.act(world)
+        world.tick("orchestrator", "orchestrator", "scavenger")
+        world.settle(_MINUTES)
+        watch.check_quiet()
+
+
+@pytest.mark.parametrize("fast", [_ESSENTIALS[:2], _ESSENTIALS[2:], _ESSENTIALS[::2], _ESSENTIALS[1::2]], ids="+".join)
+def test_clocks_that_differ_do_no_harm(world: World, watch: Watch, fast: tuple[Essential, ...]) -> None:
+    """Of any two Essentials each one's clock is once five seconds ahead of the other's."""
+    for flow in FLOWS.values():
+        world.clear()
+        watch.forget()
+        world.clock.skew = dict.fromkeys(fast, 5 * SECOND)
+        flow.prepare(world)
+        flow.act(world)
+        world.settle(_MINUTES)
+        watch.check_quiet()
 
 
 def _strike_every_call(world: World, watch: Watch, flow: Flow, fault: Fault) -> None:

@@ -105,7 +105,9 @@ _FITTING: Final[dict[Fault, Callable[[Call], bool]]] = {
     **dict.fromkeys((Fault.STOP_AFTER, Fault.LOST_OVERTAKEN, Fault.LATE), _acts),
     # DynamoDB's other calls meet these as they meet a refusal.
     Fault.UNREACHED: lambda call: call.service != "dynamodb" or call.operation == "BatchWriteItem",
-    Fault.THROTTLED: lambda call: call.service != "dynamodb" or call.operation == "BatchWriteItem",
+    Fault.THROTTLED: lambda call: (
+        call.service != "dynamodb" or call.operation in {"BatchWriteItem", "TransactWriteItems"}
+    ),
     Fault.CONFLICT: lambda call: call.operation == "TransactWriteItems",
     Fault.CONFLICT_ONCE: lambda call: call.operation in WRITES - _BATCHES,
     **dict.fromkeys((Fault.SENT_BACK, Fault.SENT_BACK_ONCE), lambda call: call.operation in _BATCHES),
@@ -129,6 +131,8 @@ class Faults(AbstractContextManager["Faults"]):
     after: Callable[[Call, AWSPreparedRequest], None] = lambda call, request: None  # a call acted
     meanwhile: Callable[[], None] = lambda: None  # what others do while a call is overtaken
     gate: Callable[[Call], None] = lambda call: None  # holds a thread until its call may go out
+    #: What a read shows that lags; None: what stands.
+    outdated: Callable[[Call, AWSPreparedRequest], dict[str, Any] | None] = lambda call, request: None
     plan: Plan = nothing
     calls: list[Call] = field(default_factory=list)
     injected: list[tuple[Call, Fault]] = field(default_factory=list)
@@ -254,6 +258,9 @@ class _Try:
         """AWS has the request."""
         if self.faults.remembers_tokens and self.token in self.faults.answered:
             return _response(self.request, 200, self.faults.answered[self.token])
+        outdated = self.faults.outdated(self.call, self.request)
+        if outdated is not None:
+            return _response(self.request, 200, json.dumps(outdated).encode())
         response = self.send(self.event_name, self.request)
         if response.status_code < 300:
             if self.token is not None:
@@ -267,14 +274,19 @@ class _Try:
 
     def throttle(self) -> AWSResponse:
         """AWS has too much to do."""
+        if self.call.operation == "TransactWriteItems":
+            return self._cancelled("ThrottlingError")
         return _error(self, 400, _THROTTLED.get(self.call.service, "ThrottlingException"))
 
     def conflict(self) -> AWSResponse:
         """A transaction on the same item is under way."""
         if self.call.operation != "TransactWriteItems":
             return _error(self, 400, "TransactionConflictException")
+        return self._cancelled("TransactionConflict")
+
+    def _cancelled(self, reason: str) -> AWSResponse:
         others = [{"Code": "None"}] * (len(self.body["TransactItems"]) - 1)
-        reasons = [{"Code": "TransactionConflict", "Message": "injected"}, *others]
+        reasons = [{"Code": reason, "Message": "injected"}, *others]
         return _error(self, 400, "TransactionCanceledException", {"CancellationReasons": reasons})
 
     def time_out(self) -> AWSResponse:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack
@@ -46,6 +48,9 @@ Result = TypeVar("Result")
 TABLES: Final = ("tasks", "retry_tasks", "closed_tasks", "registry")
 REGION: Final = "eu-west-1"
 TOPIC: Final = "arn:aws:sns:eu-west-1:123456789012:alarms"
+
+#: The most by which reads may lag, in ms: more than the minute between two ticks.
+LONGEST_LAG: Final = 120_000
 
 _INVOCATION_MS: Final = 60_000
 _RESERVE_MS: Final = 12_000
@@ -118,7 +123,8 @@ class World(AbstractContextManager["World"]):
         self.dynamodb = dynamodb  # sees no faults
         self.tables = Tables(aws.dynamodb(), name, aws.dynamodb_once())
         self.settings = Settings(name=name, alarm_topic_arn=TOPIC)
-        self.faults = Faults(self.clock.wait, self._after, remembers_tokens=in_memory)
+        self.faults = Faults(self.clock.wait, self._after, outdated=self._outdated, remembers_tokens=in_memory)
+        self.lag = 0  # ms by which reads of indexes, and others that are not consistent, may be behind
         self.registrations: dict[str, Registration] = {}
         self.limits: dict[str, int] = {}  # the most that a Worker's limit was of late
         self.observers: list[Callable[[Snapshot, Snapshot], None]] = []
@@ -132,6 +138,8 @@ class World(AbstractContextManager["World"]):
         self.reporting: dict[str, Any] | None = None  # the report that the WorkerAssistant has in hand
         self.lambdas = lambdas
         self._in_memory = in_memory
+        self._past: deque[tuple[int, Snapshot]] = deque()  # what stood, and until when
+        self._replicas = random.Random(0)  # draw what a read that lags shows
         self._serial = 0
         self._exit = ExitStack()
         self._acting = threading.local()
@@ -344,6 +352,9 @@ class World(AbstractContextManager["World"]):
         self.registrations.clear()
         self.clock.skew.clear()
         self.clock.now = NOON
+        self.lag = 0
+        self._past.clear()
+        self._replicas.seed(0)
         self._serial = 0
         # What the Scavenger remembers of jobs whose ids come again.
         progress._size.cache_clear()
@@ -378,9 +389,38 @@ class World(AbstractContextManager["World"]):
             case operation if operation in WRITES:
                 self._observe([table for table in TABLES if f'"{self.name}_{table}"' in body])
 
+    def _outdated(self, call: Call, request: AWSPreparedRequest) -> dict[str, Any] | None:
+        """What a read shows while all but consistent ones lag: any of what stood of late. None: what stands.
+
+        What people write (registrations, controls) is told as it stands.
+        """
+        if not self.lag or call.operation not in {"Query", "Scan"}:
+            return None
+        assert isinstance(request.body, bytes)
+        asked = json.loads(request.body)
+        if asked.get("ConsistentRead"):
+            return None
+        shown = [snapshot for until, snapshot in self._past if until > self.clock.now - self.lag]
+        rows = self._replicas.choice([*shown, self.now])[asked["TableName"].removeprefix(f"{self.name}_")].values()
+        if call.operation == "Scan":
+            # The sweep, the only one.
+            return {"Items": [row for row in rows if row["status"] != {"S": "queued"}]}
+        partition, _, placeholder = asked["KeyConditionExpression"].partition(" = ")
+        wanted = asked["ExpressionAttributeValues"][placeholder]
+        if wanted["S"] in {"worker", "health", "control"}:
+            return None
+        sort = {"queue": "queue_rank", "outbox": "closed_at", None: "sk"}[asked.get("IndexName")]
+        found = sorted(
+            (row for row in rows if row.get(partition) == wanted), key=lambda row: next(iter(row[sort].values()))
+        )
+        return {"Items": found}
+
     def _observe(self, tables: Iterable[str]) -> None:
         """Look at the tables that were written to, and note what the stream tells of it."""
         before, self.now = self.now, {**self.now, **self._read(tables)}
+        self._past.append((self.clock.now, before))
+        while self._past[0][0] <= self.clock.now - LONGEST_LAG:
+            self._past.popleft()
         for record in _records(before["tasks"], self.now["tasks"]):
             is_report = record["eventName"] == "MODIFY" and _status(record) in {"completed", "failed"}
             if is_report:
