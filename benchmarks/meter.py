@@ -17,14 +17,12 @@ from unittest import mock
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.handlers import BUILTIN_HANDLERS
+from tests.support.units import READS, WRITES, ask_for_units, consumed_units
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from botocore.model import OperationModel
-
-_READS = frozenset({"BatchGetItem", "GetItem", "Query", "Scan", "TransactGetItems"})
-_WRITES = frozenset({"BatchWriteItem", "DeleteItem", "PutItem", "TransactWriteItems", "UpdateItem"})
 
 #: What a service other than DynamoDB answers, by `<service>.<Operation>`; with a key `Error` a failure.
 Answers = Mapping[str, Mapping[str, Any]]
@@ -51,8 +49,6 @@ class Meter(AbstractContextManager["Meter"]):
     DynamoDB is reached; what any other service answers is given. Nothing is counted outside a phase.
 
     On a write whose condition failed DynamoDB names no units: it is counted as what an item of up to 1 KB costs.
-    DynamoDB Local counts writes to a global index inside a transaction twice. AWS makes them after the transaction, and
-    they are counted once here: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html
     """
 
     def __init__(self, answers: Answers) -> None:
@@ -65,7 +61,7 @@ class Meter(AbstractContextManager["Meter"]):
         # A default session made earlier would not have the handlers below.
         self._default_session = mock.patch("boto3.DEFAULT_SESSION", None)
         self._registrations: list[tuple[str, Callable[..., Any]]] = [
-            *((f"provide-client-params.dynamodb.{operation}", _ask_for_units) for operation in _READS | _WRITES),
+            *((f"provide-client-params.dynamodb.{operation}", ask_for_units) for operation in READS | WRITES),
             ("before-call", self._called),
             ("after-call.dynamodb", self._answered),
         ]
@@ -114,31 +110,14 @@ class Meter(AbstractContextManager["Meter"]):
         return response, {**answer, "ResponseMetadata": {"HTTPStatusCode": status}}
 
     def _answered(self, *, model: OperationModel, parsed: Mapping[str, Any], **_: object) -> None:
-        if self._phase is None or model.name not in _READS | _WRITES:
+        if self._phase is None or model.name not in READS | WRITES:
             return
-        units = sum(_units(model.name, consumed) for consumed in _listed(parsed.get("ConsumedCapacity")))
+        units = consumed_units(model.name, parsed)
         if parsed.get("Error", {}).get("Code") == "ConditionalCheckFailedException":
             units = 1
         with self._lock:
             cost = self.costs[self._phase]
-            if model.name in _READS:
+            if model.name in READS:
                 cost.read_units += units
             else:
                 cost.write_units += units
-
-
-def _ask_for_units(*, params: dict[str, Any], **_: object) -> None:
-    params["ReturnConsumedCapacity"] = "INDEXES"
-
-
-def _listed(consumed: Any) -> list[Mapping[str, Any]]:
-    return consumed if isinstance(consumed, list) else [] if consumed is None else [consumed]
-
-
-def _units(operation: str, consumed: Mapping[str, Any]) -> float:
-    def of(kind: str) -> float:
-        return float(sum(part["CapacityUnits"] for part in consumed.get(kind, {}).values()))
-
-    propagated = of("GlobalSecondaryIndexes") * (0.5 if operation == "TransactWriteItems" else 1)
-    units: float = consumed["Table"]["CapacityUnits"] + of("LocalSecondaryIndexes") + propagated
-    return units
