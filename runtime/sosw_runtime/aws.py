@@ -27,11 +27,17 @@ _RETRIED = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
     max_pool_connections=CONCURRENCY,
 )
-#: An invoke whose answer is lost may have started the Worker; sent again, it would run the attempt twice. So may a new
-#: task have been started whose batch is sent again; the batch would undo that.
-_SENT_ONCE = Config(
+#: A new task may have been started whose batch is sent again, and the batch would undo that. A batch may be of 9 MB.
+_BATCH_SENT_ONCE = Config(
     connect_timeout=2,
     read_timeout=10,
+    retries={"mode": "standard", "total_max_attempts": 1},
+    max_pool_connections=CONCURRENCY,
+)
+#: An invoke whose answer is lost may have started the Worker; sent again, it would run the attempt twice.
+_INVOKE_SENT_ONCE = Config(
+    connect_timeout=2,
+    read_timeout=5,
     retries={"mode": "standard", "total_max_attempts": 1},
     max_pool_connections=CONCURRENCY,
 )
@@ -44,12 +50,12 @@ def dynamodb() -> DynamoDBClient:
 
 def dynamodb_once() -> DynamoDBClient:
     """Never retried by botocore: for writes without a condition to what others may change at once."""
-    return cast("DynamoDBClient", client("dynamodb", sent_once=True))
+    return cast("DynamoDBClient", client("dynamodb", _BATCH_SENT_ONCE))
 
 
 def lambda_() -> LambdaClient:
     """Never retried by botocore."""
-    return cast("LambdaClient", client("lambda", sent_once=True))
+    return cast("LambdaClient", client("lambda", _INVOKE_SENT_ONCE))
 
 
 def cloudwatch() -> CloudWatchClient:
@@ -67,12 +73,12 @@ def sqs() -> SQSClient:
     return cast("SQSClient", client("sqs"))
 
 
-def client(service: Service, *, sent_once: bool = False) -> Any:
+def client(service: Service, config: Config = _RETRIED) -> Any:
     """The process's client of a service at the endpoint and region that the environment names now."""
     variable = f"AWS_ENDPOINT_URL_{service.upper()}"
     endpoint = os.environ.get(variable) or os.environ.get("AWS_ENDPOINT_URL")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    return _client(service, endpoint, region, sent_once)
+    return _client(service, endpoint, region, config)
 
 
 def forget_clients() -> None:
@@ -81,7 +87,6 @@ def forget_clients() -> None:
 
 
 @cache
-def _client(service: Service, endpoint: str | None, region: str | None, sent_once: bool) -> Any:
-    config = _SENT_ONCE if sent_once else _RETRIED
+def _client(service: Service, endpoint: str | None, region: str | None, config: Config) -> Any:
     # A session of its own: the default session is not safe to make clients from in several threads.
     return boto3.Session().client(service, region_name=region, endpoint_url=endpoint, config=config)

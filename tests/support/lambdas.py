@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest
 
 Handler = Callable[[Any], Any]
-Refusal = Literal["ResourceNotFoundException", "AccessDeniedException", "TooManyRequestsException"]
+Refusal = Literal[
+    "ResourceNotFoundException", "AccessDeniedException", "TooManyRequestsException", "RequestTooLargeException"
+]
 
 _STATUS: dict[Refusal, int] = {
     "ResourceNotFoundException": 404,
     "AccessDeniedException": 403,
     "TooManyRequestsException": 429,
+    "RequestTooLargeException": 413,
 }
 
 

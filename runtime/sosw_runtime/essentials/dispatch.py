@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final
@@ -19,6 +19,7 @@ from sosw_runtime.domain.health import allowed
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.task import Error, Task
 from sosw_runtime.essentials.invocation import Invocation, side_by_side
+from sosw_runtime.essentials.tally import Tally, counted
 from sosw_runtime.storage import slots, tasks
 from sosw_runtime.storage.registry import Standing
 from sosw_runtime.storage.slots import Slot
@@ -27,25 +28,20 @@ from sosw_runtime.storage.tasks import Candidate, Report
 #: How often one dispatch reads the queue, when other Orchestrators were faster with what it read.
 _READS: Final = 3
 
-#: How long after its slot was taken a task may be handed to AWS, in ms. The lease counts from there: its grace has to
-#: cover this, the invoke's own time-outs, and clocks that differ.
-_LATEST_INVOKE_MS: Final = 10_000
+#: How long after its slot was taken a task may be handed to AWS, in ms. The lease counts from there: its grace of 30 s
+#: has to cover this, the invoke's own time-outs of 7 s, a function's initialisation of up to 10 s, which is no part of
+#: its time-out, and clocks that differ.
+#: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+_LATEST_INVOKE_MS: Final = 5_000
+
+#: What AWS says of an event that it would never take, from whomever and whenever.
+#: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+_IMPOSSIBLE_EVENT: Final = frozenset({"RequestTooLargeException", "InvalidRequestContentException"})
 
 #: Calls at once for one Worker.
 _CALLS_AT_ONCE: Final = 8
 
 logger = telemetry.logger("orchestrator")
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What a dispatch did."""
-
-    dispatched: int = 0  # invokes that AWS accepted
-    refused: int = 0  # invokes that AWS refused
-
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(self.dispatched + other.dispatched, self.refused + other.refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +56,10 @@ class InvokeRefused(Exception):
     """AWS refused an invoke: the Worker certainly does not run."""
 
 
+class ImpossibleEvent(Exception):
+    """AWS will never take this event: no fault of the Worker, and no other task is to wait for it."""
+
+
 def dispatch(invocation: Invocation, standing: Standing, finished: Sequence[Slot], *, new_work: bool) -> Tally:
     """Fill a Worker's slots: those that the tasks which just reported hold, and with new work the free ones.
 
@@ -72,38 +72,45 @@ def dispatch(invocation: Invocation, standing: Standing, finished: Sequence[Slot
     Raises:
         Misconfigured: the Worker's registration cannot be read. The slots are freed all the same.
     """
-    limit = 0
+    limit = full = 0
     if isinstance(standing.registration, Registration) and not standing.control.paused:
-        limit = allowed(standing.registration.max_concurrency, standing.level)
-    handed_on = [Opening(slot.index, slot) for slot in finished if slot.index < limit]
-    openings = handed_on + (_free_slots(invocation, standing, limit) if new_work else [])
+        full = standing.registration.max_concurrency
+        limit = allowed(full, standing.level)
+    # While health is bad no slot is handed on as long as too many run: what is hot is to cool down now.
+    is_lowered = limit < full
+    occupied = slots.occupied(invocation.tables, standing.worker_id) if limit and (new_work or is_lowered) else []
+    taken = {slot.index for slot in occupied}
+    kept = [slot for slot in finished if slot.index < limit]
+    if is_lowered:
+        kept = kept[: max(limit - len(taken - {slot.index for slot in finished}), 0)]
+    vacated = [slot for slot in finished if slot not in kept]
+    handed_on = [Opening(slot.index, slot) for slot in kept]
+    busy = len(taken - {slot.index for slot in vacated})
+    openings = handed_on + (_free_slots(taken, limit, limit - busy) if new_work else [])
     candidates = tasks.queued(invocation.tables, standing.worker_id, standing.shards, len(openings)) if openings else []
     filler = _Filler(invocation, standing, deque(candidates))
     outcomes = [
         # Beyond the candidates only those are worth a call that have something to free.
         *side_by_side(filler.fill, openings[: max(len(handed_on), len(candidates))], _CALLS_AT_ONCE),
-        *side_by_side(filler.vacate, [slot for slot in finished if slot.index >= limit], _CALLS_AT_ONCE),
+        *side_by_side(filler.vacate, vacated, _CALLS_AT_ONCE),
     ]
+    tally = Tally()
     for _, outcome in outcomes:
-        if isinstance(outcome, Exception):
-            # Whatever stands half-way, the Scavenger's next tick mends.
-            logger.error("slot not filled", exc_info=outcome, extra={"worker_id": standing.worker_id})
+        # Whatever stands half-way, the Scavenger's next tick mends.
+        tally += counted(outcome, logger, "slot not filled", worker_id=standing.worker_id)
     if isinstance(standing.registration, Exception):
         raise standing.registration
-    return sum((outcome for _, outcome in outcomes if isinstance(outcome, Tally)), Tally())
+    return tally
 
 
-def _free_slots(invocation: Invocation, standing: Standing, limit: int) -> list[Opening]:
-    """The free slots below a limit, shuffled, so that Orchestrators at work at once seldom reach for the same.
+def _free_slots(taken: Set[int], limit: int, most: int) -> list[Opening]:
+    """So many of the free slots below a limit, shuffled: Orchestrators at work at once seldom reach for the same.
 
-    Those above a limit that was lowered count until their tasks end.
+    Slots above a limit that was lowered count until their tasks end.
     """
-    if limit == 0:
-        return []
-    occupied = {slot.index for slot in slots.occupied(invocation.tables, standing.worker_id)}
-    free = [index for index in range(limit) if index not in occupied]
+    free = [index for index in range(limit) if index not in taken]
     random.shuffle(free)
-    return [Opening(index, None) for index in free[: max(limit - len(occupied), 0)]]
+    return [Opening(index, None) for index in free[: max(most, 0)]]
 
 
 class _Filler:
@@ -148,25 +155,30 @@ class _Filler:
 
     def _start(self, task: Task, slot: Slot) -> Tally:
         try:
-            payload = json.dumps(task.event(), separators=(",", ":")).encode()
+            # As it was measured when the job was taken: escapes would make it up to three times as long.
+            payload = json.dumps(task.event(), separators=(",", ":"), ensure_ascii=False).encode()
         except (TypeError, ValueError) as error:
-            # No Worker can ever be given this task: it is reported on the spot, and buried with the reason.
-            poison = Report(
-                task.task_id, False, task.attempt, error=Error("UnreadablePayload", str(error)), retryable=False
-            )
-            tasks.report(self._invocation.tables, poison, self._invocation.clock())
-            return Tally()
-        if self._invocation.clock() > slot.claimed_at + _LATEST_INVOKE_MS:
+            return self._bury(task, Error("UnreadablePayload", str(error)))
+        latest = slot.claimed_at + _LATEST_INVOKE_MS
+        if self._invocation.clock() > latest:
             self._take_back(task, slot, "the claim took too long")
             return Tally()
         try:
-            invoke(self._standing.known, task, payload)
+            invoke(self._standing.known, task, payload, lambda: self._invocation.clock() <= latest)
+        except ImpossibleEvent as impossible:
+            return self._bury(task, Error("ImpossibleEvent", str(impossible)))
         except InvokeRefused as refusal:
             self._refused = True
             self._take_back(task, slot, str(refusal))
-            return Tally(refused=1)
+            return Tally(Refused=1)
         logger.info("dispatched", extra={**telemetry.ids(task), "slot": slot.index})
-        return Tally(dispatched=1)
+        return Tally(Dispatched=1)
+
+    def _bury(self, task: Task, error: Error) -> Tally:
+        """No Worker can ever be given this task: it is reported on the spot, and buried with the reason."""
+        poison = Report(task.task_id, False, task.attempt, error=error, retryable=False)
+        tasks.report(self._invocation.tables, poison, self._invocation.clock())
+        return Tally()
 
     def _take_back(self, task: Task, slot: Slot, reason: str) -> None:
         """Queue a task again that was not handed to AWS."""
@@ -192,38 +204,48 @@ class _Filler:
             self._candidates.appendleft(candidate)
 
 
-def invoke(registration: Registration, task: Task, payload: bytes) -> None:
+def invoke(registration: Registration, task: Task, payload: bytes, in_time: Callable[[], bool]) -> None:
     """Hand an attempt to AWS, asynchronously.
 
     An answer that leaves open whether AWS took the event is taken for a yes: a Worker that runs reports, one that does
     not costs its lease. Sent again, the attempt might run twice.
 
+    Args:
+        registration: of the Worker.
+        task: as it was claimed.
+        payload: its event.
+        in_time: whether a throttled invoke may be tried again.
+
     Raises:
         InvokeRefused: AWS certainly did not take it.
+        ImpossibleEvent: nor will it ever.
     """
     try:
-        for attempt in _on_throttling():
+        for attempt in _on_throttling(in_time):
             with attempt:
                 aws.lambda_().invoke(FunctionName=registration.function_name, InvocationType="Event", Payload=payload)
     except ClientError as error:
-        status = error.response["ResponseMetadata"].get("HTTPStatusCode", 500)
+        code, status = error.response["Error"]["Code"], error.response["ResponseMetadata"].get("HTTPStatusCode", 500)
+        if code in _IMPOSSIBLE_EVENT:
+            raise ImpossibleEvent(f"{code}: {error.response['Error']['Message']}") from error
         if 400 <= status < 500:
-            raise InvokeRefused(f"{error.response['Error']['Code']}: {error.response['Error']['Message']}") from error
-        logger.warning("invoke in doubt", extra={**telemetry.ids(task), "reason": error.response["Error"]["Code"]})
+            raise InvokeRefused(f"{code}: {error.response['Error']['Message']}") from error
+        logger.warning("invoke in doubt", extra={**telemetry.ids(task), "reason": code})
     except (ConnectTimeoutError, EndpointConnectionError) as error:
         raise InvokeRefused(f"{type(error).__name__}: AWS Lambda was not reached") from error
     except BotoCoreError as error:
         logger.warning("invoke in doubt", extra={**telemetry.ids(task), "reason": type(error).__name__})
 
 
-def _on_throttling() -> Retrying:
+def _on_throttling(in_time: Callable[[], bool]) -> Retrying:
     """A throttled invoke was not taken, so that it may be sent again."""
 
-    def throttled(error: BaseException) -> bool:
-        return isinstance(error, ClientError) and error.response["Error"]["Code"] == "TooManyRequestsException"
+    def worth_it(error: BaseException) -> bool:
+        throttled = isinstance(error, ClientError) and error.response["Error"]["Code"] == "TooManyRequestsException"
+        return throttled and in_time()
 
     return Retrying(
-        retry=retry_if_exception(throttled),
+        retry=retry_if_exception(worth_it),
         wait=wait_random_exponential(multiplier=0.1, max=1),
         stop=stop_after_attempt(3),
         reraise=True,

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from sosw_runtime import telemetry
 from sosw_runtime.domain.task import REPORTED, Status
-from sosw_runtime.essentials.dispatch import Tally, dispatch
+from sosw_runtime.essentials.dispatch import dispatch
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, side_by_side, written_tasks
+from sosw_runtime.essentials.tally import Tally, counted
 from sosw_runtime.essentials.vitals import assessed
 from sosw_runtime.storage import registry
 from sosw_runtime.storage.registry import Standing
@@ -36,11 +37,12 @@ def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, A
         context: Lambda's.
 
     Returns:
-        `{"dispatched": <invokes that AWS accepted>, "refused": <invokes that it refused>}`.
+        Counts of `Dispatched` and `Refused` invokes, as AWS took them or not, of `Failures` and of `Outages`.
     """
     invocation = Invocation.begin(context)
     tally = on_stream(invocation, event["Records"]) if is_stream(event) else on_tick(invocation)
-    return {"dispatched": tally.dispatched, "refused": tally.refused}
+    telemetry.count("orchestrator", invocation.settings.name, tally)
+    return dict(tally)
 
 
 def on_stream(invocation: Invocation, records: Iterable[Mapping[str, Any]]) -> Tally:
@@ -55,8 +57,7 @@ def on_tick(invocation: Invocation) -> Tally:
     standings = assessed(invocation, registry.standings(invocation.tables))
     tally = _dispatch_all(invocation, [(standing, News(new_work=True)) for standing in standings])
     name = invocation.settings.name
-    counts = {"Heartbeat": 1, "Dispatched": tally.dispatched, "Refused": tally.refused}
-    telemetry.count("orchestrator", name, counts)
+    telemetry.count("orchestrator", name, {"Heartbeat": 1})
     for standing in standings:
         telemetry.count("orchestrator", name, {"HealthLevel": standing.level}, standing.worker_id)
     return tally
@@ -81,11 +82,11 @@ def _dispatch_all(invocation: Invocation, work: Sequence[tuple[Standing, News]])
         return dispatch(invocation, standing, news.finished, new_work=news.new_work)
 
     total = Tally()
-    for (standing, _), tally in side_by_side(dispatch_one, work, _WORKERS_AT_ONCE):
-        if isinstance(tally, Exception):
-            # Its queue is kept, and the next tick tries again.
-            logger.error("dispatch failed", exc_info=tally, extra={"worker_id": standing.worker_id})
-            telemetry.count("orchestrator", invocation.settings.name, {"Failures": 1}, standing.worker_id)
-        else:
-            total += tally
+    for (standing, _), outcome in side_by_side(dispatch_one, work, _WORKERS_AT_ONCE):
+        # Its queue is kept, and the next tick tries again.
+        tally = counted(outcome, logger, "dispatch failed", worker_id=standing.worker_id)
+        if tally["Failures"]:
+            failures = {"Failures": tally["Failures"]}
+            telemetry.count("orchestrator", invocation.settings.name, failures, standing.worker_id)
+        total += tally
     return total

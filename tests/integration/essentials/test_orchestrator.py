@@ -12,10 +12,12 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
 
 from sosw_runtime import aws
+from sosw_runtime.domain.chunking import LARGEST_PAYLOAD
 from sosw_runtime.domain.health import Level
 from sosw_runtime.domain.task import Move, Status
-from sosw_runtime.essentials import orchestrator
-from sosw_runtime.storage import registry
+from sosw_runtime.errors import Unavailable
+from sosw_runtime.essentials import dispatch, orchestrator
+from sosw_runtime.storage import registry, slots
 from sosw_runtime.storage.items import encoded
 from sosw_runtime.storage.registry import Control
 from tests.support.builders import HOUR, MINUTE, NOON, SECOND, completed, failed, queued, running
@@ -34,7 +36,7 @@ def invoked(lambdas: FakeLambda) -> list[tuple[str, int]]:
 def test_a_new_task_starts_when_its_record_comes(sosw: Installation, lambdas: FakeLambda) -> None:
     registration = sosw.register(function_name="arn:aws:lambda:eu-west-1:123456789012:function:resize:live")
     sosw.put(queued())
-    assert sosw.wake_orchestrator(queued()) == {"dispatched": 1, "refused": 0}
+    assert sosw.wake_orchestrator(queued()) == {"Dispatched": 1}
 
     [call] = lambdas.accepted
     assert (call.function, call.kind) == (registration.function_name, "Event")
@@ -59,7 +61,7 @@ def test_a_new_task_starts_when_its_record_comes(sosw: Installation, lambdas: Fa
 def test_the_tick_starts_what_no_record_told_of(sosw: Installation, lambdas: FakeLambda) -> None:
     sosw.register()
     sosw.put(queued(0), queued(1))
-    assert sosw.tick_orchestrator() == {"dispatched": 2, "refused": 0}
+    assert sosw.tick_orchestrator() == {"Dispatched": 2}
     assert sorted(invoked(lambdas)) == [("resize", 0), ("resize", 1)]
 
 
@@ -198,7 +200,7 @@ def test_a_refused_invoke_is_taken_back_with_its_reason_and_others_go_on(
     sosw.put(queued(0), queued(1, worker_id="crop"))
     lambdas.refuse("resize", refusal)
     answer = sosw.tick_orchestrator()
-    assert answer == {"dispatched": 1, "refused": 1}
+    assert answer == {"Dispatched": 1, "Refused": 1}
     assert invoked(lambdas) == [("crop", 1)]
     task = sosw.task(0)
     assert (task.status, task.attempt, task.slot, task.claim) == (Status.QUEUED, 0, None, None)
@@ -226,7 +228,7 @@ def test_an_invoke_that_never_reached_aws_is_taken_back(
         raise EndpointConnectionError(endpoint_url="https://lambda")
 
     aws.lambda_().meta.events.register("before-call.lambda.Invoke", unreachable)
-    assert sosw.tick_orchestrator() == {"dispatched": 0, "refused": 1}
+    assert sosw.tick_orchestrator() == {"Refused": 1}
     assert sosw.task().status is Status.QUEUED
     assert "AWS Lambda was not reached" in (sosw.task().history[-1].reason or "")
 
@@ -245,7 +247,7 @@ def test_a_throttled_invoke_is_sent_again(sosw: Installation, lambdas: FakeLambd
     sosw.register()
     sosw.put(queued())
     lambdas.refuse("resize", "TooManyRequestsException", times=1)
-    assert sosw.tick_orchestrator() == {"dispatched": 1, "refused": 0}
+    assert sosw.tick_orchestrator() == {"Dispatched": 1}
     assert [call.accepted for call in lambdas.invocations] == [False, True]
 
 
@@ -324,6 +326,22 @@ def test_a_level_holds_between_ticks_and_slots_beyond_it_are_freed(sosw: Install
     assert [slot.index for slot in sosw.slots()] == [1], "what runs may finish"
 
 
+def test_while_more_run_than_health_allows_no_slot_is_handed_on(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(max_concurrency=8, health_metrics={"database": CPU})
+    sosw.put(*(running(number, index=number, claim=f"{number}") for number in range(8)), queued(8), queued(9))
+    measure(sosw, "CPUUtilization", 70)
+    sosw.tick_orchestrator()
+    assert level(sosw) is Level.LOW
+    for number in range(4):
+        sosw.complete(sosw.task(number))
+        sosw.wake_orchestrator(sosw.task(number), event="MODIFY")
+        assert lambdas.invocations == [], f"{7 - number} run, 4 are allowed"
+    sosw.complete(sosw.task(7))
+    sosw.wake_orchestrator(sosw.task(7), queued(8), event="MODIFY")
+    assert len(lambdas.invocations) == 1
+    assert len(sosw.slots()) == 4
+
+
 def test_a_missing_value_holds_the_last_level(sosw: Installation, lambdas: FakeLambda) -> None:
     sosw.register(health_metrics={"database": CPU})
     measure(sosw, "CPUUtilization", 70)
@@ -350,7 +368,7 @@ def test_while_cloudwatch_fails_the_last_levels_hold_and_tasks_start(sosw: Insta
         raise EndpointConnectionError(endpoint_url="https://monitoring")
 
     aws.cloudwatch().meta.events.register("before-call.cloudwatch.GetMetricData", fail)
-    assert sosw.tick_orchestrator() == {"dispatched": 2, "refused": 0}
+    assert sosw.tick_orchestrator() == {"Dispatched": 2}
 
 
 def refused_with(code: str) -> ClientError:
@@ -461,7 +479,7 @@ def test_a_registration_that_cannot_be_read_stops_no_other_worker(sosw: Installa
         TableName=sosw.tables.registry, Item=encoded({"pk": "worker", "sk": "resize", "spec": "{not JSON"})
     )
     sosw.put(queued(0), queued(1, worker_id="crop"))
-    assert sosw.tick_orchestrator() == {"dispatched": 1, "refused": 0}
+    assert sosw.tick_orchestrator() == {"Dispatched": 1, "Failures": 1}
     assert invoked(lambdas) == [("crop", 1)]
     assert sosw.task(0) == queued(0), "its queue is kept"
 
@@ -483,12 +501,53 @@ def test_a_task_whose_payload_no_worker_can_be_given_dies_with_the_reason(
     assert dead.failure.type == "UnreadablePayload"
 
 
+def test_a_task_whose_event_aws_never_takes_dies_with_the_reason_and_holds_up_no_other(
+    sosw: Installation, lambdas: FakeLambda
+) -> None:
+    sosw.register(max_concurrency=1)
+    sosw.put(queued(0), queued(1))
+    lambdas.refuse("resize", "RequestTooLargeException", times=1)
+    assert sosw.tick_orchestrator() == {}
+    poison = sosw.task(0)
+    sosw.wake_scavenger(poison)
+    sosw.wake_orchestrator(poison, event="MODIFY")
+    assert invoked(lambdas)[-1] == ("resize", 1)
+    dead = sosw.task(0)
+    assert dead.status is Status.DEAD
+    assert dead.failure is not None
+    assert dead.failure.type == "ImpossibleEvent"
+
+
+def test_an_event_is_sent_as_it_was_measured(
+    sosw: Installation, lambdas: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Escaped, these 340 KB would be a megabyte, which AWS refuses."""
+    sent: list[bytes] = []
+    monkeypatch.setattr(dispatch, "invoke", lambda _registration, _task, payload, _in_time: sent.append(payload))
+    sosw.register()
+    sosw.submit({"worker": "resize", "caption": "ж" * 170 * 1024})
+    sosw.tick_orchestrator()
+    [payload] = sent
+    assert len(payload) < LARGEST_PAYLOAD + 1024
+
+
+def test_a_slot_that_cannot_be_filled_is_counted(sosw: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    sosw.register()
+    sosw.put(queued())
+
+    def broken(*_: object) -> bool:
+        raise Unavailable("DynamoDB is out for tea")
+
+    monkeypatch.setattr(slots, "take", broken)
+    assert sosw.tick_orchestrator() == {"Failures": 1, "Outages": 1}
+
+
 def test_a_record_that_cannot_be_read_is_passed_over(sosw: Installation, lambdas: FakeLambda) -> None:
     sosw.register()
     sosw.put(queued())
     readable = stream([queued()], "INSERT")["Records"]
     odd = [{}, {"dynamodb": {}}, {"dynamodb": {"NewImage": {"task_id": {"S": "odd"}, "history": {"L": [{"L": []}]}}}}]
-    assert orchestrator.handler({"Records": [*odd, *readable]}, FakeContext())["dispatched"] == 1
+    assert orchestrator.handler({"Records": [*odd, *readable]}, FakeContext())["Dispatched"] == 1
 
 
 # --- what it tells ---------------------------------------------------------------------------------------------------
@@ -504,8 +563,9 @@ def test_the_tick_tells_its_heartbeat_and_what_it_did(
     sosw.tick_orchestrator()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
     assert {line["_aws"]["CloudWatchMetrics"][0]["Namespace"] for line in lines} == {sosw.tables.name}
-    [tick] = [line for line in lines if "Heartbeat" in line]
-    assert (tick["Heartbeat"], tick["Dispatched"], tick["Refused"]) == ([1], [1], [1])
+    assert [line["Heartbeat"] for line in lines if "Heartbeat" in line] == [[1]]
+    [counts] = [line for line in lines if "Dispatched" in line]
+    assert (counts["Dispatched"], counts["Refused"]) == ([1], [1])
     assert {line["worker_id"]: line["HealthLevel"] for line in lines if "HealthLevel" in line} == {
         "resize": [4],
         "crop": [4],
