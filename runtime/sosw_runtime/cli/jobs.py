@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
+from heapq import nlargest
 from typing import Annotated, Any, Final
 from uuid import uuid4
 
@@ -13,13 +15,12 @@ import typer
 from sosw_runtime import aws
 from sosw_runtime.cli import inputs, output, progress, scheduler, selection, tasks, times
 from sosw_runtime.cli import preview as tasks_of_job
-from sosw_runtime.cli.options import AsJson, DryRun, Name, WorkerId
+from sosw_runtime.cli.options import AsJson, DryRun, Limit, Name, WorkerId
 from sosw_runtime.cli.redrive import RejectedJob, RejectedJobs
 from sosw_runtime.cli.watch import show as show_progress
 from sosw_runtime.cli.watch import show_json, until_done
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.storage import jobs as stored_jobs
-from sosw_runtime.storage import progress as stored_progress
 from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.tables import Tables
 
@@ -91,19 +92,35 @@ def watch(job_id: KnownJobId, name: Name = "sosw", as_json: AsJson = False) -> N
 
 
 @app.command("list")
-def list_(*, worker: WorkerId = None, name: Name = "sosw", as_json: AsJson = False) -> None:
+def list_(
+    *,
+    worker: WorkerId = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only jobs created since: 30m, 6h or 2d ago, or a time as 2026-01-31T06:00.")
+    ] = None,
+    limit: Limit = 100,
+    name: Name = "sosw",
+    as_json: AsJson = False,
+) -> None:
     """List the jobs, the newest first."""
+    earliest = 0 if since is None else times.parse("--since", since, times.now())
     tables = Tables(aws.dynamodb(), name)
     cursors = {cursor.job_id: cursor for cursor in stored_jobs.enqueuing(tables)}
-    found = [job for job in stored_jobs.everyone(tables) if worker in {None, job.worker_id}]
-    lines = [
-        _line(tables, job, cursors.get(job.job_id))
-        for job in sorted(found, key=lambda job: job.created_at, reverse=True)
+    found = [
+        job for job in stored_jobs.everyone(tables) if worker in {None, job.worker_id} and job.created_at >= earliest
     ]
+    newest = nlargest(limit, found, key=lambda job: job.created_at)
+    lines = [_line(tables, job, cursors.get(job.job_id)) for job in newest]
     if as_json:
         for line in lines:
             output.result_json(line)
-        return
+    else:
+        _table(lines)
+    if len(found) > limit:
+        output.more_than(limit)
+
+
+def _table(lines: Iterable[Mapping[str, Any]]) -> None:
     output.result_table(
         ["JOB", "WORKER", "CREATED", "CLOSED", "TASKS", "COMPLETED", "DEAD", "CANCELLED", "STATE"],
         (
@@ -126,6 +143,7 @@ def show(job_id: KnownJobId, name: Name = "sosw", as_json: AsJson = False) -> No
     job = selection.known_job(tables, job_id)
     snapshot = progress.of_job(tables, job).look(0)
     cursor = stored_jobs.cursor(tables, job_id)
+    spec = stored_jobs.spec(tables, job_id)
     about = {
         **_line(tables, job, cursor),
         "first_start_at": job.first_start,
@@ -137,7 +155,7 @@ def show(job_id: KnownJobId, name: Name = "sosw", as_json: AsJson = False) -> No
             state: getattr(snapshot, state)
             for state in ("queued", "running", "waiting", "completed", "dead", "cancelled")
         },
-        "job": json.loads(stored_jobs.spec(tables, job_id))["job"],
+        "job": None if spec is None else json.loads(spec)["job"],
     }
     if as_json:
         output.result_json(about)
@@ -200,7 +218,7 @@ def _refusal(name: str, job: RejectedJob) -> str | None:
 
 def _line(tables: Tables, job: JobRecord, cursor: Cursor | None) -> dict[str, Any]:
     """A job as `list --json` prints it; times in milliseconds."""
-    counts = job if job.closed_at is not None else stored_progress.counts(tables, job)
+    counts = progress.closed_tasks(tables, job)
     return {
         "job_id": job.job_id,
         "worker_id": job.worker_id,

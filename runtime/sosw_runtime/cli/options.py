@@ -19,7 +19,7 @@ Labels = Annotated[
     list[str] | None,
     typer.Option("--label", metavar="NAME=VALUE", help="Only Workers with this label; may be repeated."),
 ]
-WorkerId = Annotated[str | None, typer.Option("--worker", help="Only this Worker's tasks.")]
+WorkerId = Annotated[str | None, typer.Option("--worker", help="Only this Worker's.")]
 JobId = Annotated[str | None, typer.Option("--job", help="Only this job's tasks.")]
 Since = Annotated[
     str | None,
@@ -28,6 +28,7 @@ Since = Annotated[
     ),
 ]
 Until = Annotated[str | None, typer.Option(help="Only tasks closed, or while open created, until then.")]
+Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
 Outcome = Literal["completed", "dead", "cancelled", "queued", "running", "waiting"]
 
 

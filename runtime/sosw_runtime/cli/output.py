@@ -47,6 +47,11 @@ def progress(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def more_than(limit: int) -> None:
+    """Say that a list was cut."""
+    progress(f"There are more than {limit}; see --limit and the filters.")
+
+
 def problem(text: str) -> None:
     """One line whatever the text holds, so that logs and scripts can rely on it."""
     typer.echo(f"sosw: {' '.join(text.split())}", err=True)

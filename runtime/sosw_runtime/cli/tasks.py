@@ -12,7 +12,7 @@ import typer
 
 from sosw_runtime import aws
 from sosw_runtime.cli import bulk, options, output, selection, times
-from sosw_runtime.cli.options import AsJson, DryRun, JobId, Labels, Name, Outcome, Since, Until, WorkerId
+from sosw_runtime.cli.options import AsJson, DryRun, JobId, Labels, Limit, Name, Outcome, Since, Until, WorkerId
 from sosw_runtime.domain.task import Status, Task
 from sosw_runtime.errors import Refused
 from sosw_runtime.storage import registry
@@ -38,7 +38,7 @@ def list_(
     label: Labels = None,
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 1000,
+    limit: Limit = 1000,
     name: Name = "sosw",
     as_json: AsJson = False,
 ) -> None:
@@ -53,7 +53,7 @@ def list_(
     else:
         _table(first)
     if next(found, None) is not None:
-        output.progress(f"There are more than {limit}; see --limit and the filters.")
+        output.more_than(limit)
 
 
 @app.command()

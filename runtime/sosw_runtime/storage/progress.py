@@ -104,9 +104,14 @@ def counts(tables: Tables, job: JobRecord) -> Counts:
     return sum(map(_counts, _blocks(tables, job)), Counts())
 
 
-def cancelled(tables: Tables, job: JobRecord) -> set[int]:
-    """The numbers of a job's cancelled tasks so far. Cost: as `counts`."""
-    return set[int]().union(*(block.get(Status.CANCELLED.value, ()) for block in _blocks(tables, job)))
+def final(tables: Tables, job: JobRecord) -> dict[int, Status]:
+    """A job's completed and cancelled tasks so far, by number: a dead one may still be replayed. Cost: as `counts`."""
+    return {
+        number: outcome
+        for block in _blocks(tables, job)
+        for outcome in (Status.COMPLETED, Status.CANCELLED)
+        for number in block.get(outcome.value, ())
+    }
 
 
 def _progress_of(job_id: str, created_at: int) -> str:

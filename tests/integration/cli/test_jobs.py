@@ -10,10 +10,15 @@ import boto3
 import pytest
 
 from sosw_runtime.cli.app import run
+from sosw_runtime.domain.task import Status
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.essentials import scheduler
 from sosw_runtime.storage import jobs as stored_jobs
+from sosw_runtime.storage.tasks import closed
 from tests.integration.cli.conftest import Command, Installation
+
+NEW_YEAR = 1_767_225_600_000  # 2026, ms
+HOUR = 3_600_000
 
 BetweenLooks = Callable[[Callable[[], object]], None]
 
@@ -141,6 +146,81 @@ def test_jobs_are_listed_the_newest_first_with_their_counts(installation: Instal
     header, line = sosw.out.splitlines()
     assert header.split() == ["JOB", "WORKER", "CREATED", "CLOSED", "TASKS", "COMPLETED", "DEAD", "CANCELLED", "STATE"]
     assert line.split()[0] == "second"
+
+
+def test_a_long_list_of_jobs_is_cut_and_says_so(
+    installation: Installation, sosw: Command, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for hour in range(3):
+        monkeypatch.setattr("time.time_ns", lambda hour=hour: (NEW_YEAR + hour * HOUR) * 1_000_000)
+        installation.take(f"job-{hour}", tasks=1)
+    reads.clear()
+
+    assert sosw("jobs", "list", "--limit", "2", "--json") == 0
+
+    assert [line["job_id"] for line in sosw.json] == ["job-2", "job-1"]
+    assert sosw.err == "There are more than 2; see --limit and the filters.\n"
+    assert len(reads) == 4  # what is enqueued, the jobs, and the counts of two
+    assert sosw("jobs", "list", "--since", "2026-01-01T01:00", "--json") == 0
+    assert [line["job_id"] for line in sosw.json] == ["job-2", "job-1"]
+    assert sosw("jobs", "list", "--since", "30m", "--json") == 0
+    assert [line["job_id"] for line in sosw.json] == ["job-2"]
+    assert sosw("jobs", "list", "--since", "soon") == 2
+    assert sosw.err.startswith("sosw: --since: 'soon' is refused; ")
+
+
+def test_what_became_of_the_dead_tasks_of_a_closed_job_is_listed_as_it_is_shown(
+    installation: Installation, sosw: Command
+) -> None:
+    installation.take("nightly", tasks=3)
+    for event in installation.dispatch():
+        installation.fail(event)
+    assert counts(sosw, "list") == counts(sosw, "show", "nightly") == {"completed": 0, "dead": 3, "cancelled": 0}
+
+    sosw("tasks", "list", "--outcome", "dead", "--json")
+    replayed, given_up, _ = (line["task_id"] for line in sosw.json)
+    assert sosw("tasks", "replay", replayed) == 0
+    assert sosw("tasks", "cancel", given_up) == 0
+    (event,) = installation.dispatch()
+    installation.complete(event)
+    installation.tick()
+
+    assert counts(sosw, "list") == counts(sosw, "show", "nightly") == {"completed": 1, "dead": 1, "cancelled": 1}
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+def test_a_job_whose_completed_tasks_have_expired_is_shown_and_watched_as_it_was_closed(
+    installation: Installation, sosw: Command, dead: int
+) -> None:
+    installation.take("nightly", tasks=3)
+    for event in installation.dispatch()[:dead]:
+        installation.fail(event)
+    for event in installation.dispatch():
+        installation.complete(event)
+    expire(installation, "nightly")
+
+    assert sosw("jobs", "watch", "nightly") == dead
+
+    assert sosw.out.startswith("job nightly: 3 of 3 tasks closed: ")
+    assert counts(sosw, "show", "nightly") == {"completed": 3 - dead, "dead": dead, "cancelled": 0}
+    assert sosw.json[0]["job"] is None
+    assert sosw("jobs", "show", "nightly") == 0
+    assert "\njob " not in sosw.out
+
+
+def counts(sosw: Command, *command: str) -> dict[str, int]:
+    """What `list` or `show` says of the one job."""
+    assert sosw("jobs", *command, "--json") == 0
+    (line,) = sosw.json
+    return {outcome: line[outcome] for outcome in ("completed", "dead", "cancelled")}
+
+
+def expire(installation: Installation, job_id: str) -> None:
+    """Delete what DynamoDB deletes once a job's completed tasks are old enough."""
+    tables = installation.tables
+    for task_id in closed(tables, "resize", Status.COMPLETED):
+        tables.client.delete_item(TableName=tables.closed_tasks, Key={"task_id": {"S": task_id}})
+    tables.client.delete_item(TableName=tables.registry, Key={"pk": {"S": "spec"}, "sk": {"S": job_id}})
 
 
 def test_a_job_is_shown_as_it_was_asked_for(installation: Installation, sosw: Command) -> None:
