@@ -109,7 +109,6 @@ def build(
     path = folder / f"sosw-runtime-{version}-py{python.replace('.', '')}-{architecture}.zip"
     for requirement in requirements:
         _check_requirement(requirement)
-    folder.mkdir(parents=True, exist_ok=True)
     own = []
     for requirement in requirements:
         progress(f"Installing {requirement}")
@@ -122,6 +121,7 @@ def build(
             raise Refused("--with", added.requirement, expected)
         contents |= added.files
     progress(f"Writing {path}")
+    folder.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     _write_zip(unfinished, contents)
     unfinished.replace(path)
