@@ -109,20 +109,8 @@ def payload_texts(job: Job, schemas: Mapping[str, JobSchema], today: date, start
         yield text
 
 
-def count(job: Job, schemas: Mapping[str, JobSchema], today: date) -> int:
-    """The number of a job's tasks, from the size of its lists and without walking the tasks.
-
-    Raises:
-        Refused: whatever is wrong with the job.
-    """
-    return _plan(job, schemas, today).count
-
-
 class _Plan(Protocol):
-    """Payloads that can be iterated again and again, and counted without."""
-
-    @property
-    def count(self) -> int: ...
+    """Payloads that can be iterated again and again."""
 
     def __iter__(self) -> Iterator[dict[str, Any]]: ...
 
@@ -132,10 +120,6 @@ class _Whole:
     """One payload."""
 
     payload: dict[str, Any]
-
-    @property
-    def count(self) -> int:
-        return 1
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         yield self.payload
@@ -150,10 +134,6 @@ class _Batches:
     size: int
     inner: _Plan
 
-    @property
-    def count(self) -> int:
-        return -(-len(self.values) // self.size) * self.inner.count
-
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for start in range(0, len(self.values), self.size):
             batch = self.values[start : start + self.size]
@@ -167,10 +147,6 @@ class _Branches:
 
     key: str
     branches: Sequence[tuple[object, _Plan]]
-
-    @property
-    def count(self) -> int:
-        return sum(plan.count for _, plan in self.branches)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for value, plan in self.branches:

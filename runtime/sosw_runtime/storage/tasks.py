@@ -1,8 +1,8 @@
 """The moves of a task: one function each, and no other write to a task anywhere.
 
 A move names its legal source state in its condition. Found otherwise, it does nothing and says so in its return value.
-Costs are in write units for an item of up to 1 KB (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html);
-larger items multiply all but the index's part.
+Costs are in write units for an item of up to 1 KB (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html),
+of which a transaction takes two an item and one an index; larger items multiply all but the index's part.
 """
 
 from __future__ import annotations
@@ -289,7 +289,7 @@ def die(tables: Tables, task: Task, now: int, reason: str) -> Task | None:
     """Bury a task, into the outbox. From failed, or running with an ended lease, to dead; the dead task.
 
     It is kept until it is replayed, however long completed tasks are kept.
-    One transaction, conditional on the claim and the status. Cost: 8 write units (item and two indexes, delete).
+    One transaction, conditional on the claim and the status. Cost: 6 write units (item and two indexes, delete).
     """
     dead = replace(_closed(task, Status.DEAD, Move.DIE, now, reason), in_outbox=True)
     buried = _transfer(
@@ -303,7 +303,7 @@ def die(tables: Tables, task: Task, now: int, reason: str) -> Task | None:
 def requeue(tables: Tables, task: Task, shards: int, now: int) -> bool:
     """Queue a task whose time has come. From waiting to queued, at the head of its priority.
 
-    One transaction. Cost: 6 write units (item and index, delete).
+    One transaction. Cost: 5 write units (item and index, delete).
     """
     place = Rank(task.priority, fresh=False, time=now, sequence=task.attempt)
     queued_again = task.unassigned().in_queue(place, shards).moved(Move.REQUEUE, now)
@@ -340,7 +340,7 @@ def cancel(tables: Tables, task: Task, now: int, reason: str) -> bool:
     """Give a task up that has not started, or will not any more. From queued, waiting or dead to cancelled.
 
     Conditional on the place where the task was seen, into the outbox. One transaction, of a dead one an update.
-    Cost: 10 write units when queued (item, index, item and two indexes), 8 when waiting, 4 when dead (item, indexes).
+    Cost: 7 write units when queued (item, index, item and two indexes), 6 when waiting, 4 when dead (item, indexes).
     """
     if task.status is Status.DEAD:
         return _cancel_dead(tables, task, now, reason)
@@ -379,7 +379,7 @@ def replay(tables: Tables, task: Task, shards: int, now: int) -> bool:
     """Give a dead task a new allowance of attempts. From dead to queued, at the head of its priority.
 
     The attempt goes on counting, so that its number is never handed out twice. One transaction, conditional on this
-    death. Cost: 8 write units.
+    death. Cost: 6 write units.
     """
     place = Rank(task.priority, fresh=False, time=now, sequence=task.attempt)
     queued_again = replace(task, spared=task.attempt).unassigned().in_queue(place, shards)

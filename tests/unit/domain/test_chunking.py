@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sosw_runtime.domain.chunking import LARGEST_PAYLOAD, JobSchema, count, payload_texts, payloads
+from sosw_runtime.domain.chunking import LARGEST_PAYLOAD, JobSchema, payload_texts, payloads
 from sosw_runtime.domain.job import parse
 from sosw_runtime.errors import Refused
 
@@ -28,7 +28,6 @@ def tasks(job: dict[str, Any], schemas: dict[str, JobSchema] = SHOP) -> list[dic
     parsed = parse(job).job
     found = list(payloads(parsed, schemas, TODAY))
     assert json.dumps(job) == before, "a job is never changed"
-    assert len(found) == count(parsed, schemas, TODAY)
     return found
 
 
