@@ -452,6 +452,11 @@ def _cannot_be_given(world: World) -> None:
         _write(world, "tasks", item, payload=item["payload"]["S"][:-1])
 
 
+def _is_never_taken(world: World) -> None:
+    """AWS would take none of its events, from whomever and whenever."""
+    world.lambdas.refuse(SICK, "RequestTooLargeException")
+
+
 def _is_no_task(world: World) -> None:
     """One of its items is none of ours, and the stream tells of it as if it had reported."""
     first, *_ = _some(world, "queued")
@@ -469,6 +474,7 @@ TROUBLES: Final = {
     "whose registration cannot be read": _cannot_be_read,
     "that AWS refuses to invoke": _is_refused,
     "whose tasks no function can be given": _cannot_be_given,
+    "whose events AWS never takes": _is_never_taken,
     "one of whose items is no task": _is_no_task,
     "that raises every time": _raises,
 }
@@ -534,17 +540,14 @@ def test_i12_one_workers_trouble_delays_no_others_tasks_by_more_than_a_tick(
     ("trouble", "error", "reason"),
     [
         ("whose tasks no function can be given", "UnreadablePayload", "another try is of no use"),
+        ("whose events AWS never takes", "ImpossibleEvent", "another try is of no use"),
         ("that raises every time", "Poisoned", "attempt 2 of 2 failed"),
     ],
 )
 def test_poison_ends_dead_with_its_reason_and_an_alarm(
     world: World, watch: Watch, trouble: str, error: str, reason: str
 ) -> None:
-    world.register(SICK, 2)
-    world.register(WELL, 2)
-    world.submit(SICK, 3)
-    TROUBLES[trouble](world)
-    world.submit(WELL, 3)
+    _side_by_side(world, trouble)
     _minutes(world, 10)
     watch.check_quiet()
     assert _stand(world, WELL) == {"completed": 3}
@@ -566,11 +569,7 @@ def test_poison_ends_dead_with_its_reason_and_an_alarm(
 def test_a_worker_that_cannot_be_invoked_is_told_of_and_keeps_its_queue(
     world: World, watch: Watch, trouble: str, told: str
 ) -> None:
-    world.register(SICK, 2)
-    world.register(WELL, 2)
-    world.submit(SICK, 3)
-    TROUBLES[trouble](world)
-    world.submit(WELL, 3)
+    _side_by_side(world, trouble)
     with mock.patch("sosw_runtime.telemetry.count") as count:
         _minutes(world, 5)
     assert {values[told] for _, _, values, *_ in (call.args for call in count.call_args_list) if told in values} >= {1}
@@ -582,6 +581,15 @@ def test_a_worker_that_cannot_be_invoked_is_told_of_and_keeps_its_queue(
     world.settle(minutes=10)
     watch.check_quiet()
     assert _stand(world, SICK) == {"completed": 3}
+
+
+def _side_by_side(world: World, trouble: str) -> None:
+    """A job of each of two Workers, one of which is in trouble."""
+    world.register(SICK, 2)
+    world.register(WELL, 2)
+    world.submit(SICK, 3)
+    TROUBLES[trouble](world)
+    world.submit(WELL, 3)
 
 
 def _minutes(world: World, count: int) -> None:
