@@ -119,6 +119,13 @@ class Machine(RuleBasedStateMachine):
         self.paused ^= {worker_id}
         self.world.pause(worker_id, worker_id in self.paused)
 
+    @rule(worker_id=_WORKERS, limit=st.integers(1, 4))
+    def apply(self, worker_id: str, limit: int) -> None:
+        """Somebody applies another limit; what runs above a lower one may finish."""
+        most = self.world.limits[worker_id]
+        self.world.register(worker_id, limit)
+        self.world.limits[worker_id] = max(most, limit)
+
     # --- AWS ---------------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: any(self.world.unread.values()))
@@ -172,6 +179,14 @@ class Machine(RuleBasedStateMachine):
         else:
             self.world.events.remove(event)
             self._run("scheduler", event.payload, strikes)
+
+    @precondition(lambda self: self._for_workers)
+    @rule(which=_ANY)
+    def turn_away(self, which: int) -> None:
+        """Somebody set the Worker's reserved concurrency to 0: Lambda hands the event straight to its destination."""
+        event = self._for_workers[which % len(self._for_workers)]
+        self.world.events.remove(event)
+        self.mail.append(destination_record(event, "ZeroReservedConcurrency", invocations=0))
 
     @precondition(lambda self: self.world.running)
     @rule(which=_ANY)
@@ -231,6 +246,11 @@ class Machine(RuleBasedStateMachine):
     def _unwritten(self) -> list[str]:
         """Jobs that are not enqueued whole."""
         return [item["sk"]["S"] for item in self.world.now["registry"].values() if item["pk"]["S"] == "enqueuing"]
+
+    @property
+    def _for_workers(self) -> list[Event]:
+        """Events that a Worker was not yet handed."""
+        return [event for event in self.world.events if event.function in self.world.registrations]
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
