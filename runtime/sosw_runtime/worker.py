@@ -64,8 +64,8 @@ from functools import cached_property, update_wrapper
 from threading import Lock
 from typing import Any, ClassVar, Final, Self
 
-from sosw_runtime.domain.kept import to_json, too_large
 from sosw_runtime.errors import Misconfigured, SoswError, Unavailable
+from sosw_runtime.kept import to_json, too_large
 
 __all__ = ["Event", "Handler", "NotRetryable", "Worker", "client", "worker"]
 

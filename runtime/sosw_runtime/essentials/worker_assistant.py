@@ -8,10 +8,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from sosw_runtime import telemetry
-from sosw_runtime.domain.kept import to_json, too_large
 from sosw_runtime.domain.task import Error, Status
 from sosw_runtime.errors import Refused
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext
+from sosw_runtime.kept import to_json, too_large
 from sosw_runtime.storage.tasks import Recorded, Report, report
 
 logger = telemetry.logger("worker_assistant")
