@@ -60,7 +60,8 @@ def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, A
 
 def on_stream(invocation: Invocation, records: Iterable[Mapping[str, Any]]) -> Tally:
     """Settle the tasks that have just reported."""
-    reported = [task for task in written_tasks(records) if task.status in REPORTED]
+    # Each once, since DynamoDB takes no batch that names an item twice.
+    reported = list({task.task_id: task for task in written_tasks(records) if task.status in REPORTED}.values())
     failed = (task.worker_id for task in reported if task.status is Status.FAILED)
     standings = registry.standing(invocation.tables, failed)
     return _settled(invocation, reported, standings)

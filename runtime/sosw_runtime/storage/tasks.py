@@ -96,7 +96,7 @@ def enqueue_missing(tables: Tables, tasks: Sequence[Task]) -> int:
 
     For the batch behind a crashed Scheduler's cursor, some of whose tasks may be written, and even done. The reads only
     spare writes: each put is a transaction that fails where the task stands by then.
-    Cost: reads of every task in three tables; 6 write units a missing task (item and index, checks), sent one by one.
+    Cost: reads of every task in three tables; 5 write units a missing task (item and index, check), sent one by one.
     """
     if not tasks:
         return 0

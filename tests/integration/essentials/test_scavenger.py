@@ -46,6 +46,13 @@ def longest_delays(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- what completed --------------------------------------------------------------------------------------------------
 
 
+def test_a_report_that_a_batch_tells_twice_is_settled_once(sosw: Installation) -> None:
+    sosw.register()
+    sosw.put(completed(0), failed(1, slot=1, claim="1"))
+    batch = (completed(0), failed(1, slot=1, claim="1"))
+    assert sosw.wake_scavenger(*batch, *batch) == {"Archived": 1, "Retried": 1}
+
+
 def test_a_completed_task_is_archived_with_all_that_it_left(sosw: Installation) -> None:
     sosw.register()
     sosw.put(completed(result='{"bytes":7}', stats='{"calls":2}'))
