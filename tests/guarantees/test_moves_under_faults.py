@@ -7,9 +7,10 @@ from typing import Final
 
 import pytest
 
+from tests.guarantees import flows
 from tests.guarantees.flows import FLOWS, Flow
 from tests.guarantees.invariants import Watch
-from tests.support.builders import SECOND
+from tests.support.builders import MINUTE, SECOND
 from tests.support.faults import Call, Fault, nothing
 from tests.support.world import Essential, World
 
@@ -101,6 +102,22 @@ def test_clocks_that_differ_do_no_harm(world: World, watch: Watch, fast: tuple[E
         flow.act(world)
         world.settle(_MINUTES)
         watch.check_quiet()
+
+
+@pytest.mark.parametrize("flow", ["dispatch-tick", "hand-on", "report-completed", "retry", "mend"])
+def test_no_slot_is_held_longer_than_its_lease_and_two_ticks(world: World, watch: Watch, flow: str) -> None:
+    """The process ends after each call in turn, no Worker ever reports, and the stream is silent."""
+    for call in _calls(world, watch, FLOWS[flow]):
+        _come_to(world, watch, FLOWS[flow])
+        with world.faults.armed(partial(_only, call.number, Fault.STOP_AFTER)):
+            FLOWS[flow].act(world)
+        longest = world.registrations[flows.WORKER].lease_ms + 2 * MINUTE
+        for _ in range(longest // MINUTE + 3):
+            world.lose_records()
+            world.clock.wait(MINUTE)
+            world.tick("scavenger", "orchestrator")
+            held = [world.clock.now - item["claimed_at"] for item in world.rows("registry") if "claimed_at" in item]
+            assert max(held, default=0) <= longest, f"after call {call}"
 
 
 def _strike_every_call(world: World, watch: Watch, flow: Flow, fault: Fault) -> None:
