@@ -1,4 +1,4 @@
-"""Measures, prints the tables, and keeps them in `benchmarks/results.json` and `docs/benchmarks.md`."""
+"""Measures, prints the tables, and keeps them in `benchmarks/results.json` and on the pages of the documentation."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from tests.support.cache import ROOT
 
-from benchmarks import costs, report, slots
+from benchmarks import costs, jobs, report, slots
 
 RESULTS: Final = Path(__file__).with_name("results.json")
-PAGE: Final = ROOT / "docs" / "benchmarks.md"
 
 app = typer.Typer(add_completion=False, help=__doc__)
 
@@ -23,6 +22,7 @@ app = typer.Typer(add_completion=False, help=__doc__)
 def everything() -> None:
     """Measure all there is."""
     _measure_costs()
+    _measure_jobs()
     _measure_slots()
     _tell()
 
@@ -31,6 +31,13 @@ def everything() -> None:
 def task() -> None:
     """Measure what a task costs, here and in sosw 0.7."""
     _measure_costs()
+    _tell()
+
+
+@app.command("jobs")
+def large() -> None:
+    """Measure how the Scheduler takes up to a million tasks."""
+    _measure_jobs()
     _tell()
 
 
@@ -43,7 +50,7 @@ def full() -> None:
 
 @app.command()
 def show() -> None:
-    """Print the last results, and make the page of them."""
+    """Print the last results, and put them on the pages."""
     _tell()
 
 
@@ -52,6 +59,18 @@ def _measure_costs() -> None:
         bar = progress.add_task("", total=len(costs.setups()))
         measured = costs.measure(lambda what: progress.update(bar, description=what), lambda: progress.advance(bar))
     _keep("costs", [one.to_json() for one in measured])
+
+
+def _measure_jobs() -> None:
+    with _progress() as progress:
+        bars = {size: progress.add_task(f"{size:,} tasks", total=size, start=False) for size in jobs.SIZES}
+
+        def written(size: int, tasks: int) -> None:
+            progress.start_task(bars[size])
+            progress.update(bars[size], completed=tasks)
+
+        outcomes = jobs.measure(written)
+    _keep("jobs", [outcome.to_json() for outcome in outcomes])
 
 
 def _measure_slots() -> None:
@@ -76,9 +95,10 @@ def _results() -> dict[str, Any]:
 
 
 def _tell() -> None:
-    """Print the tables and write the page; exit code 1 when a target is missed."""
+    """Print the tables and write the pages; exit code 1 when a target is missed."""
     results = _results()
-    PAGE.write_text(report.page(results))
+    for page, text in report.pages(ROOT / "docs", results).items():
+        page.write_text(text)
     report.show(results, Console())
     if not all(target.met for target in report.targets(results)):
         raise typer.Exit(1)

@@ -1,17 +1,22 @@
-"""Tables of the results, for a terminal and as a page; every figure comes out of the results' JSON."""
+"""Tables of the results, for a terminal and on pages; every figure comes out of the results' JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from benchmarks import slots
+from benchmarks import jobs, slots
 from benchmarks.costs import ARRANGEMENT, BATCH_SIZES, PAYLOADS, QUEUES, Measurement, System
+
+#: Between them the figures stand on a page that is otherwise written by hand.
+_BEGIN: Final = "<!-- written by make bench -->"
+_END: Final = "<!-- end -->"
 
 #: In the order of a life, with the words of a reader.
 _PHASES: Final = {
@@ -46,9 +51,13 @@ class Table:
 
     def markdown(self) -> str:
         """For a page."""
+        return f"### {self.title}\n\n{self.body()}"
+
+    def body(self) -> str:
+        """For a page that has a heading of its own."""
         lines = [self.columns, ["---", *["---:"] * (len(self.columns) - 1)], *self.rows]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        return "\n\n".join(part for part in (f"### {self.title}", table, self.note) if part)
+        return "\n\n".join(part for part in (table, self.note) if part)
 
 
 @dataclass(frozen=True)
@@ -67,8 +76,19 @@ def show(results: Mapping[str, Any], console: Console) -> None:
         console.print(table.shown(), "")
 
 
+def pages(folder: Path, results: Mapping[str, Any]) -> dict[Path, str]:
+    """The pages of the documentation that have figures, as they should be: this one's own, and that on jobs."""
+    found = {folder / "benchmarks.md": page(results)}
+    if "jobs" in results:
+        path = folder / "jobs.md"
+        before, _, rest = path.read_text().partition(_BEGIN)
+        _, _, after = rest.partition(_END)
+        found[path] = f"{before}{_BEGIN}\n{_jobs_table(results).body()}\n{_END}{after}"
+    return found
+
+
 def page(results: Mapping[str, Any]) -> str:
-    """The page of the documentation."""
+    """The page of the benchmarks."""
     parts = [
         "# Benchmarks",
         "`make bench` measures all of this anew, writes `benchmarks/results.json` and makes this page of it. Speed is "
@@ -77,6 +97,8 @@ def page(results: Mapping[str, Any]) -> str:
     parts += [table.markdown() for table in tables(results)]
     if "costs" in results:
         parts += ["## How the costs were measured", *ARRANGEMENT]
+    if "jobs" in results:
+        parts += ["## How large jobs were measured", *jobs.ARRANGEMENT]
     if "slots" in results:
         parts += ["## How the slots were measured", *slots.ARRANGEMENT]
     return "\n\n".join(parts) + "\n"
@@ -92,6 +114,8 @@ def tables(results: Mapping[str, Any]) -> Iterator[Table]:
     )
     if "costs" in results:
         yield from _cost_tables([Measurement.read(values) for values in results["costs"]])
+    if "jobs" in results:
+        yield _jobs_table(results)
     if "slots" in results:
         yield _slots_table(_runs(results))
 
@@ -101,12 +125,62 @@ def targets(results: Mapping[str, Any]) -> list[Target]:
     found: list[Target] = []
     if "costs" in results:
         found += _cost_targets([Measurement.read(values) for values in results["costs"]])
+    if "jobs" in results:
+        largest = _outcomes(results)[-1]
+        found.append(
+            Target(
+                f"memory of the Scheduler at a job of {largest.tasks:,} tasks",
+                "≤ 100 MB",
+                f"{largest.memory_peak:.0f} MB",
+                largest.memory_peak <= 100,
+            )
+        )
     if "slots" in results:
         fullness = median(run.fullness for run in _runs(results))
         found.append(
             Target("how full the slots are, over the ideal", "≥ 0.93", f"{fullness:.2f}", round(fullness, 2) >= 0.93)
         )
     return found
+
+
+# --- large jobs --------------------------------------------------------------------------------------------------
+
+
+def _outcomes(results: Mapping[str, Any]) -> list[jobs.Outcome]:
+    return [jobs.Outcome.read(values) for values in results["jobs"]]
+
+
+def _jobs_table(results: Mapping[str, Any]) -> Table:
+    return Table(
+        "Large jobs",
+        (
+            "tasks",
+            "invocations",
+            "tasks a second",
+            "over bare calls",
+            "memory before, MB",
+            "memory at most, MB",
+            "write units a task",
+            "read units a task",
+            "calls a task",
+        ),
+        [
+            (
+                f"{one.tasks:,}",
+                f"{one.invocations}",
+                f"{one.enqueued_a_second:,.0f}",
+                f"{one.speed:.2f}",
+                f"{one.memory_before:.0f}",
+                f"{one.memory_peak:.0f}",
+                f"{one.per_task.write_units:.3f}",
+                f"{one.per_task.read_units:.5f}",
+                f"{one.per_task.calls:.3f}",
+            )
+            for one in _outcomes(results)
+        ],
+        "DynamoDB Local shares the machine with the Scheduler. It is new for each size, and slow at first; the bare "
+        "calls come last.",
+    )
 
 
 # --- slots -------------------------------------------------------------------------------------------------------

@@ -114,10 +114,10 @@ def _filter(aws: MiniStack) -> None:
 
 
 def _run(aws: MiniStack, worker: str) -> Run:
-    tables = Tables(_client(aws, "dynamodb"), NAME)
-    submitted = time.time_ns() // 1_000_000
+    tables, client = Tables(_client(aws, "dynamodb"), NAME), _client(aws, "lambda")
     job = {"worker": worker, "start_date": "2012-01-01", "end_date": "2012-02-29", "isolate_days": True}
-    answer = _client(aws, "lambda").invoke(FunctionName=f"{NAME}_scheduler", Payload=json.dumps({"job": job}).encode())
+    submitted = time.time_ns() // 1_000_000
+    answer = client.invoke(FunctionName=f"{NAME}_scheduler", Payload=json.dumps({"job": job}).encode())
     accepted = json.loads(answer["Payload"].read())
     assert accepted["tasks"] == TASKS, accepted
     return _seen(_closed(tables, accepted["job_id"]), submitted)
