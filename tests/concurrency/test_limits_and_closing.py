@@ -11,6 +11,7 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from multiprocessing.context import ForkServerContext
 from multiprocessing.queues import Queue
 from multiprocessing.sharedctypes import Synchronized
@@ -112,8 +113,14 @@ def test_completions_count_once(run: Run) -> None:
 
 def test_attempts_are_handed_out_once(run: Run) -> None:
     for task in run.closed:
-        claims = [entry.attempt for entry in task.history if entry.move is Move.CLAIM]
-        assert claims == sorted(set(claims)), task
+        # A claim that took too long on a busy machine is taken back: its number was handed to nobody.
+        handed_out = [
+            entry.attempt
+            for entry, following in pairwise([*task.history, None])
+            if entry is not None and entry.move is Move.CLAIM
+            if following is None or following.move is not Move.UNCLAIM
+        ]
+        assert handed_out == sorted(set(handed_out)), task
 
 
 def test_what_ends_dead_was_meant_to(run: Run) -> None:
