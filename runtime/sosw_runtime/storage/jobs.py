@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from sosw_runtime.domain.task import Status, task_id
 from sosw_runtime.storage.items import Item, decoded, encoded
-from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, query
+from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, registry_part
 from sosw_runtime.storage.tasks import find, find_closed, waiting_ids
 
 #: Bytes of a compressed job; the rest of DynamoDB's 400 KB item is left for its other attributes.
@@ -149,13 +149,7 @@ def spec(tables: Tables, job_id: str) -> str | None:
 
 def everyone(tables: Tables) -> Iterator[JobRecord]:
     """Every job that is still kept, in no order. Cost: 0.5 read units per 4 KB, about 15 jobs."""
-    items = query(
-        tables,
-        TableName=tables.registry,
-        KeyConditionExpression="pk = :pk",
-        ExpressionAttributeValues=encoded({":pk": "job"}),
-    )
-    return map(JobRecord.from_item, items)
+    return map(JobRecord.from_item, registry_part(tables, "job"))
 
 
 def cursor(tables: Tables, job_id: str) -> Cursor | None:
@@ -216,13 +210,7 @@ def finish(tables: Tables, job_id: str) -> None:
 
 def enqueuing(tables: Tables) -> list[Cursor]:
     """The jobs that are not enqueued whole. Cost: 0.5 read units per 4 KB, about 25 jobs."""
-    items = query(
-        tables,
-        TableName=tables.registry,
-        KeyConditionExpression="pk = :pk",
-        ExpressionAttributeValues=encoded({":pk": "enqueuing"}),
-    )
-    return [_cursor(item) for item in items]
+    return [_cursor(item) for item in registry_part(tables, "enqueuing")]
 
 
 def states(tables: Tables, job: JobRecord, numbers: Sequence[int]) -> dict[int, Status]:

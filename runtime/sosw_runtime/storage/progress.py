@@ -22,7 +22,7 @@ from typing import Any, Final
 from sosw_runtime.domain.task import Status, Task
 from sosw_runtime.storage.items import Item, decoded, encoded
 from sosw_runtime.storage.jobs import JobRecord, get
-from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, query
+from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, registry_part
 
 #: Tasks of a block: their numbers, of 3 bytes each, fit into 1 KB, one write unit.
 BLOCK: Final = 256
@@ -119,14 +119,7 @@ def _progress_of(job_id: str, created_at: int) -> str:
 
 
 def _blocks(tables: Tables, job: JobRecord) -> Iterator[dict[str, Any]]:
-    items = query(
-        tables,
-        TableName=tables.registry,
-        KeyConditionExpression="pk = :pk",
-        ExpressionAttributeValues=encoded({":pk": _progress_of(job.job_id, job.created_at)}),
-        ConsistentRead=True,
-    )
-    return map(decoded, items)
+    return map(decoded, registry_part(tables, _progress_of(job.job_id, job.created_at), consistent=True))
 
 
 def close(tables: Tables, job: JobRecord, found: Counts, now: int, retention_days: int | None) -> bool:
@@ -177,13 +170,7 @@ def unmark_closing(tables: Tables, job_id: str) -> None:
 
 def closing(tables: Tables) -> list[str]:
     """The ids of the jobs that are remembered. Cost: 0.5 read units per 4 KB, about 50 jobs."""
-    items = query(
-        tables,
-        TableName=tables.registry,
-        KeyConditionExpression="pk = :pk",
-        ExpressionAttributeValues=encoded({":pk": "closing"}),
-    )
-    return [item["sk"]["S"] for item in items]
+    return [item["sk"]["S"] for item in registry_part(tables, "closing")]
 
 
 def _closing_key(job_id: str) -> Item:

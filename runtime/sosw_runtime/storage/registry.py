@@ -12,7 +12,7 @@ from sosw_runtime.domain.health import Level, worst
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.errors import Misconfigured
 from sosw_runtime.storage.items import Item, decoded, encoded
-from sosw_runtime.storage.tables import Tables, get_batches, query
+from sosw_runtime.storage.tables import Tables, get_batches, registry_part
 
 _SWEEP: Final = {"pk": "sweep", "sk": "tasks"}
 
@@ -69,16 +69,7 @@ class Standing:
 def standings(tables: Tables) -> list[Standing]:
     """Every Worker that is registered or ever was. Cost: 0.5 read units per 4 KB of registrations, health, controls."""
     parts: dict[str, dict[str, Item]] = {
-        pk: {
-            item["sk"]["S"]: item
-            for item in query(
-                tables,
-                TableName=tables.registry,
-                KeyConditionExpression="pk = :pk",
-                ExpressionAttributeValues=encoded({":pk": pk}),
-            )
-        }
-        for pk in ("worker", "health", "control")
+        pk: {item["sk"]["S"]: item for item in registry_part(tables, pk)} for pk in ("worker", "health", "control")
     }
     worker_ids = parts["worker"].keys() | parts["health"].keys()
     return [

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnec
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from sosw_runtime.errors import Unavailable
-from sosw_runtime.storage.items import Item
+from sosw_runtime.storage.items import Item, encoded
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -162,6 +162,17 @@ def query(tables: Tables, **arguments: Any) -> Iterator[Item]:
     """All pages of a query."""
     for page in tables.client.get_paginator("query").paginate(**arguments):
         yield from page["Items"]
+
+
+def registry_part(tables: Tables, pk: str, *, consistent: bool = False) -> Iterator[Item]:
+    """All items of the registry under one partition key, by their sort keys."""
+    return query(
+        tables,
+        TableName=tables.registry,
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues=encoded({":pk": pk}),
+        ConsistentRead=consistent,
+    )
 
 
 def _patiently() -> Retrying:
