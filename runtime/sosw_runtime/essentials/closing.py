@@ -11,7 +11,7 @@ from typing import Any, Final
 from sosw_runtime import aws, telemetry
 from sosw_runtime.domain.task import Status, Task
 from sosw_runtime.essentials.invocation import Invocation, side_by_side
-from sosw_runtime.essentials.tally import Tally, counted
+from sosw_runtime.essentials.tally import Tally, counted, done
 from sosw_runtime.storage import jobs, progress, tasks
 from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.tables import BATCH_READ
@@ -52,14 +52,12 @@ def announced(invocation: Invocation, closed: Sequence[Task]) -> Tally:
     except Exception as error:  # noqa: BLE001 - logged and counted, and done again by the next tick
         return tally + counted(error, logger, "closed tasks not counted")
 
-    def announce(task: Task) -> bool:
+    def announce(task: Task) -> Tally:
         retention = invocation.settings.closed_tasks_retention_days
-        return tasks.announce(invocation.tables, task, invocation.clock(), retention)
+        tasks.announce(invocation.tables, task, invocation.clock(), retention)
+        return Tally()
 
-    for task, done in side_by_side(announce, published, _CALLS_AT_ONCE):
-        if isinstance(done, Exception):
-            tally += counted(done, logger, "closed task not announced", **telemetry.ids(task))
-    return tally
+    return tally + done(announce, published, _CALLS_AT_ONCE, logger, "closed task not announced", telemetry.ids)
 
 
 def outbox_announced(invocation: Invocation) -> Tally:
@@ -123,10 +121,8 @@ def jobs_closed(invocation: Invocation) -> Tally:
         progress.unmark_closing(invocation.tables, job_id)
         return Tally()
 
-    tally = Tally()
-    for job_id, outcome in side_by_side(close, progress.closing(invocation.tables), _CALLS_AT_ONCE):
-        tally += counted(outcome, logger, "job not closed", job_id=job_id)
-    return tally
+    waiting = progress.closing(invocation.tables)
+    return done(close, waiting, _CALLS_AT_ONCE, logger, "job not closed", lambda job_id: {"job_id": job_id})
 
 
 def _close_all(invocation: Invocation, done: Iterable[JobRecord]) -> None:

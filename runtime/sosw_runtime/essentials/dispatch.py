@@ -18,8 +18,8 @@ from sosw_runtime import aws, telemetry
 from sosw_runtime.domain.health import allowed
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.task import Error, Task
-from sosw_runtime.essentials.invocation import Invocation, side_by_side
-from sosw_runtime.essentials.tally import Tally, counted
+from sosw_runtime.essentials.invocation import Invocation
+from sosw_runtime.essentials.tally import Tally, done
 from sosw_runtime.storage import slots, tasks
 from sosw_runtime.storage.registry import Standing
 from sosw_runtime.storage.slots import Slot
@@ -76,12 +76,11 @@ def dispatch(invocation: Invocation, standing: Standing, finished: Sequence[Slot
     if isinstance(standing.registration, Registration) and not standing.control.paused:
         full = standing.registration.max_concurrency
         limit = allowed(full, standing.level)
-    # While health is bad no slot is handed on as long as too many run: what is hot is to cool down now.
-    is_lowered = limit < full
-    occupied = slots.occupied(invocation.tables, standing.worker_id) if limit and (new_work or is_lowered) else []
+    occupied = slots.occupied(invocation.tables, standing.worker_id) if limit and (new_work or limit < full) else []
     taken = {slot.index for slot in occupied}
     kept = [slot for slot in finished if slot.index < limit]
-    if is_lowered:
+    if limit < full:
+        # While health is bad no slot is handed on as long as too many run: what is hot is to cool down now.
         kept = kept[: max(limit - len(taken - {slot.index for slot in finished}), 0)]
     vacated = [slot for slot in finished if slot not in kept]
     handed_on = [Opening(slot.index, slot) for slot in kept]
@@ -89,15 +88,15 @@ def dispatch(invocation: Invocation, standing: Standing, finished: Sequence[Slot
     openings = handed_on + (_free_slots(taken, limit, limit - busy) if new_work else [])
     candidates = tasks.queued(invocation.tables, standing.worker_id, standing.shards, len(openings)) if openings else []
     filler = _Filler(invocation, standing, deque(candidates))
-    outcomes = [
-        # Beyond the candidates only those are worth a call that have something to free.
-        *side_by_side(filler.fill, openings[: max(len(handed_on), len(candidates))], _CALLS_AT_ONCE),
-        *side_by_side(filler.vacate, vacated, _CALLS_AT_ONCE),
-    ]
-    tally = Tally()
-    for _, outcome in outcomes:
-        # Whatever stands half-way, the Scavenger's next tick mends.
-        tally += counted(outcome, logger, "slot not filled", worker_id=standing.worker_id)
+
+    def about(_: object) -> dict[str, object]:
+        return {"worker_id": standing.worker_id}
+
+    # Beyond the candidates only those are worth a call that have something to free.
+    worthwhile = openings[: max(len(handed_on), len(candidates))]
+    # Whatever stands half-way, the Scavenger's next tick mends.
+    tally = done(filler.fill, worthwhile, _CALLS_AT_ONCE, logger, "slot not filled", about)
+    tally += done(filler.vacate, vacated, _CALLS_AT_ONCE, logger, "slot not filled", about)
     if isinstance(standing.registration, Exception):
         raise standing.registration
     return tally

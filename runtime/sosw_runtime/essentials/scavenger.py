@@ -15,8 +15,8 @@ from sosw_runtime.domain.retry import Die, decide
 from sosw_runtime.domain.task import REPORTED, Status, Task
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.essentials import closing
-from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, side_by_side, written_tasks
-from sosw_runtime.essentials.tally import Tally, counted
+from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, written_tasks
+from sosw_runtime.essentials.tally import Tally, done
 from sosw_runtime.storage import jobs, registry, slots, tasks
 from sosw_runtime.storage.jobs import Cursor
 from sosw_runtime.storage.registry import Standing
@@ -74,8 +74,7 @@ def on_tick(invocation: Invocation) -> Tally:
     random.shuffle(standings)
 
     def at_once(work: Iterable[Callable[[], Tally]]) -> Tally:
-        outcomes = side_by_side(lambda part: part(), work, _AT_ONCE)
-        return sum((counted(outcome, logger, "not looked after") for _, outcome in outcomes), Tally())
+        return done(lambda part: part(), work, _AT_ONCE, logger, "not looked after")
 
     return (
         at_once(
@@ -106,14 +105,10 @@ def _settled(invocation: Invocation, ended: Sequence[Task], standings: Mapping[s
     def settle(task: Task) -> Tally:
         return _retried_or_buried(invocation, task, standings.get(task.worker_id))
 
-    tally = Tally()
     completed = [task for task in ended if task.status is Status.COMPLETED]
     failed = [task for task in ended if task.status is not Status.COMPLETED]
-    for _, outcome in side_by_side(archive, [completed] if completed else []):
-        tally += counted(outcome, logger, "tasks not archived")
-    for task, outcome in side_by_side(settle, failed, _CALLS_AT_ONCE):
-        tally += counted(outcome, logger, "task not settled", **telemetry.ids(task))
-    return tally
+    archived = done(archive, [completed] if completed else [], 1, logger, "tasks not archived")
+    return archived + done(settle, failed, _CALLS_AT_ONCE, logger, "task not settled", telemetry.ids)
 
 
 def _retried_or_buried(invocation: Invocation, task: Task, standing: Standing | None) -> Tally:
@@ -167,11 +162,10 @@ def _slots_mended(invocation: Invocation, standing: Standing) -> Tally:
                 return Tally()
         return _freed(invocation, slot)
 
-    tally = Tally()
-    for slot, outcome in side_by_side(mend, occupied, _CALLS_AT_ONCE):
-        about = {"worker_id": slot.worker_id, "slot": slot.index, "task_id": slot.task_id}
-        tally += counted(outcome, logger, "slot not mended", **about)
-    return tally
+    def about(slot: Slot) -> dict[str, object]:
+        return {"worker_id": slot.worker_id, "slot": slot.index, "task_id": slot.task_id}
+
+    return done(mend, occupied, _CALLS_AT_ONCE, logger, "slot not mended", about)
 
 
 def _has_ended(invocation: Invocation, status: str | None, finished_at: int, lease_until: int) -> bool:
@@ -206,8 +200,7 @@ def _requeued(invocation: Invocation, standing: Standing) -> Tally:
     tally = Tally()
     due = tasks.waiting(invocation.tables, standing.worker_id, until=invocation.clock())
     while not invocation.out_of_time and (some := list(islice(due, _DUE_AT_ONCE))):
-        for task, outcome in side_by_side(requeue, some, _CALLS_AT_ONCE):
-            tally += counted(outcome, logger, "task not requeued", **telemetry.ids(task))
+        tally += done(requeue, some, _CALLS_AT_ONCE, logger, "task not requeued", telemetry.ids)
     return tally
 
 
@@ -224,9 +217,8 @@ def _swept(invocation: Invocation, standings: Sequence[Standing]) -> Tally:
     begun_after = after = registry.sweep_position(invocation.tables)
     tally = Tally()
     while True:
-        found, (page, after) = Tally(), tasks.sweep(invocation.tables, after)
-        for task, outcome in side_by_side(settle, page, _CALLS_AT_ONCE):
-            found += counted(outcome, logger, "task not settled", **telemetry.ids(task))
+        page, after = tasks.sweep(invocation.tables, after)
+        found = done(settle, page, _CALLS_AT_ONCE, logger, "task not settled", telemetry.ids)
         tally += found
         if not found or after is None or invocation.out_of_time:
             break
@@ -248,8 +240,5 @@ def _jobs_resumed(invocation: Invocation) -> Tally:
         )
         return Tally(Resumed=1)
 
-    tally = Tally()
     stopped = [cursor for cursor in jobs.enqueuing(invocation.tables) if cursor.lease_until < invocation.clock()]
-    for cursor, outcome in side_by_side(resume, stopped, _CALLS_AT_ONCE):
-        tally += counted(outcome, logger, "job not resumed", job_id=cursor.job_id)
-    return tally
+    return done(resume, stopped, _CALLS_AT_ONCE, logger, "job not resumed", lambda cursor: {"job_id": cursor.job_id})

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sosw_runtime.errors import Unavailable
+from sosw_runtime.essentials.invocation import side_by_side
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
+
+Argument = TypeVar("Argument")
 
 #: Counts by metric name. `Failures` is everything that failed, `Outages` those of them that may pass by themselves.
 Tally = Counter[str]
@@ -22,6 +26,28 @@ def counted(outcome: Tally | Exception, logger: Logger, message: str, **extra: o
         logger.error(message, exc_info=outcome, extra=extra)
         return Tally(Failures=1, Outages=int(_may_pass(outcome)))
     return outcome
+
+
+def done(
+    work: Callable[[Argument], Tally],
+    arguments: Iterable[Argument],
+    threads: int,
+    logger: Logger,
+    message: str,
+    about: Callable[[Argument], Mapping[str, object]] = lambda _: {},
+) -> Tally:
+    """What was done of the same work on many arguments, side by side; one that fails is `counted` and stops no other.
+
+    Args:
+        work: on one argument.
+        arguments: on what.
+        threads: at most so many at once.
+        logger: whose log tells of failures.
+        message: of a failure.
+        about: what a failure's line carries of its argument.
+    """
+    outcomes = side_by_side(work, arguments, threads)
+    return sum((counted(outcome, logger, message, **about(argument)) for argument, outcome in outcomes), Tally())
 
 
 def _may_pass(error: Exception) -> bool:
