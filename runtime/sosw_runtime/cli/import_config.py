@@ -15,7 +15,7 @@ import sosw_runtime
 from sosw_runtime.cli import inputs, output
 from sosw_runtime.domain.chunking import JobSchema
 from sosw_runtime.domain.health import MetricSource
-from sosw_runtime.domain.job import worker_id_candidates
+from sosw_runtime.domain.job import json_object, worker_id_candidates
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.errors import Refused
 
@@ -122,7 +122,7 @@ def convert(texts: Sequence[str], source: str) -> str:
     """
     merged: Json = {}
     for text in texts:
-        merged = _merged(merged, inputs.json_object("config", text))
+        merged = _merged(merged, json_object("config", text))
     flat = {key: value for key, value in merged.items() if key not in _SECTIONS}
     for section in _SECTIONS:
         if isinstance(merged.get(section), dict):

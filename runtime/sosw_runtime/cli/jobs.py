@@ -19,6 +19,7 @@ from sosw_runtime.cli.options import AsJson, DryRun, Limit, Name, WorkerId
 from sosw_runtime.cli.redrive import RejectedJob, RejectedJobs
 from sosw_runtime.cli.watch import show as show_progress
 from sosw_runtime.cli.watch import show_json, until_done
+from sosw_runtime.domain.job import json_object
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.storage import jobs as stored_jobs
 from sosw_runtime.storage.jobs import Cursor, JobRecord
@@ -39,7 +40,7 @@ _ENQUEUING_PAUSE: Final = 1.0
 @app.command()
 def submit(file: JobFile, name: Name = "sosw", as_json: AsJson = False) -> None:
     """Have the Scheduler take a job."""
-    job = inputs.json_object("job", inputs.text(file))
+    job = json_object("job", inputs.text(file))
     # An id given here makes a request that is sent twice the same job.
     job.setdefault("job_id", str(uuid4()))
     try:

@@ -198,12 +198,12 @@ def parse(event: object, zone: str = "UTC") -> Request:
     Raises:
         Refused: names the field in the caller's words.
     """
-    envelope = _object("event", event)
+    envelope = json_object("event", event)
     if "detail-type" in envelope and "detail" in envelope:
-        job = _object("detail", envelope["detail"])
-        job = _object("job", job["job"]) if "job" in job else job
+        job = json_object("detail", envelope["detail"])
+        job = json_object("job", job["job"]) if "job" in job else job
     elif "job" in envelope:
-        job = _object("job", envelope["job"])
+        job = json_object("job", envelope["job"])
     else:
         job, envelope = envelope, {}
     try:
@@ -238,15 +238,21 @@ def _message(record: object) -> object:
             pass
         case _:
             raise Refused("Records", record, "expected messages of SQS or SNS, each with a job as its text")
-    carried = _object("message", body)
+    carried = json_object("message", body)
     # What the message carries may be an event, with an id of its own.
     is_event = "job" in carried or "detail" in carried
     return {"id": message_id, **carried} if is_event else {"job": carried, "id": message_id}
 
 
-def _object(field: str, value: object) -> dict[str, Any]:
+def json_object(field: str, value: object) -> dict[str, Any]:
+    """An object, or the one that a text of JSON holds.
+
+    Raises:
+        Refused: names the field, if it is none, or nests deeper than anyone reads it.
+    """
     if isinstance(value, str | bytes | bytearray):
         try:
+            # Not Python's own, whose depth ends with the stack.
             value = from_json(value, allow_inf_nan=False)
         except ValueError as invalid:
             raise Refused(field, value, f"expected a JSON object: {invalid}") from invalid
