@@ -90,7 +90,7 @@ def enqueue(tasks: int, meter: Meter) -> Outcome:
 
 def _bare(dynamodb: DynamoDBClient) -> float:
     """Tasks a second that bare calls write: the first of the same items, in their order, to tables of the same kind."""
-    tables = Tables(dynamodb, NAME)
+    tables = Tables.by(dynamodb, NAME)
     first = [candidate.task_id for candidate in queued(tables, WORKER, shards=1, limit=BARE_TASKS)]
     found = find(tables, first)
     puts = [{"PutRequest": {"Item": to_item(found[task_id])}} for task_id in first]

@@ -162,7 +162,7 @@ def collect(aws: MiniStack, worker: str, alarm_queue_url: str, *, dead: int) -> 
         aws_secret_access_key=aws.environment["AWS_SECRET_ACCESS_KEY"],
         region_name=aws.environment["AWS_REGION"],
     )
-    tables = Tables(session.client("dynamodb", endpoint_url=aws.endpoint), NAME)
+    tables = Tables.by(session.client("dynamodb", endpoint_url=aws.endpoint), NAME)
     sqs = session.client("sqs", endpoint_url=aws.endpoint)
     alarms: list[Mapping[str, Any]] = []
     deadline = time.monotonic() + TICK_SECONDS

@@ -34,6 +34,13 @@ _BATCH_SENT_ONCE = Config(
     retries={"mode": "standard", "total_max_attempts": 1},
     max_pool_connections=CONCURRENCY,
 )
+#: A claim is void 5 s after its slot was taken: two tries of 2 s at the most.
+_SOON_GIVEN_UP = Config(
+    connect_timeout=1,
+    read_timeout=2,
+    retries={"mode": "standard", "total_max_attempts": 2},
+    max_pool_connections=CONCURRENCY,
+)
 #: An invoke whose answer is lost may have started the Worker; sent again, it would run the attempt twice.
 _INVOKE_SENT_ONCE = Config(
     connect_timeout=2,
@@ -51,6 +58,11 @@ def dynamodb() -> DynamoDBClient:
 def dynamodb_once() -> DynamoDBClient:
     """Never retried by botocore: for writes without a condition to what others may change at once."""
     return cast("DynamoDBClient", client("dynamodb", _BATCH_SENT_ONCE))
+
+
+def dynamodb_brief() -> DynamoDBClient:
+    """Retried once by botocore: for the two writes of a claim."""
+    return cast("DynamoDBClient", client("dynamodb", _SOON_GIVEN_UP))
 
 
 def lambda_() -> LambdaClient:

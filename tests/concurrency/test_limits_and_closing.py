@@ -85,7 +85,7 @@ def run(dynamodb_local: DynamoDBLocal) -> Run:
     now = processes.Value("q", time.time_ns() // 1_000_000)
     aws.forget_clients()
     with mock.patch.dict(os.environ, settings), mock.patch("time.time_ns", Clock(now)), FakeLambda():
-        tables = Tables(aws.dynamodb(), settings["SOSW_NAME"])
+        tables = Tables.connect(settings["SOSW_NAME"])
         _submit(tables)
         with _hands(processes, settings, now) as (calls, accepted):
             run = _worked_off(tables, calls)

@@ -66,7 +66,7 @@ def outcome(installation: Installation) -> Outcome:
     worker = installation.outputs["worker_id"]
     job = {"worker": worker, "isolate_endings": True, "endings": list(SAID)}
     demo.sosw("jobs", "submit", "-", aws=installation.aws, stdin=json.dumps(job))
-    tables, lambda_ = Tables(installation.client("dynamodb"), demo.NAME), installation.client("lambda")
+    tables, lambda_ = Tables.by(installation.client("dynamodb"), demo.NAME), installation.client("lambda")
 
     def all_closed() -> bool:
         # What waits is queued again on the Scavenger's tick, which comes every minute by itself.

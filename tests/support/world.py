@@ -121,7 +121,7 @@ class World(AbstractContextManager["World"]):
         self.clock = Clock()
         self.name = name
         self.dynamodb = dynamodb  # sees no faults
-        self.tables = Tables(aws.dynamodb(), name, aws.dynamodb_once())
+        self.tables = Tables.connect(name)
         self.settings = Settings(name=name, alarm_topic_arn=TOPIC)
         self.faults = Faults(self.clock.wait, self._after, outdated=self._outdated, remembers_tokens=in_memory)
         self.lag = 0  # ms by which reads of indexes, and others that are not consistent, may be behind
@@ -156,7 +156,15 @@ class World(AbstractContextManager["World"]):
         patch(mock.patch.object(scheduler, "WINDOW", 4))
         logging.disable(logging.CRITICAL)
         self._exit.callback(logging.disable, logging.NOTSET)
-        for client in (aws.dynamodb(), aws.dynamodb_once(), aws.lambda_(), aws.sns(), aws.cloudwatch()):
+        clients = (
+            aws.dynamodb(),
+            aws.dynamodb_once(),
+            aws.dynamodb_brief(),
+            aws.lambda_(),
+            aws.sns(),
+            aws.cloudwatch(),
+        )
+        for client in clients:
             self.faults.watch(client)
         aws.sns().create_topic(Name=TOPIC.rpartition(":")[2])
         if self._in_memory:

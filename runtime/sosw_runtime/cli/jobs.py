@@ -12,7 +12,6 @@ from uuid import uuid4
 
 import typer
 
-from sosw_runtime import aws
 from sosw_runtime.cli import inputs, output, progress, scheduler, selection, tasks, times
 from sosw_runtime.cli import preview as tasks_of_job
 from sosw_runtime.cli.options import AsJson, DryRun, Limit, Name, WorkerId
@@ -85,7 +84,7 @@ def preview(
 @app.command()
 def watch(job_id: KnownJobId, name: Name = "sosw", as_json: AsJson = False) -> None:
     """Show a job's progress until all its tasks are closed; exit code 1 if one is dead."""
-    tables = Tables(aws.dynamodb(), name)
+    tables = Tables.connect(name)
     looks = progress.of_job(tables, selection.known_job(tables, job_id))
     snapshots = until_done(lambda: looks.look(time.monotonic()))
     last = show_json(snapshots) if as_json else show_progress(snapshots)
@@ -105,7 +104,7 @@ def list_(
 ) -> None:
     """List the jobs, the newest first."""
     earliest = 0 if since is None else times.parse("--since", since, times.now())
-    tables = Tables(aws.dynamodb(), name)
+    tables = Tables.connect(name)
     cursors = {cursor.job_id: cursor for cursor in stored_jobs.enqueuing(tables)}
     found = [
         job for job in stored_jobs.everyone(tables) if worker in {None, job.worker_id} and job.created_at >= earliest
@@ -140,7 +139,7 @@ def _table(lines: Iterable[Mapping[str, Any]]) -> None:
 @app.command()
 def show(job_id: KnownJobId, name: Name = "sosw", as_json: AsJson = False) -> None:
     """Show a job: who asked for what and when, and where its tasks stand."""
-    tables = Tables(aws.dynamodb(), name)
+    tables = Tables.connect(name)
     job = selection.known_job(tables, job_id)
     snapshot = progress.of_job(tables, job).look(0)
     cursor = stored_jobs.cursor(tables, job_id)
@@ -167,7 +166,7 @@ def show(job_id: KnownJobId, name: Name = "sosw", as_json: AsJson = False) -> No
 @app.command()
 def cancel(job_id: KnownJobId, *, name: Name = "sosw", dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Take out what has not started of a job; running tasks finish. Exit code 1 if a task had moved on."""
-    tables = Tables(aws.dynamodb(), name)
+    tables = Tables.connect(name)
     job = selection.known_job(tables, job_id)
     wanted = selection.Selection(tasks.NOT_STARTED, job_id=job_id)
     while True:

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from sosw_runtime import aws
 from sosw_runtime.cli import bulk, options, output, selection, times
 from sosw_runtime.cli.options import AsJson, DryRun, JobId, Labels, Limit, Name, Outcome, Since, Until, WorkerId
 from sosw_runtime.domain.task import Status, Task
@@ -45,7 +44,7 @@ def list_(
     """List tasks: of each Worker queued, running and waiting ones, then closed ones from the oldest."""
     outcomes = _LISTED if outcome is None else {Status(outcome)}
     wanted = options.selection(outcomes, worker, job, label, since, until)
-    found = selection.select(Tables(aws.dynamodb(), name), wanted)
+    found = selection.select(Tables.connect(name), wanted)
     first = list(islice(found, limit))
     if as_json:
         for task in first:
@@ -63,7 +62,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a task whole, with its history and its payload."""
-    task = _known(Tables(aws.dynamodb(), name), task_id)
+    task = _known(Tables.connect(name), task_id)
     if as_json:
         output.result_json(_whole(task))
         return
@@ -92,7 +91,7 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Queue dead tasks again, each with a new allowance of attempts; exit code 1 if one was not replayed."""
-    tables = Tables(aws.dynamodb(), name)
+    tables = Tables.connect(name)
     filtered = any([worker, job, outcome, label, since, until])
     wanted = options.selection({Status.DEAD}, worker, job, label, since, until)
     # A replayed task may be dead again before the last is replayed; it is not replayed twice.
@@ -125,7 +124,7 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     """Take out queued and waiting tasks, and give up dead ones; exit code 1 if one was not cancelled."""
-    tables = Tables(aws.dynamodb(), name)
+    tables = Tables.connect(name)
     outcomes = NOT_STARTED if outcome is None else {Status(outcome)}
     wanted = options.selection(outcomes, worker, job, label, since, until)
     filtered = any([worker, job, outcome, label, since, until])

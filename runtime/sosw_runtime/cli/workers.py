@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from sosw_runtime import aws
 from sosw_runtime.cli import options, output, selection, times
 from sosw_runtime.cli.options import AsJson, DryRun, Labels, Name
 from sosw_runtime.domain.health import allowed
@@ -27,7 +26,7 @@ WorkerIds = Annotated[list[str] | None, typer.Argument(metavar="WORKER", help="I
 @app.command("list")
 def list_(*, label: Labels = None, name: Name = "sosw", as_json: AsJson = False) -> None:
     """List the Workers with their limit, health, running and queued tasks."""
-    tables = Tables(aws.dynamodb(), name)
+    tables = Tables.connect(name)
     lines = [_line(tables, each) for each in selection.labelled(registry.standings(tables), options.labels_of(label))]
     if as_json:
         for line in lines:
@@ -89,7 +88,7 @@ def _control(
 ) -> None:
     if bool(worker_ids) == bool(label):
         raise Refused("WORKER", worker_ids, "expected ids of Workers, or --label")
-    tables = Tables(aws.dynamodb(), name)
+    tables = Tables.connect(name)
     standings = selection.known_workers(tables, worker_ids) if worker_ids else registry.standings(tables)
     for standing in selection.labelled(standings, options.labels_of(label)):
         change = standing.control.paused != control.paused

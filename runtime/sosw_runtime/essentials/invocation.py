@@ -58,7 +58,7 @@ class Invocation:
         remaining = _DEFAULT_REMAINING_MS if context is None else context.get_remaining_time_in_millis()
         return cls(
             settings=settings,
-            tables=Tables(aws.dynamodb(), settings.name, aws.dynamodb_once()),
+            tables=Tables.connect(settings.name),
             request_id=str(uuid4()) if context is None else context.aws_request_id,
             ends_at=now_ms() + remaining,
             reserve=min(_RESERVE_MS, remaining // 4),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from sosw_runtime import aws
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.storage.items import Item, encoded
 
@@ -40,11 +41,22 @@ class ConditionFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The tables of one installation, and the client that reaches them."""
+    """The tables of one installation, and the clients that reach them."""
 
-    client: DynamoDBClient
+    client: DynamoDBClient  # tries a failed call again
     name: str
-    once: DynamoDBClient | None = None  # sends nothing twice; only those who enqueue need it
+    once: DynamoDBClient  # sends no call twice
+    brief: DynamoDBClient  # gives up within the seconds that a claim has
+
+    @classmethod
+    def connect(cls, name: str) -> Self:
+        """The tables of the installation `name`, by the clients of this process."""
+        return cls(aws.dynamodb(), name, aws.dynamodb_once(), aws.dynamodb_brief())
+
+    @classmethod
+    def by(cls, client: DynamoDBClient, name: str) -> Self:
+        """The tables of the installation `name`, all by one client, for those who enqueue and claim nothing."""
+        return cls(client, name, client, client)
 
     @property
     def tasks(self) -> str:
@@ -100,7 +112,7 @@ def put_new(tables: Tables, table: str, items: Sequence[Item]) -> None:
         Unavailable: some were still sent back at the end; any part may have been written.
         botocore.exceptions.ClientError, BotoCoreError: an answer was lost; any part may be written, or be on its way.
     """
-    _write_batches(tables.once or tables.client, table, [{"PutRequest": {"Item": item}} for item in items])
+    _write_batches(tables.once, table, [{"PutRequest": {"Item": item}} for item in items])
 
 
 def _write_batches(client: DynamoDBClient, table: str, requests: Sequence[Mapping[str, Any]]) -> None:

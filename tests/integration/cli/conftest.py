@@ -28,7 +28,7 @@ class Installation:
     """The Essentials, called as Lambda and the stream would call them."""
 
     def __init__(self, dynamodb: DynamoDBClient, name: str, lambdas: FakeLambda) -> None:
-        self.tables = Tables(dynamodb, name)
+        self.tables = Tables.by(dynamodb, name)
         self._lambdas = lambdas
         self._reported: set[tuple[str, int]] = set()
         lambdas.answer(f"{name}_scheduler", self._schedule)

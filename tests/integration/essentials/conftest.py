@@ -30,7 +30,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def sosw(dynamodb: DynamoDBClient, name: str, clock: Clock) -> Iterator[Installation]:
     """An installation with empty tables, whose Essentials must not call what their policies do not grant."""
     with Rights(name) as rights:
-        yield Installation(Tables(dynamodb, name), clock, rights)
+        yield Installation(Tables.by(dynamodb, name), clock, rights)
     assert rights.missing() == []
 
 

@@ -17,4 +17,4 @@ if TYPE_CHECKING:
 @pytest.fixture
 def sosw(dynamodb: DynamoDBClient, name: str) -> Installation:
     """An installation with empty tables, at noon."""
-    return Installation(Tables(dynamodb, name), Clock(), Rights(name))
+    return Installation(Tables.by(dynamodb, name), Clock(), Rights(name))

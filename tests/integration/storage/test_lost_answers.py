@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from sosw_runtime import aws
 from sosw_runtime.storage import jobs, slots
 from sosw_runtime.storage.items import to_item
 from sosw_runtime.storage.jobs import Cursor
@@ -47,7 +46,7 @@ def knows_no_tokens(tables: Tables) -> bool:
 @pytest.fixture
 def tables(sosw: Installation) -> Tables:
     """The same tables by a client of the runtime's own."""
-    return Tables(aws.dynamodb(), sosw.tables.name)
+    return Tables.connect(sosw.tables.name)
 
 
 @pytest.mark.parametrize("move", CASES)
