@@ -33,6 +33,7 @@ data "aws_iam_policy_document" "scheduler" {
     sid = "KeepJobs"
     actions = [
       "dynamodb:BatchGetItem",
+      "dynamodb:ConditionCheckItem",
       "dynamodb:DeleteItem",
       "dynamodb:GetItem",
       "dynamodb:PutItem",
@@ -103,6 +104,7 @@ data "aws_iam_policy_document" "scavenger" {
       "dynamodb:GetItem",
       "dynamodb:PutItem",
       "dynamodb:Scan",
+      "dynamodb:UpdateItem",
     ]
     resources = [local.table_arns.tasks]
   }

@@ -145,7 +145,7 @@ class Installation:
         """A Worker's occupied slots, by index."""
         return slots.occupied(self.tables, worker_id, consistent=True)
 
-    def _table(self, status: Status) -> str:
+    def _table(self, status: Status | str) -> str:
         match status:
             case Status.WAITING:
                 return self.tables.retry_tasks

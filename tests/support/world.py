@@ -246,7 +246,7 @@ class World(AbstractContextManager["World"]):
     def cancel(self, job_id: str) -> None:
         """Have nothing more of a job enqueued, as the command line does."""
         self.cancelled.add(job_id)
-        jobs.cancel(self.tables, job_id)
+        jobs.cancel(self.tables, job_id, self.clock.read())
 
     def start(self, event: Event) -> Execution:
         """Lambda delivers an event: the Worker starts."""

@@ -165,12 +165,15 @@ def show(job_id: KnownJobId, name: Name = "sosw", as_json: AsJson = False) -> No
 
 @app.command()
 def cancel(job_id: KnownJobId, *, name: Name = "sosw", dry_run: DryRun = False, as_json: AsJson = False) -> None:
-    """Take out what has not started of a job; running tasks finish. Exit code 1 if a task had moved on."""
+    """Take out what has not started of a job; running tasks finish, and those that fail are not tried again.
+
+    Exit code 1 if a task had moved on.
+    """
     tables = Tables.connect(name)
     job = selection.known_job(tables, job_id)
     wanted = selection.Selection(tasks.NOT_STARTED, job_id=job_id)
     while True:
-        cursor = stored_jobs.cursor(tables, job_id) if dry_run else stored_jobs.cancel(tables, job_id)
+        cursor = stored_jobs.cursor(tables, job_id) if dry_run else stored_jobs.cancel(tables, job_id, times.now())
         moved = tasks.cancel_all(tables, selection.select(tables, wanted), dry_run=dry_run, as_json=as_json)
         if cursor is None or cursor.at_rest or dry_run:
             break
@@ -233,6 +236,8 @@ def _line(tables: Tables, job: JobRecord, cursor: Cursor | None) -> dict[str, An
 
 
 def _state(job: JobRecord, cursor: Cursor | None) -> str:
-    if cursor is not None:
-        return "cancelled" if cursor.cancelled else "enqueuing"
-    return "open" if job.closed_at is None else "closed"
+    if job.closed_at is not None:
+        return "closed"
+    if job.cancelled_at is not None or (cursor is not None and cursor.cancelled):
+        return "cancelled"
+    return "open" if cursor is None else "enqueuing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -10,7 +11,7 @@ from typing import Final
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.task import CLOSED, Status, Task, task_id
 from sosw_runtime.errors import Refused
-from sosw_runtime.storage import jobs, registry, slots, tasks
+from sosw_runtime.storage import jobs, progress, registry, slots, tasks
 from sosw_runtime.storage.jobs import JobRecord
 from sosw_runtime.storage.registry import Standing
 from sosw_runtime.storage.tables import BATCH_READ, Tables
@@ -57,7 +58,9 @@ def select(tables: Tables, wanted: Selection) -> Iterator[Task]:
     """
     workers = _workers(tables, wanted)
     if wanted.job_id is None:
-        return filter(wanted.takes, chain.from_iterable(_of_worker(tables, each, wanted) for each in workers))
+        by_worker = _jobs(tables) if Status.COMPLETED in wanted.outcomes else {}
+        found = (_of_worker(tables, each, wanted, by_worker.get(each.worker_id, ())) for each in workers)
+        return filter(wanted.takes, chain.from_iterable(found))
     job = known_job(tables, wanted.job_id)
     if job.worker_id not in {standing.worker_id for standing in workers}:
         return iter(())
@@ -136,7 +139,15 @@ def _of_job(tables: Tables, job: JobRecord, outcomes: frozenset[Status]) -> Iter
         yield from (found[each] for each in ids if each in found)
 
 
-def _of_worker(tables: Tables, standing: Standing, wanted: Selection) -> Iterator[Task]:
+def _jobs(tables: Tables) -> dict[str, list[JobRecord]]:
+    """All jobs by Worker, the oldest first."""
+    by_worker: dict[str, list[JobRecord]] = defaultdict(list)
+    for job in sorted(jobs.everyone(tables), key=lambda job: job.created_at):
+        by_worker[job.worker_id].append(job)
+    return by_worker
+
+
+def _of_worker(tables: Tables, standing: Standing, wanted: Selection, its_jobs: Iterable[JobRecord]) -> Iterator[Task]:
     worker_id = standing.worker_id
     if Status.QUEUED in wanted.outcomes:
         queue = tasks.queue(tables, worker_id, standing.shards, _PAGE)
@@ -145,11 +156,25 @@ def _of_worker(tables: Tables, standing: Standing, wanted: Selection) -> Iterato
         yield from _read(tables, (slot.task_id for slot in slots.occupied(tables, worker_id)))
     if Status.WAITING in wanted.outcomes:
         yield from tasks.waiting(tables, worker_id)
-    for outcome in sorted(wanted.outcomes & CLOSED):
-        closed = tasks.closed(tables, worker_id, outcome, wanted.since or 0, wanted.until)
-        for ids in _batches(closed):
-            found = tasks.find_closed(tables, ids)
-            yield from (found[each] for each in ids if each in found)
+    for job in its_jobs:
+        yield from _completed(tables, job, wanted)
+    for outcome in sorted(wanted.outcomes & CLOSED - {Status.COMPLETED}):
+        yield from _closed(tables, tasks.closed(tables, worker_id, outcome, wanted.since or 0, wanted.until))
+
+
+def _completed(tables: Tables, job: JobRecord, wanted: Selection) -> Iterator[Task]:
+    """A job's completed tasks by number: no index has them."""
+    if job.created_at > (wanted.until or job.created_at) or (job.closed_at or wanted.since or 0) < (wanted.since or 0):
+        return iter(())
+    final = progress.final(tables, job)
+    numbers = sorted(number for number, outcome in final.items() if outcome is Status.COMPLETED)
+    return _closed(tables, (task_id(job.job_id, number) for number in numbers))
+
+
+def _closed(tables: Tables, task_ids: Iterable[str]) -> Iterator[Task]:
+    for ids in _batches(task_ids):
+        found = tasks.find_closed(tables, ids)
+        yield from (found[each] for each in ids if each in found)
 
 
 def _read(tables: Tables, task_ids: Iterable[str]) -> Iterator[Task]:

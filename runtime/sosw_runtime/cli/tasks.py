@@ -14,8 +14,9 @@ from sosw_runtime.cli import bulk, options, output, selection, times
 from sosw_runtime.cli.options import AsJson, DryRun, JobId, Labels, Limit, Name, Outcome, Since, Until, WorkerId
 from sosw_runtime.domain.task import Status, Task
 from sosw_runtime.errors import Refused
-from sosw_runtime.storage import registry
+from sosw_runtime.storage import jobs, registry
 from sosw_runtime.storage import tasks as stored_tasks
+from sosw_runtime.storage.items import Unreadable, salvaged
 from sosw_runtime.storage.tables import Tables
 
 #: What history says of a task that was cancelled here.
@@ -101,7 +102,7 @@ def replay(
 
     def move(task: Task) -> bool:
         shards = standings[task.worker_id].known.queue_shards
-        return stored_tasks.replay(tables, task, shards, times.now())
+        return bool(jobs.passed(tables, [task])) and stored_tasks.replay(tables, task, shards, times.now())
 
     raise typer.Exit(0 if _carried_out("replayed", found, move, dry_run=dry_run, as_json=as_json) else 1)
 
@@ -130,6 +131,48 @@ def cancel(
     filtered = any([worker, job, outcome, label, since, until])
     found = _found(tables, task_ids, NOT_STARTED | {Status.DEAD}, wanted, filtered=filtered)
     raise typer.Exit(0 if cancel_all(tables, found, dry_run=dry_run, as_json=as_json) else 1)
+
+
+@app.command()
+def unreadable(*, name: Name = "sosw", as_json: AsJson = False) -> None:
+    """List items in the tables that are no task any more; exit code 1 if there is one. Reads the tables whole."""
+    tables = Tables.connect(name)
+    damaged = [_about(each) for each in stored_tasks.unreadable(tables)]
+    if as_json:
+        for line in damaged:
+            output.result_json(line)
+    else:
+        output.result_table(["TASK", "WORKER", "JOB", "REASON"], (list(line.values()) for line in damaged))
+    raise typer.Exit(1 if damaged else 0)
+
+
+@app.command()
+def bury(
+    task_ids: Annotated[list[str], typer.Argument(metavar="TASK_ID", help="Ids as `unreadable` lists them.")],
+    *,
+    name: Name = "sosw",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give up items that are no task any more: dead, with the whole item as payload. Exit code 1 if one moved on."""
+    tables, wanted = Tables.connect(name), set(task_ids)
+    found = {_about(each)["task_id"]: each for each in stored_tasks.unreadable(tables)}
+    for task_id in task_ids:
+        if task_id not in found:
+            raise Refused("TASK_ID", task_id, "expected the id of an item that `sosw tasks unreadable` lists")
+    buried = True
+    for task_id in sorted(wanted):
+        moved = dry_run or stored_tasks.bury(tables, found[task_id], times.now())
+        buried = buried and moved
+        said = ("would be buried" if dry_run else "buried") if moved else "moved on"
+        output.result_json({"task_id": task_id, "buried": moved}) if as_json else output.result(f"{task_id}: {said}")
+    raise typer.Exit(0 if buried else 1)
+
+
+def _about(damaged: Unreadable) -> dict[str, str]:
+    """An item that cannot be read, as `unreadable --json` prints it."""
+    task = salvaged(damaged)
+    return {**{name: str(value) for name, value in bulk.identity(task).items()}, "reason": str(damaged)}
 
 
 def cancel_all(tables: Tables, found: Iterable[Task], *, dry_run: bool, as_json: bool) -> bool:
@@ -189,7 +232,7 @@ def _whole(task: Task) -> dict[str, Any]:
     return {
         **bulk.identity(task),
         "number": task.number,
-        "outcome": task.status.value,
+        "outcome": str(task.status),
         "attempt": task.attempt,
         "spared": task.spared,
         "priority": task.priority,
@@ -203,7 +246,7 @@ def _whole(task: Task) -> dict[str, Any]:
         "result": _parsed(task.result),
         "stats": _parsed(task.stats),
         "history": [
-            {"at": entry.at, "move": entry.move.value, "attempt": entry.attempt, "reason": entry.reason}
+            {"at": entry.at, "move": str(entry.move), "attempt": entry.attempt, "reason": entry.reason}
             for entry in task.history
         ],
     }

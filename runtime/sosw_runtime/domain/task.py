@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Self
 from uuid import UUID, uuid5
@@ -26,13 +27,17 @@ def task_id(job_id: str, number: int) -> str:
 
 
 class Status(StrEnum):
-    """Where a task stands. `waiting` is the retry table's, the last three are the closed table's."""
+    """Where a task stands. `waiting` is the retry table's, the last three are the closed table's.
+
+    `unreadable` is an item that stood in the queue and is no task.
+    """
 
     QUEUED = "queued"
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
     WAITING = "waiting"
+    UNREADABLE = "unreadable"
     DEAD = "dead"
     CANCELLED = "cancelled"
 
@@ -57,6 +62,8 @@ class Move(StrEnum):
     REQUEUE = "requeue"
     CANCEL = "cancel"
     REPLAY = "replay"
+    SET_ASIDE = "set aside"
+    BURY = "bury"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +101,17 @@ class Entry:
     """One move in a task's history."""
 
     at: int  # ms
-    move: Move
+    move: Move | str  # a plain text is a move of a later version
     attempt: int
     reason: str | None = None
+    more: tuple[int | str, ...] = ()  # what a later version adds, carried along
 
     def compact(self) -> list[int | str]:
         """As it is stored."""
-        entry: list[int | str] = [self.at, self.move.value, self.attempt]
-        return entry if self.reason is None else [*entry, self.reason[:REASON_LENGTH]]
+        entry: list[int | str] = [self.at, str(self.move), self.attempt]
+        if self.reason is None and not self.more:
+            return entry
+        return [*entry, (self.reason or "")[:REASON_LENGTH], *self.more]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +143,7 @@ class Task:
     worker_id: str
     job_id: str
     number: int  # in its job, from 0
-    status: Status
+    status: Status | str  # a plain text is a status of a later version, whose task is left alone
     payload: str  # JSON object: the business keys
     created_at: int  # ms
     priority: int = 0  # 0 to 9, 9 first
@@ -156,6 +166,7 @@ class Task:
     duration_ms: int | None = None  # of the last attempt, once closed
     in_outbox: bool = False  # True: dead or cancelled, and not yet announced
     history: tuple[Entry, ...] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)  # attributes of a later version, carried along as stored
 
     @property
     def counted_attempts(self) -> int:

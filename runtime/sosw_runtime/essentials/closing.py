@@ -107,7 +107,7 @@ def rest_cancelled(invocation: Invocation, cursor: Cursor) -> Tally:
         if advanced is None:
             return Tally()
         cursor = advanced
-    jobs.finish(invocation.tables, cursor.job_id)
+    jobs.finish(invocation.tables, cursor)
     return Tally()
 
 

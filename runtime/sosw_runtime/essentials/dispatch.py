@@ -21,6 +21,7 @@ from sosw_runtime.domain.task import Error, Task
 from sosw_runtime.essentials.invocation import Invocation
 from sosw_runtime.essentials.tally import Tally, done
 from sosw_runtime.storage import slots, tasks
+from sosw_runtime.storage.items import Unreadable
 from sosw_runtime.storage.registry import Standing
 from sosw_runtime.storage.slots import Slot
 from sosw_runtime.storage.tasks import Candidate, Report
@@ -126,7 +127,7 @@ class _Filler:
 
     def fill(self, opening: Opening) -> Tally:
         """Start the next task in a slot; free the slot if there is none."""
-        held_by = opening.held_by
+        held_by, tally = opening.held_by, Tally()
         while (candidate := self._next()) is not None:
             slot = Slot(
                 self._standing.worker_id,
@@ -138,14 +139,20 @@ class _Filler:
             )
             if not slots.take(self._invocation.tables, slot, held_by):
                 self._give_back(candidate)
-                return Tally()
+                return tally
             held_by = slot
             lease_until = slot.claimed_at + self._standing.known.lease_ms
-            task = tasks.claim(self._invocation.tables, slot, lease_until)
+            try:
+                task = tasks.claim(self._invocation.tables, slot, lease_until)
+            except Unreadable as error:
+                logger.error("task not read", extra={"task_id": slot.task_id, "reason": str(error)})
+                tasks.set_aside(self._invocation.tables, slot.task_id, slot.rank)
+                tally += Tally(Unreadable=1)
+                task = None
             if task is not None:
-                return self._start(task, slot)
+                return tally + self._start(task, slot)
             self._overtaken = True
-        return Tally() if held_by is None else self.vacate(held_by)
+        return tally if held_by is None else tally + self.vacate(held_by)
 
     def vacate(self, slot: Slot) -> Tally:
         """Free a slot."""

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import partial
 from itertools import islice
 from typing import Any, Final
 
 from sosw_runtime import aws, telemetry
 from sosw_runtime.domain.registration import Registration, RetryPolicy
-from sosw_runtime.domain.retry import Die, decide
+from sosw_runtime.domain.retry import Cancel, Die, Retry, decide, decide_due
 from sosw_runtime.domain.task import REPORTED, Status, Task
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.essentials import closing
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, written_tasks
 from sosw_runtime.essentials.tally import Tally, done
 from sosw_runtime.storage import jobs, registry, slots, tasks
+from sosw_runtime.storage.items import Item, Unreadable
 from sosw_runtime.storage.jobs import Cursor
 from sosw_runtime.storage.registry import Standing
 from sosw_runtime.storage.slots import Slot
@@ -43,7 +44,8 @@ def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, A
         context: Lambda's.
 
     Returns:
-        Counts of `Archived`, `Retried`, `DeadTasks`, `Requeued`, `Freed`, `Alarms`, `Resumed`, `Failures`, `Outages`.
+        Counts of `Archived`, `Retried`, `DeadTasks`, `Cancelled`, `Requeued`, `Freed`, `Alarms`, `Resumed`,
+        `Unreadable`, `Failures`, `Outages`.
 
     Raises:
         Unavailable: an outage of AWS kept a part of a batch from being settled, all else is. Lambda hands the batch
@@ -103,33 +105,47 @@ def _settled(invocation: Invocation, ended: Sequence[Task], standings: Mapping[s
         return Tally(Archived=len(completed))
 
     def settle(task: Task) -> Tally:
-        return _retried_or_buried(invocation, task, standings.get(task.worker_id))
+        standing = standings.get(task.worker_id)
+        return _retried_or_ended(invocation, task, standing, cancelled=task.job_id in cancelled)
 
     completed = [task for task in ended if task.status is Status.COMPLETED]
     failed = [task for task in ended if task.status is not Status.COMPLETED]
     archived = done(archive, [completed] if completed else [], 1, logger, "tasks not archived")
+    cancelled = jobs.cancelled(invocation.tables, (task.job_id for task in failed))
     return archived + done(settle, failed, _CALLS_AT_ONCE, logger, "task not settled", telemetry.ids)
 
 
-def _retried_or_buried(invocation: Invocation, task: Task, standing: Standing | None) -> Tally:
-    registration = None if standing is None else standing.registration
-    # A Worker without a readable registration may get one with the next apply; its tasks are not given up for it.
-    policy = registration.retry if isinstance(registration, Registration) else RetryPolicy()
+def _retried_or_ended(invocation: Invocation, task: Task, standing: Standing | None, *, cancelled: bool) -> Tally:
     now = invocation.clock()
-    decision = decide(task, policy, now, random.uniform)
+    decision = decide(task, _retry_policy(standing), now, random.uniform, cancelled=cancelled)
     failure = str(task.failure) if task.status is Status.FAILED else "the lease ended without a report"
-    if isinstance(decision, Die):
-        dead = tasks.die(invocation.tables, task, now, f"{decision.reason}; {failure}")
-        if dead is None:
-            return Tally()
-        logger.warning("dead", extra={**telemetry.ids(task), "reason": decision.reason})
-        told = closing.announced(invocation, [dead])
-        # It is buried, and stands in the outbox: an alarm that failed is the tick's to send, no reason to settle again.
-        return Tally(DeadTasks=1, Alarms=told["Alarms"], Failures=told["Failures"])
+    if not isinstance(decision, Retry):
+        return _end(invocation, task, decision, failure)
     if not tasks.retry(invocation.tables, task, decision.due_at, now, failure, spare=decision.spare):
         return Tally()
     logger.info("retry", extra={**telemetry.ids(task), "due_in_ms": decision.due_at - now})
     return Tally(Retried=1)
+
+
+def _end(invocation: Invocation, task: Task, decision: Die | Cancel, failure: str) -> Tally:
+    """Bury or cancel a task that is not tried again."""
+    now, reason = invocation.clock(), f"{decision.reason}; {failure}"
+    if isinstance(decision, Cancel):
+        # The outbox has it counted in its job, with the next tick.
+        return Tally(Cancelled=int(tasks.cancel(invocation.tables, task, now, reason)))
+    dead = tasks.die(invocation.tables, task, now, reason)
+    if dead is None:
+        return Tally()
+    logger.warning("dead", extra={**telemetry.ids(task), "reason": decision.reason})
+    told = closing.announced(invocation, [dead])
+    # It is buried, and stands in the outbox: an alarm that failed is the tick's to send, no reason to settle again.
+    return Tally(DeadTasks=1, Alarms=told["Alarms"], Failures=told["Failures"])
+
+
+def _retry_policy(standing: Standing | None) -> RetryPolicy | None:
+    """How a Worker's tasks are tried again; None while its registration is gone or cannot be read."""
+    registration = None if standing is None else standing.registration
+    return registration.retry if isinstance(registration, Registration) else None
 
 
 # --- slots -------------------------------------------------------------------------------------------------------
@@ -148,18 +164,20 @@ def _slots_mended(invocation: Invocation, standing: Standing) -> Tally:
 
     def mend(slot: Slot) -> Tally:
         seen = found.get(slot.task_id)
-        if seen is not None and seen.claim == slot.claim:
-            if not _has_ended(invocation, seen.status, seen.finished_at, seen.lease_until):
-                return Tally()
-            task = tasks.get(invocation.tables, slot.task_id)
-            return Tally() if task is None or task.claim != slot.claim else _ended(invocation, task, standing)
-        # Where the claim went no further than the slot, it might still arrive.
-        if seen is not None and seen.rank == slot.rank:
-            task = tasks.get(invocation.tables, slot.task_id)
-            if task is None or task.queue_rank != slot.rank:
-                return Tally()
-            if not tasks.void(invocation.tables, task, standing.shards, invocation.clock()):
-                return Tally()
+        try:
+            if seen is not None and seen.claim == slot.claim:
+                if not _has_ended(invocation, seen.status, seen.finished_at, seen.lease_until):
+                    return Tally()
+                task = tasks.get(invocation.tables, slot.task_id)
+                return Tally() if task is None or task.claim != slot.claim else _ended(invocation, task, standing)
+            # Where the claim went no further than the slot, it might still arrive.
+            if seen is not None and seen.rank == slot.rank:
+                voided = tasks.void(invocation.tables, slot.task_id, slot.rank, invocation.clock())
+                return _freed(invocation, slot) if voided else Tally()
+        except Unreadable as error:
+            logger.error("task not read", extra={"task_id": slot.task_id, "reason": str(error)})
+            tasks.set_aside(invocation.tables, slot.task_id, slot.rank)
+            return _freed(invocation, slot) + Tally(Unreadable=1)
         return _freed(invocation, slot)
 
     def about(slot: Slot) -> dict[str, object]:
@@ -171,16 +189,19 @@ def _slots_mended(invocation: Invocation, standing: Standing) -> Tally:
 def _has_ended(invocation: Invocation, status: str | None, finished_at: int, lease_until: int) -> bool:
     """Whether a task's report is overdue to be settled, or its lease has ended."""
     now = invocation.clock()
-    return now > finished_at + GRACE_MS if status in REPORTED else status == Status.RUNNING and now > lease_until
+    return now > finished_at + GRACE_MS if status in REPORTED else now > lease_until
 
 
 def _ended(invocation: Invocation, task: Task, standing: Standing | None) -> Tally:
     """Settle a task whose report's record is overdue or whose lease ended, and free its slot."""
+    slot = Slot.of(task)
     if not _has_ended(invocation, task.status, task.finished_at or 0, task.lease_until or 0):
         return Tally()
+    if task.status not in REPORTED | {Status.RUNNING}:
+        # A later version knows what becomes of it; in a slot it does not run.
+        return Tally() if slot is None else _freed(invocation, slot)
     tally = _settled(invocation, [task], {} if standing is None else {task.worker_id: standing})
-    slot = Slot.of(task)
-    settled = tally["Archived"] + tally["Retried"] + tally["DeadTasks"] > 0
+    settled = tally["Archived"] + tally["Retried"] + tally["DeadTasks"] + tally["Cancelled"] > 0
     return tally + _freed(invocation, slot) if settled and slot is not None else tally
 
 
@@ -192,16 +213,24 @@ def _freed(invocation: Invocation, slot: Slot) -> Tally:
 
 
 def _requeued(invocation: Invocation, standing: Standing) -> Tally:
-    """Queue a Worker's waiting tasks whose time has come."""
-
-    def requeue(task: Task) -> Tally:
-        return Tally(Requeued=int(tasks.requeue(invocation.tables, task, standing.shards, invocation.clock())))
-
-    tally = Tally()
-    due = tasks.waiting(invocation.tables, standing.worker_id, until=invocation.clock())
+    """Queue a Worker's waiting tasks whose time has come, or end those that are not to be tried again."""
+    policy = _retry_policy(standing)
+    if policy is None:
+        return Tally()
+    tally, unreadable = Tally(), list[Item]()
+    due = tasks.waiting(invocation.tables, standing.worker_id, invocation.clock(), unreadable)
     while not invocation.out_of_time and (some := list(islice(due, _DUE_AT_ONCE))):
-        tally += done(requeue, some, _CALLS_AT_ONCE, logger, "task not requeued", telemetry.ids)
-    return tally
+        cancelled = jobs.cancelled(invocation.tables, (task.job_id for task in some))
+
+        def requeue(task: Task, cancelled: Set[str] = cancelled) -> Tally:
+            end = decide_due(task, policy, cancelled=task.job_id in cancelled)
+            if end is not None:
+                return _end(invocation, task, end, "it waited for its next try")
+            return Tally(Requeued=int(tasks.requeue(invocation.tables, task, standing.shards, invocation.clock())))
+
+        passed = jobs.passed(invocation.tables, some)
+        tally += done(requeue, passed, _CALLS_AT_ONCE, logger, "task not requeued", telemetry.ids)
+    return tally + Tally(Unreadable=len(unreadable))
 
 
 def _swept(invocation: Invocation, standings: Sequence[Standing]) -> Tally:
@@ -217,9 +246,10 @@ def _swept(invocation: Invocation, standings: Sequence[Standing]) -> Tally:
     begun_after = after = registry.sweep_position(invocation.tables)
     tally = Tally()
     while True:
-        page, after = tasks.sweep(invocation.tables, after)
-        found = done(settle, page, _CALLS_AT_ONCE, logger, "task not settled", telemetry.ids)
-        tally += found
+        page = tasks.sweep(invocation.tables, after)
+        after = page.after
+        found = done(settle, page.tasks, _CALLS_AT_ONCE, logger, "task not settled", telemetry.ids)
+        tally += found + Tally(Unreadable=len(page.unreadable))
         if not found or after is None or invocation.out_of_time:
             break
     if after != begun_after:

@@ -19,7 +19,7 @@ from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.task import Entry, Move, Rank, Status, Task, task_id
 from sosw_runtime.errors import Refused, Unavailable
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext, side_by_side
-from sosw_runtime.storage import jobs, registry, tasks
+from sosw_runtime.storage import jobs, progress, registry, tasks
 from sosw_runtime.storage.jobs import WINDOW, Cursor, JobRecord
 from sosw_runtime.storage.tables import BATCH_WRITE, Tables
 
@@ -210,7 +210,8 @@ def enqueue(invocation: Invocation, record: JobRecord, held: Held, *, must_advan
         raise Unavailable(f"job {record.job_id!r} is accepted, and is gone on with in a minute: {error}") from error
     about = {"job_id": record.job_id, "worker_id": record.worker_id, "tasks": reached.position}
     if reached.position == record.total:
-        jobs.finish(tables, record.job_id)
+        if not jobs.finish(tables, reached):
+            raise Unavailable(f"job {record.job_id!r} is accepted, and another Scheduler has taken it over")
         logger.info("enqueued", extra=about)
         telemetry.count("scheduler", invocation.settings.name, {"Enqueued": record.total}, record.worker_id)
         return
@@ -236,7 +237,8 @@ def _written(invocation: Invocation, record: JobRecord, held: Held) -> Cursor:
         while not invocation.out_of_time and (cursor.suspect or not cursor.cancelled):
             window = list(islice(todo, WINDOW))
             if cursor.suspect:
-                tasks.enqueue_missing(tables, window)
+                finished = progress.finished(tables, record, [task.number for task in window])
+                tasks.enqueue_missing(tables, window, finished, jobs.fence(tables, cursor))
             else:
                 _write(pool, tables, window)
             position = cursor.position + len(window)

@@ -177,9 +177,9 @@ def _answer(reported: Report, recorded: Recorded) -> dict[str, Any]:
     elif found is None:
         state, reason = "unknown", "no such task is running: it is closed, waits for another try, or never was"
     elif found.status is Status.RUNNING:
-        state, reason = found.status.value, f"attempt {reported.attempt} is over, attempt {found.attempt} is running"
+        state, reason = str(found.status), f"attempt {reported.attempt} is over, attempt {found.attempt} is running"
     else:
-        state, reason = found.status.value, f"the task is {found.status.value} already"
+        state, reason = str(found.status), f"the task is {found.status} already"
     return {"task_id": reported.task_id, "accepted": recorded.accepted, "state": state, "reason": reason}
 
 

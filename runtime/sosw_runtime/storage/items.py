@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
-from sosw_runtime.domain.task import CLOSED, Entry, Move, Status, Task
+from sosw_runtime.domain.task import CLOSED, Entry, Error, Move, Status, Task
 
 Item = dict[str, Any]  # {"name": {"S": "text"}}, as the low-level client takes and gives it
 
@@ -31,15 +32,41 @@ _WHEN_SET: Final = (
 )
 _WHEN_NOT_ZERO: Final = ("priority", "spared")
 
-_ATTRIBUTES: Final = frozenset(attribute.name for attribute in fields(Task))
+#: What each field of a task may be.
+_TYPES: Final = {
+    name: get_args(hint) or get_origin(hint) or hint for name, hint in get_type_hints(Task).items() if name != "more"
+} | {"history": tuple}
+
+#: Attributes of which a task consists, by their names in the tables.
+_ATTRIBUTES: Final = (_TYPES.keys() - {"due_at", "in_outbox"}) | {"due", "outbox", "outcome_key", "expires_at"}
+
+#: What a task cannot do without, and what stands for it where it cannot be read.
+_LEAST: Final[Mapping[str, str | int]] = {
+    "task_id": "unreadable",
+    "worker_id": "unreadable",
+    "job_id": "unreadable",
+    "number": 0,
+    "created_at": 0,
+    "attempt": 0,
+}
+
+Word = TypeVar("Word", Status, Move)
 
 #: The constant under which the sparse index `outbox` finds the tasks that are still to be announced.
 OUTBOX: Final = "due"
 
 
-def outcome_key(worker_id: str, status: Status) -> str:
+class Unreadable(ValueError):
+    """An item is no task: somebody else wrote it, or a version that changed what this one relies on."""
+
+    def __init__(self, item: Mapping[str, Any], reason: str) -> None:
+        self.item = item
+        super().__init__(f"no task: {reason}")
+
+
+def outcome_key(worker_id: str, status: Status | str) -> str:
     """The key under which `by_outcome` finds a Worker's closed tasks."""
-    return f"{worker_id}#{status.value}"
+    return f"{worker_id}#{status}"
 
 
 def due_key(due_at: int, task_id: str) -> str:
@@ -89,6 +116,12 @@ def encode_history(entries: Iterable[Entry]) -> dict[str, Any]:
     return encode([entry.compact() for entry in entries])
 
 
+def decode_entry(entry: Sequence[Any]) -> Entry:
+    """A history entry as `Entry.compact` made it, perhaps of a later version."""
+    at, move, attempt, *rest = entry
+    return Entry(at, _known(Move, move), attempt, rest[0] if rest else None, tuple(rest[1:]))
+
+
 def to_item(task: Task, expires_at: int | None = None) -> Item:
     """A task as the item of the table that its status belongs to.
 
@@ -105,28 +138,30 @@ def to_item(task: Task, expires_at: int | None = None) -> Item:
             raise ValueError(f"task {task.task_id} waits for no time")
         values["due"] = due_key(task.due_at, task.task_id)
     else:
-        values["status"] = task.status.value
+        values["status"] = str(task.status)
     if task.status in CLOSED and task.closed_at is not None:
-        values["outcome_key"] = outcome_key(task.worker_id, task.status)
+        # Completed tasks, the most by far, are found by their job: an index key would take 1,000 of them a second.
+        values["outcome_key"] = None if task.status is Status.COMPLETED else outcome_key(task.worker_id, task.status)
         values["outbox"] = OUTBOX if task.in_outbox else None
         values["expires_at"] = expires_at
     item = encoded(values)
     item["history"] = encode_history(task.history)
-    return item
+    return {**task.more, **item}
 
 
 def to_task(item: Mapping[str, Any]) -> Task:
     """A task out of an item of any of the three tables.
 
-    Attributes that a later version may have added are left out: after a roll-back its tasks go on.
+    What a later version may have added is carried along: attributes, statuses, moves in the history.
 
     Raises:
-        ValueError: the item is no task.
+        Unreadable: the item is no task.
     """
     try:
-        return _task(decoded(item))
-    except (LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"no task: {type(error).__name__}: {error}") from error
+        task = _task({name: decode(value) for name, value in item.items() if name in _ATTRIBUTES})
+        return replace(task, more={name: value for name, value in item.items() if name not in _ATTRIBUTES})
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise Unreadable(item, f"{type(error).__name__}: {error}") from error
 
 
 def _task(values: dict[str, Any]) -> Task:
@@ -134,16 +169,55 @@ def _task(values: dict[str, Any]) -> Task:
     values.pop("outcome_key", None)
     values.pop("expires_at", None)
     values["in_outbox"] = values.pop("outbox", None) is not None
-    values["status"] = Status.WAITING if due is not None else Status(values["status"])
+    values["status"] = Status.WAITING if due is not None else _known(Status, values["status"])
     values["due_at"] = None if due is None else int(due.split("#", 1)[0])
-    values["history"] = tuple(Entry(entry[0], Move(entry[1]), *entry[2:]) for entry in values["history"])
-    return Task(**{name: value for name, value in values.items() if name in _ATTRIBUTES})
+    values["history"] = tuple(map(decode_entry, values["history"]))
+    for name, value in values.items():
+        if not isinstance(value, _TYPES[name]):
+            raise TypeError(f"{name} is of the type {type(value).__name__}")
+    return Task(**values)
 
 
-def to_tasks(items: Iterable[Mapping[str, Any]]) -> Iterator[Task]:
-    """Tasks out of items; one that cannot be read is logged and left out, so that it stops no other."""
+def _known(words: type[Word], text: str) -> Word | str:
+    """A word of this version, or a later version's text as it stands."""
+    try:
+        return words(text)
+    except ValueError:
+        return text
+
+
+def to_tasks(items: Iterable[Mapping[str, Any]], unreadable: list[Item] | None = None) -> Iterator[Task]:
+    """Tasks out of items; one that cannot be read is logged and left out, so that it stops no other.
+
+    Args:
+        items: of any of the three tables.
+        unreadable: where those that cannot be read are put, if they are wanted.
+    """
     for item in items:
         try:
             yield to_task(item)
-        except ValueError as error:
+        except Unreadable as error:
             _logger.error("item not read: %s: %s", item.get("task_id"), error)
+            if unreadable is not None:
+                unreadable.append(dict(item))
+
+
+def salvaged(error: Unreadable) -> Task:
+    """What can be read of an item that is no task, as a task that can be closed.
+
+    The whole item is its payload, so that nothing of it is lost.
+    """
+    known: dict[str, Any] = {}
+    for name, default in _LEAST.items():
+        try:
+            value = decode(error.item[name])
+        except (LookupError, ValueError, AttributeError):
+            value = default
+        known[name] = value if isinstance(value, type(default)) else default
+    return Task(
+        **known,
+        status=Status.FAILED,
+        payload=json.dumps(error.item, default=str),
+        error=Error("Unreadable", str(error)).to_json(),
+        retryable=False,
+    )

@@ -8,14 +8,14 @@ written. A job that is cancelled meanwhile is marked there: its Scheduler stops,
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Final
 
-from sosw_runtime.domain.task import Status, task_id
+from sosw_runtime.domain.task import Status, Task, task_id
 from sosw_runtime.storage.items import Item, decoded, encoded
-from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, registry_part
+from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, get_batches, registry_part
 from sosw_runtime.storage.tasks import find, find_closed, waiting_ids
 
 #: Bytes of a compressed job; the rest of DynamoDB's 400 KB item is left for its other attributes.
@@ -40,6 +40,7 @@ class JobRecord:
     fingerprint: str  # of what was asked for: another job under the same id has another
     schema_name: str | None = None  # the job schema that it names
     full_blocks: frozenset[int] = frozenset()  # blocks of tasks that are all closed
+    cancelled_at: int | None = None  # ms, once somebody cancelled it: no task of it starts again
     closed_at: int | None = None  # ms, once all its tasks were closed
     completed: int | None = None  # tasks by outcome, as it was closed
     dead: int | None = None
@@ -77,6 +78,7 @@ class JobRecord:
             fingerprint=values["fingerprint"],
             schema_name=values.get("schema_name"),
             full_blocks=frozenset(values.get("full_blocks", ())),
+            cancelled_at=values.get("cancelled_at"),
             closed_at=values.get("closed_at"),
             completed=values.get("completed"),
             dead=values.get("dead"),
@@ -182,30 +184,83 @@ def give_up(tables: Tables, job_id: str, holder: str, until: int) -> None:
         _change(tables, seen, replace(seen, lease_until=until))
 
 
-def cancel(tables: Tables, job_id: str) -> Cursor | None:
-    """Have nothing more of a job written; its cursor, None when it is enqueued whole.
+def cancel(tables: Tables, job_id: str, now: int) -> Cursor | None:
+    """Have nothing more of a job written, and no task of it started again; its cursor, None when it is enqueued whole.
 
-    Repeatable. Cost: 1 write unit.
+    Repeatable. Cost: 2 write units.
     """
+    # The job first: whoever finds the cursor at rest or gone finds the job cancelled.
+    _mark(tables, {"pk": "job", "sk": job_id}, "cancelled_at = if_not_exists(cancelled_at, :value)", now)
+    item = _mark(tables, {"pk": "enqueuing", "sk": job_id}, "cancelled = :value", True)
+    return None if item is None else _cursor(item)
+
+
+def _mark(tables: Tables, key: Mapping[str, str], change: str, value: int) -> Item | None:
+    """Set an attribute of an item that is there; the item as it stands then."""
     try:
         answer = conditional(
             lambda: tables.client.update_item(
                 TableName=tables.registry,
-                Key=_cursor_key(job_id),
-                UpdateExpression="SET cancelled = :true",
+                Key=encoded(key),
+                UpdateExpression=f"SET {change}",
                 ConditionExpression="attribute_exists(pk)",
-                ExpressionAttributeValues=encoded({":true": True}),
+                ExpressionAttributeValues=encoded({":value": value}),
                 ReturnValues="ALL_NEW",
             )
         )
     except ConditionFailed:
         return None
-    return _cursor(answer["Attributes"])
+    return dict(answer["Attributes"])
 
 
-def finish(tables: Tables, job_id: str) -> None:
-    """Note that a job is enqueued whole. Repeatable. Cost: 1 write unit."""
-    tables.client.delete_item(TableName=tables.registry, Key=_cursor_key(job_id))
+def cancelled(tables: Tables, job_ids: Iterable[str]) -> set[str]:
+    """Those of some jobs that somebody cancelled, read consistently. Cost: 1 read unit per 4 KB of each."""
+    keys = [encoded({"pk": "job", "sk": job_id}) for job_id in dict.fromkeys(job_ids)]
+    found = get_batches(tables, tables.registry, keys, attributes=("sk", "cancelled_at"))
+    return {item["sk"]["S"] for item in found if "cancelled_at" in item}
+
+
+def passed(tables: Tables, tasks: Sequence[Task]) -> list[Task]:
+    """Those of some tasks that their job's cursor has passed: no Scheduler will look any more whether they are written.
+
+    Once true of a task it is true for ever. Only these may return to the queue, see `tasks.enqueue_missing`.
+    Cost: 1 read unit a job.
+    """
+    keys = [_cursor_key(job_id) for job_id in dict.fromkeys(task.job_id for task in tasks)]
+    cursors = {cursor.job_id: cursor for cursor in map(_cursor, get_batches(tables, tables.registry, keys))}
+    return [task for task in tasks if task.job_id not in cursors or task.number < cursors[task.job_id].position]
+
+
+def fence(tables: Tables, held: Cursor) -> dict[str, Any]:
+    """The part of a transaction that fails once a cursor was taken over, or has moved. Cost: 2 write units."""
+    return {
+        "ConditionCheck": {
+            "TableName": tables.registry,
+            "Key": _cursor_key(held.job_id),
+            "ConditionExpression": "holder = :holder AND #position = :position",
+            "ExpressionAttributeNames": {"#position": "position"},
+            "ExpressionAttributeValues": encoded({":holder": held.holder, ":position": held.position}),
+        }
+    }
+
+
+def finish(tables: Tables, held: Cursor) -> bool:
+    """Note that a job is enqueued whole; False if another has taken its cursor over. Repeatable. Cost: 1 write unit.
+
+    A holder that lost the cursor may have failed to write what is missing (`fence`), which the next one still will.
+    """
+    try:
+        conditional(
+            lambda: tables.client.delete_item(
+                TableName=tables.registry,
+                Key=_cursor_key(held.job_id),
+                ConditionExpression="attribute_not_exists(pk) OR holder = :holder",
+                ExpressionAttributeValues=encoded({":holder": held.holder}),
+            )
+        )
+    except ConditionFailed:
+        return False
+    return True
 
 
 def enqueuing(tables: Tables) -> list[Cursor]:
@@ -213,7 +268,7 @@ def enqueuing(tables: Tables) -> list[Cursor]:
     return [_cursor(item) for item in registry_part(tables, "enqueuing")]
 
 
-def states(tables: Tables, job: JobRecord, numbers: Sequence[int]) -> dict[int, Status]:
+def states(tables: Tables, job: JobRecord, numbers: Sequence[int]) -> dict[int, Status | str]:
     """Where some tasks of a job stand, by number; those not yet written are left out.
 
     Closed wins, as a task that is being archived stands in two tables. A task on its way between two tables while they

@@ -22,7 +22,7 @@ from typing import Any, Final
 from sosw_runtime.domain.task import Status, Task
 from sosw_runtime.storage.items import Item, decoded, encoded
 from sosw_runtime.storage.jobs import JobRecord, get
-from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, registry_part
+from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, get_batches, registry_part
 
 #: Tasks of a block: their numbers, of 3 bytes each, fit into 1 KB, one write unit.
 BLOCK: Final = 256
@@ -73,7 +73,7 @@ def note(tables: Tables, closed: Sequence[Task], now: int, retention_days: int |
     """
     numbers: dict[_Block, dict[Status, set[int]]] = defaultdict(lambda: defaultdict(set))
     for task in closed:
-        numbers[_Block(task.job_id, task.created_at, task.number // BLOCK)][task.status].add(task.number)
+        numbers[_Block(task.job_id, task.created_at, task.number // BLOCK)][Status(task.status)].add(task.number)
     return _note(tables, numbers, now, retention_days)
 
 
@@ -112,6 +112,15 @@ def final(tables: Tables, job: JobRecord) -> dict[int, Status]:
         for outcome in (Status.COMPLETED, Status.CANCELLED)
         for number in block.get(outcome.value, ())
     }
+
+
+def finished(tables: Tables, job: JobRecord, numbers: Sequence[int]) -> set[int]:
+    """Those of some numbers that are counted as completed or cancelled. Cost: 1 read unit a block of 256."""
+    blocks = {number // BLOCK for number in numbers}
+    keys = [_Block(job.job_id, job.created_at, number).key for number in sorted(blocks)]
+    found = map(decoded, get_batches(tables, tables.registry, keys))
+    counted = (block.get(outcome.value, set()) for block in found for outcome in (Status.COMPLETED, Status.CANCELLED))
+    return set().union(*counted) & set(numbers)
 
 
 def _progress_of(job_id: str, created_at: int) -> str:

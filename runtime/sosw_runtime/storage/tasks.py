@@ -7,21 +7,25 @@ of which a transaction takes two an item and one an index; larger items multiply
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import islice
 from typing import Any, Final
 
+from botocore.exceptions import ClientError
+
 from sosw_runtime.domain.task import Entry, Error, Move, Rank, Status, Task, queue_keys
 from sosw_runtime.storage.items import (
     OUTBOX,
     Item,
+    Unreadable,
     due_key,
     encode,
     encode_history,
     encoded,
     outcome_key,
+    salvaged,
     to_item,
     to_task,
     to_tasks,
@@ -33,6 +37,9 @@ _DAY_SECONDS: Final = 86_400
 
 #: Tasks of a page of the sweep.
 _SWEPT_AT_ONCE: Final = 1000
+
+#: Attributes by which an item that cannot be read is known to stand as it was seen.
+_SEEN_OF_UNREADABLE: Final = ("status", "claim", "queue_rank", "attempt", "closed_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,28 +98,40 @@ def delay(tables: Tables, tasks: Sequence[Task]) -> None:
     put_new(tables, tables.retry_tasks, [to_item(task) for task in tasks])
 
 
-def enqueue_missing(tables: Tables, tasks: Sequence[Task]) -> int:
-    """`enqueue` or `delay` those tasks that are in none of the three tables; how many were missing.
+def enqueue_missing(tables: Tables, tasks: Sequence[Task], finished: Set[int], fence: Mapping[str, Any]) -> int:
+    """`enqueue` or `delay` those tasks that were never written; how many there were.
 
-    For the batch behind a crashed Scheduler's cursor, some of whose tasks may be written, and even done. The reads only
-    spare writes: each put is a transaction that fails where the task stands by then.
-    Cost: reads of every task in three tables; 5 write units a missing task (item and index, check), sent one by one.
+    For the window behind a cursor whose earlier holder stopped: some of its tasks may be written, and even closed. A
+    task that was ever written is found by reading the three tables in the order in which tasks pass through them, since
+    nothing takes it the other way: `requeue` and `replay` leave alone what the cursor has not passed.
+
+        T in the tasks ──────── T waits ───────────────────────── T is closed
+        read tasks ── read waiting ── read closed: T is in one of them
+
+    Nor can it be written in between: the fence lets the present holder alone write.
+
+    Args:
+        tables: of the installation.
+        tasks: of the window, of one job.
+        finished: numbers that are counted as completed or cancelled, whose closed tasks may have expired.
+        fence: the part of a transaction that fails once the cursor was taken over (`jobs.fence`).
+
+    Cost: reads of every task in three tables, and of all that waits for the Worker; 7 write units a missing task (item
+    and index, two checks), one unit less for one that waits. One transaction a task.
     """
     if not tasks:
         return 0
-    present = set(find(tables, [task.task_id for task in tasks]))
-    present |= waiting_ids(tables, tasks[0].worker_id)
-    present |= set(find_closed(tables, [task.task_id for task in tasks]))
-    missing = [task for task in tasks if task.task_id not in present]
-    return sum(_put_if_missing(tables, task) for task in missing)
+    ids = [task.task_id for task in tasks]
+    written = set(find_ids(tables, tables.tasks, ids))
+    written |= waiting_ids(tables, tasks[0].worker_id)
+    written |= set(find_ids(tables, tables.closed_tasks, ids))
+    missing = [task for task in tasks if task.task_id not in written and task.number not in finished]
+    return sum(_put_if_missing(tables, task, fence) for task in missing)
 
 
-def _put_if_missing(tables: Tables, task: Task) -> bool:
-    if task.status is Status.WAITING:
-        put = _transact_put_new(tables.retry_tasks, to_item(task))
-        return _transfer(tables, put, _is_not_in(tables.tasks, task), _is_not_in(tables.closed_tasks, task))
-    put = _transact_put_new(tables.tasks, to_item(task))
-    return _transfer(tables, put, _is_not_in(tables.closed_tasks, task))
+def _put_if_missing(tables: Tables, task: Task, fence: Mapping[str, Any]) -> bool:
+    table = tables.retry_tasks if task.status is Status.WAITING else tables.tasks
+    return _transfer(tables, _transact_put_new(table, to_item(task)), _is_not_in(tables.closed_tasks, task), fence)
 
 
 # --- Orchestrator ------------------------------------------------------------------------------------------------
@@ -152,6 +171,9 @@ def claim(tables: Tables, slot: Slot, lease_until: int) -> Task | None:
         B:      claims T at r ── AWS refuses the invoke ── T queued again at r'
 
     Cost: 2 write units (item, and its entry in the index removed).
+
+    Raises:
+        Unreadable: the task was claimed, and is none that can be started; its slot is to be freed.
     """
     attempt = Rank.parse(slot.rank).attempt + 1
     update = _Update(
@@ -167,20 +189,42 @@ def claim(tables: Tables, slot: Slot, lease_until: int) -> Task | None:
         entry=Entry(slot.claimed_at, Move.CLAIM, attempt),
     )
     try:
+        return to_task(_update_queued(tables, slot.task_id, slot.rank, update))
+    except ConditionFailed as failure:
+        # A first answer that was lost: the claim that is found is this one.
+        mine = encoded({"status": Status.RUNNING.value, "claim": slot.claim})
+        found = failure.found or {}
+        return to_task(found) if mine.items() <= found.items() else None
+
+
+def _update_queued(tables: Tables, task_id: str, rank: str, update: _Update) -> Item:
+    """Change a task that is queued at a rank; the item as it stands then.
+
+    Raises:
+        ConditionFailed: it does not stand there any more.
+        Unreadable: an item stands there that is no task.
+    """
+    try:
         answer = conditional(
             lambda: tables.client.update_item(
-                **_at(tables.tasks, slot.task_id),
-                **update.expression("#status = :queued AND queue_rank = :rank"),
-                ExpressionAttributeValues=update.values({":queued": Status.QUEUED.value, ":rank": slot.rank}),
+                **_at(tables.tasks, task_id),
+                **update.expression("#status = :queued AND #queue_rank = :rank"),
+                ExpressionAttributeValues=update.values({":queued": Status.QUEUED.value, ":rank": rank}),
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         )
     except ConditionFailed as failure:
-        found = None if failure.found is None else to_task(failure.found)
-        # A first answer that was lost: the claim that is found is this one.
-        return found if found is not None and found.claim == slot.claim and found.status is Status.RUNNING else None
-    return to_task(answer["Attributes"])
+        found = failure.found or {}
+        if found.get("queue_rank") == encode(rank) and found.get("status") != encode(Status.QUEUED.value):
+            raise Unreadable(found, f"it is queued, and its status is {found.get('status')}") from failure
+        raise
+    except ClientError as error:
+        # The history is no list, and nothing was written.
+        if error.response["Error"]["Code"] == "ValidationException":
+            raise Unreadable({"task_id": encode(task_id)}, str(error)) from error
+        raise
+    return dict(answer["Attributes"])
 
 
 def unclaim(tables: Tables, task: Task, rank: str, shards: int, now: int, reason: str) -> bool:
@@ -191,7 +235,21 @@ def unclaim(tables: Tables, task: Task, rank: str, shards: int, now: int, reason
     """
     place = Rank.parse(rank).returned(now)
     queued_again = replace(task, attempt=task.attempt - 1).unassigned().in_queue(place, shards)
-    return _rewrite(tables, task, queued_again.moved(Move.UNCLAIM, now, reason))
+    try:
+        conditional(
+            lambda: tables.client.put_item(
+                TableName=tables.tasks,
+                Item=to_item(queued_again.moved(Move.UNCLAIM, now, reason)),
+                ConditionExpression="#status = :running AND claim = :claim",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues=encoded({":running": Status.RUNNING.value, ":claim": task.claim}),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        )
+    except ConditionFailed as failure:
+        # A first answer that was lost: the place in the queue that is found is the new one.
+        return failure.found is not None and failure.found.get("queue_rank") == encode(str(place))
+    return True
 
 
 # --- WorkerAssistant ---------------------------------------------------------------------------------------------
@@ -244,16 +302,43 @@ def report(tables: Tables, reported: Report, now: int) -> Recorded:
 # --- Scavenger ---------------------------------------------------------------------------------------------------
 
 
-def void(tables: Tables, task: Task, shards: int, now: int) -> bool:
-    """Make a claim that took a slot and went no further fail for good. From queued to queued, with another rank.
+def void(tables: Tables, task_id: str, rank: str, now: int) -> bool:
+    """Invalidate a claim that took a slot but never updated its task. From queued to queued, with another rank.
 
     After it the slot may be freed, with no assumption on how late the claim arrives. Conditional on the rank.
     Cost: 3 write units (item, and its entry in the index removed and put).
+
+    Raises:
+        Unreadable: the item is no task.
     """
-    if task.queue_rank is None:
-        raise ValueError(f"task {task.task_id} is not queued")
-    place = Rank.parse(task.queue_rank).returned(now)
-    return _rewrite(tables, task, task.in_queue(place, shards).moved(Move.VOID, now))
+    place = Rank.parse(rank).returned(now)
+    update = _Update(set_to={"queue_rank": str(place)}, remove=(), entry=Entry(now, Move.VOID, place.attempt))
+    try:
+        _update_queued(tables, task_id, rank, update)
+    except ConditionFailed as failure:
+        # A first answer that was lost: the place in the queue that is found is the new one.
+        return failure.found is not None and failure.found.get("queue_rank") == encode(str(place))
+    return True
+
+
+def set_aside(tables: Tables, task_id: str, rank: str) -> bool:
+    """Take an item that is no task out of the queue. From queued to unreadable. Cost: 2 write units (item and index).
+
+    People find it by the command line, and bury it. Conditional on the rank.
+    """
+    try:
+        conditional(
+            lambda: tables.client.update_item(
+                **_at(tables.tasks, task_id),
+                UpdateExpression="SET #status = :unreadable REMOVE queue_key, queue_rank",
+                ConditionExpression="queue_rank = :rank",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues=encoded({":unreadable": Status.UNREADABLE.value, ":rank": rank}),
+            )
+        )
+    except ConditionFailed:
+        return False
+    return True
 
 
 def archive(tables: Tables, tasks: Sequence[Task], retention_days: int | None) -> None:
@@ -261,7 +346,7 @@ def archive(tables: Tables, tasks: Sequence[Task], retention_days: int | None) -
 
     The closed item is a function of the completed task alone, so that any number of Scavengers write the same bytes; a
     completed task never changes and its id is never used again, so that neither half needs a condition.
-    Cost: 3 write units a task (closed item, its index, delete), 25 tasks a call.
+    Cost: 2 write units a task (closed item, delete), 25 tasks a call.
 
     Raises:
         Unavailable: any part may have been written; repeat it.
@@ -280,29 +365,26 @@ def retry(tables: Tables, task: Task, due_at: int, now: int, reason: str, *, spa
     waiting = replace(task.unassigned(), status=Status.WAITING, due_at=due_at, spared=task.spared + int(spare))
     return _transfer(
         tables,
-        _delete_attempt(tables, task),
+        _delete_open(tables, task),
         _transact_put(tables.retry_tasks, to_item(waiting.moved(Move.RETRY, now, reason))),
     )
 
 
 def die(tables: Tables, task: Task, now: int, reason: str) -> Task | None:
-    """Bury a task, into the outbox. From failed, or running with an ended lease, to dead; the dead task.
+    """Bury a task, into the outbox. From failed, running with an ended lease, or waiting, to dead; the dead task.
 
     It is kept until it is replayed, however long completed tasks are kept.
-    One transaction, conditional on the claim and the status. Cost: 6 write units (item and two indexes, delete).
+    One transaction, conditional on the place where it was seen. Cost: 6 write units (item and two indexes, delete).
     """
     dead = replace(_closed(task, Status.DEAD, Move.DIE, now, reason), in_outbox=True)
-    buried = _transfer(
-        tables,
-        _delete_attempt(tables, task),
-        _transact_put(tables.closed_tasks, to_item(dead)),
-    )
+    buried = _transfer(tables, _delete_open(tables, task), _transact_put(tables.closed_tasks, to_item(dead)))
     return dead if buried else None
 
 
 def requeue(tables: Tables, task: Task, shards: int, now: int) -> bool:
     """Queue a task whose time has come. From waiting to queued, at the head of its priority.
 
+    Only of a task that its job's cursor has passed (`jobs.passed`), see `enqueue_missing`.
     One transaction. Cost: 5 write units (item and index, delete).
     """
     place = Rank(task.priority, fresh=False, time=now, sequence=task.attempt)
@@ -337,16 +419,16 @@ def announce(tables: Tables, task: Task, now: int, retention_days: int | None) -
 
 
 def cancel(tables: Tables, task: Task, now: int, reason: str) -> bool:
-    """Give a task up that has not started, or will not any more. From queued, waiting or dead to cancelled.
+    """Give a task up that will not start any more. From any state but running in its lease and closed, or from dead.
 
-    Conditional on the place where the task was seen, into the outbox. One transaction, of a dead one an update.
-    Cost: 7 write units when queued (item, index, item and two indexes), 6 when waiting, 4 when dead (item, indexes).
+    To cancelled, into the outbox. Conditional on the place where the task was seen. One transaction, of a dead one an
+    update. Cost: 7 write units when queued (item, index, item and two indexes), 6 when waiting, failed or running with
+    an ended lease, 4 when dead (item, indexes).
     """
     if task.status is Status.DEAD:
         return _cancel_dead(tables, task, now, reason)
     cancelled = replace(_closed(task, Status.CANCELLED, Move.CANCEL, now, reason), in_outbox=True)
-    source = _delete_waiting(tables, task) if task.status is Status.WAITING else _delete_queued(tables, task)
-    return _transfer(tables, source, _transact_put(tables.closed_tasks, to_item(cancelled)))
+    return _transfer(tables, _delete_open(tables, task), _transact_put(tables.closed_tasks, to_item(cancelled)))
 
 
 def _cancel_dead(tables: Tables, task: Task, now: int, reason: str) -> bool:
@@ -371,15 +453,15 @@ def _cancel_dead(tables: Tables, task: Task, now: int, reason: str) -> bool:
         )
     except ConditionFailed as failure:
         # A first answer that was lost: the entry that is found last is this one.
-        return failure.found is not None and to_task(failure.found).history[-1] == update.entry
+        return failure.found is not None and failure.found["history"]["L"][-1:] == encode_history([update.entry])["L"]
     return True
 
 
 def replay(tables: Tables, task: Task, shards: int, now: int) -> bool:
     """Give a dead task a new allowance of attempts. From dead to queued, at the head of its priority.
 
-    The attempt goes on counting, so that its number is never handed out twice. One transaction, conditional on this
-    death. Cost: 6 write units.
+    The attempt goes on counting, so that its number is never handed out twice. Only of a task that its job's cursor has
+    passed (`jobs.passed`), see `enqueue_missing`. One transaction, conditional on this death. Cost: 6 write units.
     """
     place = Rank(task.priority, fresh=False, time=now, sequence=task.attempt)
     queued_again = replace(task, spared=task.attempt).unassigned().in_queue(place, shards)
@@ -395,7 +477,39 @@ def replay(tables: Tables, task: Task, shards: int, now: int) -> bool:
     return _transfer(tables, source, put)
 
 
+def bury(tables: Tables, unreadable: Unreadable, now: int) -> bool:
+    """Give up an item that cannot be read. From unreadable, in whichever table, to dead, into the outbox.
+
+    The dead task has the whole item as its payload. One transaction, conditional on the item as it was seen.
+    Cost: 6 write units (item and two indexes, delete); 4 where it is closed already.
+    """
+    item = unreadable.item
+    seen = [name for name in _SEEN_OF_UNREADABLE if name in item]
+    absent = [name for name in _SEEN_OF_UNREADABLE if name not in item]
+    condition = {
+        "ConditionExpression": " AND ".join(
+            [*(f"#{name} = :{name}" for name in seen), *(f"attribute_not_exists(#{name})" for name in absent)]
+        ),
+        "ExpressionAttributeNames": {f"#{name}": name for name in _SEEN_OF_UNREADABLE},
+        **({"ExpressionAttributeValues": {f":{name}": item[name] for name in seen}} if seen else {}),
+    }
+    dead = _closed(salvaged(unreadable), Status.DEAD, Move.BURY, now, str(unreadable))
+    put = _transact_put(tables.closed_tasks, to_item(replace(dead, in_outbox=True)))
+    if "closed_at" in item:
+        return _transfer(tables, {"Put": {**put["Put"], **condition}})
+    waits = "due" in item
+    key = {name: item[name] for name in (("worker_id", "due") if waits else ("task_id",))}
+    source = {"Delete": {"TableName": tables.retry_tasks if waits else tables.tasks, "Key": key, **condition}}
+    return _transfer(tables, source, put)
+
+
 # --- reads -------------------------------------------------------------------------------------------------------
+
+
+def find_ids(tables: Tables, table: str, task_ids: Iterable[str]) -> Iterator[str]:
+    """Those of some ids that stand in a table, whether they can be read or not. Cost: as `find`."""
+    keys = [_key(task_id) for task_id in dict.fromkeys(task_ids)]
+    return (item["task_id"]["S"] for item in get_batches(tables, table, keys, attributes=("task_id",)))
 
 
 def find(tables: Tables, task_ids: Iterable[str]) -> dict[str, Task]:
@@ -424,18 +538,35 @@ def glimpse(tables: Tables, task_ids: Iterable[str]) -> dict[str, Glimpse]:
             claim=item.get("claim", {}).get("S"),
             rank=item.get("queue_rank", {}).get("S"),
             status=item.get("status", {}).get("S"),
-            finished_at=int(item.get("finished_at", {}).get("N", 0)),
-            lease_until=int(item.get("lease_until", {}).get("N", 0)),
+            finished_at=_number(item, "finished_at"),
+            lease_until=_number(item, "lease_until"),
         )
         for item in get_batches(tables, tables.tasks, keys, attributes=names)
     }
+
+
+def unreadable(tables: Tables) -> Iterator[Unreadable]:
+    """Every item of the three tables that is no task. Cost: 0.5 read units per 4 KB of all of them."""
+    for table in (tables.tasks, tables.retry_tasks, tables.closed_tasks):
+        for page in tables.client.get_paginator("scan").paginate(TableName=table):
+            for item in page["Items"]:
+                try:
+                    to_task(item)
+                except Unreadable as error:
+                    yield error
+
+
+def _number(item: Item, name: str) -> int:
+    """A number of an item; 0 where it is missing, or none that we write."""
+    text = item.get(name, {}).get("N", "0")
+    return int(text) if text.isdecimal() else 0
 
 
 def get(tables: Tables, task_id: str) -> Task | None:
     """One queued, running or just reported task, read consistently. Cost: 1 read unit per 4 KB.
 
     Raises:
-        ValueError: it is there, and cannot be read.
+        Unreadable: it is there, and cannot be read.
     """
     answer = tables.client.get_item(**_at(tables.tasks, task_id), ConsistentRead=True)
     return to_task(answer["Item"]) if "Item" in answer else None
@@ -447,8 +578,13 @@ def find_closed(tables: Tables, task_ids: Iterable[str]) -> dict[str, Task]:
     return {task.task_id: task for task in to_tasks(items)}
 
 
-def waiting(tables: Tables, worker_id: str, until: int | None = None) -> Iterator[Task]:
-    """A Worker's waiting tasks by time, those due by `until` (ms) or all. Cost: 1 read unit per 4 KB."""
+def waiting(
+    tables: Tables, worker_id: str, until: int | None = None, unreadable: list[Item] | None = None
+) -> Iterator[Task]:
+    """A Worker's waiting tasks by time, those due by `until` (ms) or all. Cost: 1 read unit per 4 KB.
+
+    Items that cannot be read are put into `unreadable`.
+    """
     condition, values = "worker_id = :worker", {":worker": worker_id}
     if until is not None:
         condition += " AND due < :until"
@@ -460,7 +596,7 @@ def waiting(tables: Tables, worker_id: str, until: int | None = None) -> Iterato
         ExpressionAttributeValues=encoded(values),
         ConsistentRead=True,
     )
-    return to_tasks(items)
+    return to_tasks(items, unreadable)
 
 
 def waiting_ids(tables: Tables, worker_id: str) -> set[str]:
@@ -501,22 +637,31 @@ def outbox(tables: Tables) -> Iterator[str]:
     return (item["task_id"]["S"] for item in items)
 
 
-def sweep(tables: Tables, after: str | None) -> tuple[list[Task], str | None]:
-    """Those of the table's next 1,000 tasks that are not queued, and the id to go on after; None at the table's end.
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """A page of the table of the tasks."""
 
-    Finds what no record and no slot tells of any more. Cost: 0.5 read units per 4 KB, about 125 for tasks of 1 KB.
+    tasks: list[Task]  # that are not queued
+    unreadable: list[Item]
+    after: str | None  # the id after which the next page begins; None at the table's end
+
+
+def sweep(tables: Tables, after: str | None) -> Swept:
+    """The table's next 1,000 tasks, without the queued ones: what no record and no slot tells of any more.
+    Cost: 0.5 read units per 4 KB, about 125 for tasks of 1 KB.
     """
     start: dict[str, Any] = {} if after is None else {"ExclusiveStartKey": _key(after)}
     page = tables.client.scan(
         TableName=tables.tasks,
         Limit=_SWEPT_AT_ONCE,
-        FilterExpression="#status <> :queued",
+        FilterExpression="attribute_not_exists(#status) OR #status <> :queued",
         ExpressionAttributeNames={"#status": "status"},
         ExpressionAttributeValues=encoded({":queued": Status.QUEUED.value}),
         **start,
     )
     last = page.get("LastEvaluatedKey")
-    return list(to_tasks(page["Items"])), None if last is None else last["task_id"]["S"]
+    unreadable: list[Item] = []
+    return Swept(list(to_tasks(page["Items"], unreadable)), unreadable, None if last is None else last["task_id"]["S"])
 
 
 # --- parts of a write --------------------------------------------------------------------------------------------
@@ -536,7 +681,9 @@ class _Update:
         text = f"SET {', '.join(sets)}"
         if self.remove:
             text += f" REMOVE {', '.join(f'#{name}' for name in self.remove)}"
-        placed = {*names, *self.remove, "history"} | ({"status"} if "#status" in condition else set())
+        placed = {*names, *self.remove, "history"} | {
+            name for name in ("status", "queue_rank") if f"#{name}" in condition
+        }
         return {
             "UpdateExpression": text,
             "ConditionExpression": condition,
@@ -546,28 +693,6 @@ class _Update:
     def values(self, conditions: Mapping[str, str | int | None]) -> Item:
         placed = {f":{name}": value for name, value in self.set_to.items()}
         return encoded({**placed, **conditions}) | {":entry": encode_history([self.entry])}
-
-
-def _rewrite(tables: Tables, before: Task, after: Task) -> bool:
-    """Put a changed task over the one that was seen, conditional on its claim or its rank."""
-    seen = "claim = :seen" if before.queue_rank is None else "queue_rank = :seen"
-    try:
-        conditional(
-            lambda: tables.client.put_item(
-                TableName=tables.tasks,
-                Item=to_item(after),
-                ConditionExpression=f"#status = :status AND {seen}",
-                ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues=encoded(
-                    {":status": before.status.value, ":seen": before.queue_rank or before.claim}
-                ),
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        )
-    except ConditionFailed as failure:
-        # A first answer that was lost: the place in the queue that is found is the new one.
-        return failure.found is not None and to_task(failure.found).queue_rank == after.queue_rank
-    return True
 
 
 def _transfer(tables: Tables, *writes: Mapping[str, Any]) -> bool:
@@ -582,12 +707,15 @@ def _transfer(tables: Tables, *writes: Mapping[str, Any]) -> bool:
     return True
 
 
-def _delete_attempt(tables: Tables, task: Task) -> dict[str, Any]:
-    return _delete_seen(tables, task, "claim", task.claim)
-
-
-def _delete_queued(tables: Tables, task: Task) -> dict[str, Any]:
-    return _delete_seen(tables, task, "queue_rank", task.queue_rank)
+def _delete_open(tables: Tables, task: Task) -> dict[str, Any]:
+    """Take a task away from where it was seen: its place in the queue, its wait or its attempt."""
+    match task.status:
+        case Status.WAITING:
+            return _delete_waiting(tables, task)
+        case Status.QUEUED:
+            return _delete_seen(tables, task, "queue_rank", task.queue_rank)
+        case _:
+            return _delete_seen(tables, task, "claim", task.claim)
 
 
 def _delete_seen(tables: Tables, task: Task, name: str, value: str | None) -> dict[str, Any]:
@@ -596,7 +724,7 @@ def _delete_seen(tables: Tables, task: Task, name: str, value: str | None) -> di
             **_at(tables.tasks, task.task_id),
             "ConditionExpression": f"#status = :status AND {name} = :seen",
             "ExpressionAttributeNames": {"#status": "status"},
-            "ExpressionAttributeValues": encoded({":status": task.status.value, ":seen": value}),
+            "ExpressionAttributeValues": encoded({":status": str(task.status), ":seen": value}),
         }
     }
 

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from sosw_runtime.domain.task import Status, Task
 from sosw_runtime.storage import tasks as stored_tasks
+from sosw_runtime.storage.items import encoded
 from sosw_runtime.storage.tables import Tables
 from tests.integration.cli.conftest import RETENTION_DAYS, Command, Installation
 
@@ -328,3 +329,68 @@ def test_tasks_of_a_worker_that_is_gone_are_not_replayed(
     assert sosw("tasks", "replay", day["dead"]) == 1
 
     assert "Worker 'resize' is not registered any more" in sosw.err
+
+
+# --- items that are no task ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def damaged(day: dict[str, str], installation: Installation) -> str:
+    """The id of a running task whose payload somebody overwrote with a number."""
+    installation.tables.client.update_item(
+        TableName=installation.tables.tasks,
+        Key={"task_id": {"S": day["running"]}},
+        UpdateExpression="SET payload = :seven",
+        ExpressionAttributeValues={":seven": {"N": "7"}},
+    )
+    return day["running"]
+
+
+def test_unreadable_items_are_listed_with_what_is_wrong(damaged: str, sosw: Command) -> None:
+    assert sosw("tasks", "unreadable", "--json") == 1
+    [line] = sosw.json
+    reason = "no task: TypeError: payload is of the type int"
+    assert line == {"task_id": damaged, "worker_id": "resize", "job_id": "nightly", "reason": reason}
+
+
+def test_nothing_unreadable_is_no_news(day: dict[str, str], sosw: Command) -> None:
+    assert sosw("tasks", "unreadable") == 0
+
+
+def test_an_unreadable_item_is_buried_by_its_id(damaged: str, installation: Installation, sosw: Command) -> None:
+    assert sosw("tasks", "bury", damaged, "--dry-run") == 0
+    assert sosw("tasks", "unreadable") == 1, "a dry run changes nothing"
+    assert sosw("tasks", "bury", damaged) == 0
+    assert sosw.out == f"{damaged}: buried\n"
+    assert sosw("tasks", "unreadable") == 0
+    assert sosw("tasks", "show", damaged, "--json") == 0
+    [task] = sosw.json
+    assert (task["outcome"], task["job_id"], task["number"]) == ("dead", "nightly", 2)
+    assert task["payload"]["payload"] == {"N": "7"}
+
+
+def test_a_task_that_can_be_read_is_not_buried(day: dict[str, str], sosw: Command) -> None:
+    assert sosw("tasks", "bury", day["running"]) == 2
+    assert "expected the id of an item that `sosw tasks unreadable` lists" in sosw.err
+
+
+def test_completed_tasks_are_found_by_the_time_they_closed(day: dict[str, str], sosw: Command) -> None:
+    for filters, expected in {
+        "--outcome completed": {"completed": 1},
+        "--outcome completed --worker mail": {},
+        "--outcome completed --since 1h": {"completed": 1},
+        "--outcome completed --until 1h": {},
+        "--outcome completed --since 2099-01-01": {},
+    }.items():
+        assert sosw("tasks", "list", "--json", *filters.split()) == 0
+        assert outcomes(sosw) == expected, filters
+
+
+def test_a_task_is_not_replayed_while_its_job_is_written(
+    day: dict[str, str], installation: Installation, sosw: Command
+) -> None:
+    """Its Scheduler may be finding out whether it was ever written."""
+    item = {"pk": "enqueuing", "sk": "nightly", "position": 0, "holder": "first", "lease_until": 10**15}
+    installation.tables.client.put_item(TableName=installation.tables.registry, Item=encoded(item))
+    assert sosw("tasks", "replay", day["dead"]) == 1
+    assert sosw.out == "replayed: 0 of 1 tasks\n"

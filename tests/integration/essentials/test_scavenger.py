@@ -12,11 +12,11 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from sosw_runtime.domain.task import Error, Move, Status
+from sosw_runtime.domain.task import Error, Move, Status, Task
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.essentials.scavenger import GRACE_MS
 from sosw_runtime.storage import jobs, slots, tasks
-from sosw_runtime.storage.items import encoded
+from sosw_runtime.storage.items import encoded, to_item
 from tests.support.builders import (
     DAY,
     HOUR,
@@ -380,7 +380,7 @@ def test_a_worker_that_is_not_registered_any_more_is_looked_after_all_the_same(
     sosw.put(running(0), waiting(1))
     sosw.client.delete_item(TableName=sosw.tables.registry, Key=encoded({"pk": "worker", "sk": "resize"}))
     sosw.clock.now = NOON + LEASE + 1
-    assert sosw.tick_scavenger() == {"Retried": 1, "Freed": 1, "Requeued": 1}
+    assert sosw.tick_scavenger() == {"Retried": 1, "Freed": 1}, "what waits is not tried until it is registered again"
 
 
 def test_quiet_again_every_occupied_slot_has_a_running_task(sosw: Installation, lambdas: FakeLambda) -> None:
@@ -408,7 +408,112 @@ def test_a_registration_that_cannot_be_read_stops_no_task_of_anybody(sosw: Insta
     sosw.put(failed(0), waiting(1), waiting(2, worker_id="crop"))
     sosw.clock.advance(MINUTE)
     answer = sosw.tick_scavenger()
-    assert (answer["Retried"], answer["Requeued"]) == (1, 2)
+    assert (answer["Retried"], answer["Requeued"]) == (1, 1)
+    assert sosw.task(1).status is Status.WAITING
+
+
+def test_no_task_dies_while_its_registration_cannot_be_read(sosw: Installation, longest_delays: None) -> None:
+    """It might be allowed more attempts than anybody can tell now."""
+    exhausted, allowed = failed(0, attempt=3), failed(1, attempt=3, slot=1, claim="1")
+    sosw.put(exhausted, allowed)
+    sosw.client.put_item(
+        TableName=sosw.tables.registry, Item=encoded({"pk": "worker", "sk": "resize", "spec": "{not JSON"})
+    )
+    assert sosw.wake_scavenger(exhausted, allowed) == {"Retried": 2}
+    sosw.clock.advance(DAY)
+    assert sosw.tick_scavenger() == {"Freed": 2}, "they wait on"
+    sosw.register(retry={"max_attempts": 10})
+    assert sosw.tick_scavenger() == {"Requeued": 2}
+
+
+def test_a_task_without_an_attempt_left_is_not_queued_again(sosw: Installation) -> None:
+    sosw.register(retry={"max_attempts": 3})
+    sosw.put(waiting(0, attempt=3), waiting(1, attempt=2))
+    sosw.clock.advance(HOUR)
+    assert sosw.tick_scavenger() == {"DeadTasks": 1, "Alarms": 1, "Requeued": 1}
+    assert sosw.task(0).history[-2].reason == "attempt 3 of 3 failed; it waited for its next try"
+
+
+# --- a job that is cancelled -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("enqueued_whole", [True, False])
+def test_a_cancelled_jobs_task_that_fails_is_not_tried_again(
+    sosw: Installation, lambdas: FakeLambda, enqueued_whole: bool
+) -> None:
+    sosw.register()
+    sosw.submit_photos(3)
+    sosw.tick_orchestrator()
+    if not enqueued_whole:
+        sosw.client.put_item(
+            TableName=sosw.tables.registry,
+            Item=encoded({"pk": "enqueuing", "sk": "album", "position": 3, "holder": "", "lease_until": 0}),
+        )
+    jobs.cancel(sosw.tables, "album", NOON)
+    sosw.fail(sosw.task(0))
+    sosw.complete(sosw.task(1))
+    assert sosw.wake_scavenger(sosw.task(0), sosw.task(1)) == {"Archived": 1, "Cancelled": 1}
+    sosw.clock.advance(LEASE)
+    sosw.tick_scavenger()
+    sosw.tick_scavenger()
+    ends = [sosw.task(number).status for number in range(3)]
+    assert ends == [Status.CANCELLED, Status.COMPLETED, Status.CANCELLED], "the last one's lease ended"
+    record = jobs.get(sosw.tables, "album")
+    assert record is not None
+    assert (record.completed, record.cancelled) == (1, 2)
+
+
+def test_a_cancelled_jobs_task_that_waits_is_not_queued_again(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register()
+    sosw.submit_photos(1)
+    sosw.client.delete_item(TableName=sosw.tables.tasks, Key=encoded({"task_id": waiting().task_id}))
+    sosw.put(waiting())
+    jobs.cancel(sosw.tables, "album", NOON)
+    sosw.clock.advance(HOUR)
+    assert sosw.tick_scavenger()["Cancelled"] == 1
+    assert sosw.task().status is Status.CANCELLED
+
+
+def test_a_task_behind_its_jobs_cursor_is_not_queued_again(sosw: Installation) -> None:
+    """Its Scheduler is just finding out whether it was ever written."""
+    sosw.register()
+    cursor = {"pk": "enqueuing", "sk": "album", "holder": "first", "lease_until": NOON + HOUR}
+    sosw.client.put_item(TableName=sosw.tables.registry, Item=encoded({**cursor, "position": 1}))
+    sosw.put(waiting(0), waiting(1))
+    sosw.clock.advance(MINUTE)
+    assert sosw.tick_scavenger() == {"Requeued": 1}
+    assert sosw.task(1).status is Status.WAITING
+
+
+# --- what cannot be read ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", [{"payload": {"N": "7"}}, {"history": {"S": "long"}}])
+@pytest.mark.parametrize("task", [queued(), running(), completed(), failed()], ids=lambda task: task.status.value)
+def test_an_unreadable_item_holds_no_slot(
+    sosw: Installation, lambdas: FakeLambda, task: Task, damage: dict[str, Any]
+) -> None:
+    sosw.register(max_concurrency=1)
+    sosw.put(task)
+    if task.status is Status.QUEUED:
+        assert slots.take(sosw.tables, slot(task), None)
+    sosw.client.put_item(TableName=sosw.tables.tasks, Item=to_item(task) | damage)
+    sosw.clock.now = NOON + LEASE + 1
+    mended = sosw.tick_scavenger()
+    assert sosw.slots() == []
+    sosw.put(queued(1))
+    started = sosw.tick_orchestrator()
+    assert started["Dispatched"] == 1
+    assert mended.get("Unreadable", 0) + started.get("Unreadable", 0) > 0, "the alarm tells of it"
+
+
+def test_a_later_versions_status_holds_no_slot_and_is_left_alone(sosw: Installation) -> None:
+    sosw.register()
+    later = replace(running(), status="polishing")
+    sosw.put(later)
+    sosw.clock.now = NOON + LEASE + 1
+    assert sosw.tick_scavenger() == {"Freed": 1}
+    assert sosw.task() == later
 
 
 def test_a_topic_for_closed_jobs_that_is_gone_keeps_no_task_from_its_end(
@@ -468,7 +573,7 @@ def test_a_stalled_job_whose_scheduler_cannot_be_reached_stops_no_other(
     sosw.put(waiting())
     sosw.client.put_item(
         TableName=sosw.tables.registry,
-        Item=encoded({"pk": "enqueuing", "sk": "album", "position": 0, "holder": "", "lease_until": 0}),
+        Item=encoded({"pk": "enqueuing", "sk": "stalled", "position": 0, "holder": "", "lease_until": 0}),
     )
     lambdas.refuse(f"{sosw.tables.name}_scheduler", "TooManyRequestsException")
     sosw.clock.advance(MINUTE)

@@ -473,7 +473,7 @@ def half_enqueued(sosw: Installation, lambdas: FakeLambda, small_windows: None) 
 def test_of_a_job_that_is_cancelled_nothing_more_is_queued_and_all_of_it_is_counted(
     sosw: Installation, lambdas: FakeLambda, half_enqueued: int
 ) -> None:
-    jobs.cancel(sosw.tables, "album")
+    jobs.cancel(sosw.tables, "album", NOON)
     sosw.submit(handed_over(lambdas, sosw))
     assert len(sosw.all_tasks()) == half_enqueued
 
@@ -497,7 +497,7 @@ def test_the_scheduler_at_work_hears_of_a_cancellation_with_its_next_window(
     advance = jobs.advance
 
     def cancelled_meanwhile(*arguments: Any) -> Any:
-        jobs.cancel(sosw.tables, "album")
+        jobs.cancel(sosw.tables, "album", NOON)
         return advance(*arguments)
 
     with monkeypatch.context() as patch:
@@ -517,7 +517,7 @@ def test_a_window_in_doubt_is_made_whole_before_the_rest_of_a_cancelled_job_is_c
         patch.setattr(tasks, "enqueue", unavailable)
         with pytest.raises(Unavailable):
             sosw.submit({"resume": "album"})
-    jobs.cancel(sosw.tables, "album")
+    jobs.cancel(sosw.tables, "album", NOON)
     sosw.clock.advance(MINUTE)
     sosw.tick_scavenger()
     assert counts(sosw) == Counts(), "not yet, since they may be written"

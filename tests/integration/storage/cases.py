@@ -107,7 +107,7 @@ CASES: dict[str, Case] = {
         },
     ),
     "void": Case(
-        lambda tables, _: tasks.void(tables, queued(), 1, NOW),
+        lambda tables, _: tasks.void(tables, queued().task_id, queued().queue_rank or "", NOW),
         {"queued": _entry(queued(), Move.VOID).in_queue(Rank(0, fresh=False, time=NOW, sequence=0), 1)},
     ),
     "report of a success": Case(
@@ -143,6 +143,7 @@ CASES: dict[str, Case] = {
         {
             "failed": closed(failed(), Status.DEAD, Move.DIE, "enough"),
             "running": closed(running(), Status.DEAD, Move.DIE, "enough"),
+            "waiting": closed(waiting(), Status.DEAD, Move.DIE, "enough"),
         },
     ),
     "requeue": Case(
@@ -162,6 +163,8 @@ CASES: dict[str, Case] = {
             "dead": replace(
                 _entry(DEAD, Move.CANCEL, "not needed"), status=Status.CANCELLED, closed_at=NOW, in_outbox=True
             ),
+            "failed": closed(failed(), Status.CANCELLED, Move.CANCEL, "not needed"),
+            "running": closed(running(), Status.CANCELLED, Move.CANCEL, "not needed"),
             "queued": closed(queued(), Status.CANCELLED, Move.CANCEL, "not needed"),
             "waiting": closed(waiting(), Status.CANCELLED, Move.CANCEL, "not needed"),
         },

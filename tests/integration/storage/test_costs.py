@@ -14,6 +14,7 @@ import pytest
 
 from sosw_runtime.domain.task import Move, Task
 from sosw_runtime.storage import slots, tasks
+from sosw_runtime.storage.items import Unreadable, to_item
 from sosw_runtime.storage.tables import Tables
 from tests.integration.storage.cases import CASES, STATES, put
 from tests.support.builders import completed, delayed, held, queued, running, slot
@@ -37,10 +38,20 @@ def _ways(move: Move) -> Iterator[Way]:
             yield None, lambda tables: tasks.delay(tables, [delayed()])
         case Move.ARCHIVE:
             yield completed(), lambda tables: tasks.archive(tables, [completed()], None)
+        case Move.BURY:
+            for state in ("queued", "waiting", "dead"):
+                damaged = replace(STATES[state], payload="")
+                yield damaged, partial(_bury, damaged)
+        case Move.SET_ASIDE:
+            yield queued(), lambda tables: tasks.set_aside(tables, queued().task_id, queued().queue_rank or "")
         case _:
             for name, case in CASES.items():
                 if name.split()[0] == move.value:
                     yield from ((_stood(state, move), partial(_with_slot, name, state)) for state in case.legal)
+
+
+def _bury(task: Task, tables: Tables) -> None:
+    assert tasks.bury(tables, Unreadable(to_item(task), "for this test"), 1)
 
 
 def _stood(state: str, move: Move) -> Task:

@@ -52,7 +52,7 @@ def test_a_job_whose_id_is_known_is_answered_as_it_stands(sosw: Installation) ->
     assert jobs.accept(sosw.tables, other, jobs.compress("{}"), HELD) == album()
     assert sosw.everything() == before
 
-    jobs.finish(sosw.tables, "album")
+    assert jobs.finish(sosw.tables, HELD)
     jobs.accept(sosw.tables, album(), SPEC, HELD)
     assert jobs.enqueuing(sosw.tables) == [], "what is enqueued whole is not begun again"
 
@@ -131,9 +131,10 @@ def test_a_holder_that_gives_up_ends_its_own_lease_only_and_leaves_its_doubt(sos
     second = jobs.hold(sosw.tables, given_up, "second", NOON + HOUR)
     assert second is not None
     assert second.suspect
-    jobs.finish(sosw.tables, "album")
+    assert not jobs.finish(sosw.tables, held), "the job is the second's to finish"
+    assert jobs.finish(sosw.tables, second)
     jobs.give_up(sosw.tables, "album", "second", NOON)
-    jobs.finish(sosw.tables, "album")
+    assert jobs.finish(sosw.tables, second), "once more, and nothing is there"
     assert jobs.enqueuing(sosw.tables) == []
 
 
@@ -143,7 +144,7 @@ def test_a_cancelled_job_stays_so_whoever_holds_it_and_its_holder_hears_of_it_wi
     held = jobs.hold(sosw.tables, fresh, "first", NOON + HOUR)
     assert held is not None
     marked = replace(held, cancelled=True)
-    assert [jobs.cancel(sosw.tables, "album"), jobs.cancel(sosw.tables, "album")] == [marked, marked]
+    assert [jobs.cancel(sosw.tables, "album", NOON), jobs.cancel(sosw.tables, "album", NOON)] == [marked, marked]
     advanced = jobs.advance(sosw.tables, held, 500, held.lease_until)
     assert advanced == replace(marked, position=500)
     assert not advanced.at_rest
@@ -151,8 +152,8 @@ def test_a_cancelled_job_stays_so_whoever_holds_it_and_its_holder_hears_of_it_wi
     released = jobs.cursor(sosw.tables, "album")
     assert released == Cursor("album", 500, "", 0, cancelled=True)
     assert released.at_rest
-    jobs.finish(sosw.tables, "album")
-    assert jobs.cancel(sosw.tables, "album") is None, "enqueued whole, its tasks are cancelled one by one"
+    assert jobs.finish(sosw.tables, released)
+    assert jobs.cancel(sosw.tables, "album", NOON) is None, "enqueued whole, its tasks are cancelled one by one"
     assert jobs.cursor(sosw.tables, "album") is None
 
 
@@ -226,7 +227,7 @@ def test_a_job_is_counted_by_outcome(sosw: Installation) -> None:
 
 def test_a_closed_job_outlives_its_tasks_whose_ids_would_come_again_with_its_own(sosw: Installation) -> None:
     jobs.accept(sosw.tables, album(1), SPEC, HELD)
-    jobs.finish(sosw.tables, "album")
+    jobs.finish(sosw.tables, HELD)
     [job] = progress.note(sosw.tables, [completed(0)], NOON, 30)
     for later in (0, DAY):
         progress.close(sosw.tables, job, Counts(1), NOON + later, 30)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
 
-from sosw_runtime.domain.task import Move, Rank, Status
-from sosw_runtime.storage import slots, tasks
-from sosw_runtime.storage.items import OUTBOX, encoded, to_item
+from sosw_runtime.domain.task import Entry, Move, Rank, Status, Task
+from sosw_runtime.storage import jobs, slots, tasks
+from sosw_runtime.storage.items import OUTBOX, Unreadable, encoded, to_item, to_task
+from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.tasks import Report
 from tests.integration.storage.cases import CANCELLED, CASES, CLOSED_COMPLETED, DEAD, NOW, STATES, closed, put
 from tests.support.builders import (
     DAY,
     HOUR,
+    LEASE,
     MINUTE,
     NOON,
     SECOND,
@@ -144,13 +148,37 @@ def test_only_what_is_in_no_table_is_enqueued_again(sosw: Installation) -> None:
         task = replace(outcome, task_id=queued(number).task_id, number=number)
         sosw.client.put_item(TableName=sosw.tables.closed_tasks, Item=to_item(task))
     before = sosw.all_tasks()
-    assert tasks.enqueue_missing(sosw.tables, [queued(number) for number in range(8)]) == 0
+    fence = _held(sosw)
+    assert tasks.enqueue_missing(sosw.tables, [queued(number) for number in range(8)], set(), fence) == 0
     assert sosw.all_tasks() == before
 
-    assert tasks.enqueue_missing(sosw.tables, [queued(number) for number in range(120)]) == 112
-    assert [task.number for task in sosw.all_tasks()] == list(range(120))
-    assert tasks.enqueue_missing(sosw.tables, [delayed(number) for number in range(118, 125)]) == 5
-    assert tasks.enqueue_missing(sosw.tables, []) == 0
+    assert tasks.enqueue_missing(sosw.tables, [queued(number) for number in range(120)], {119}, fence) == 111
+    assert [task.number for task in sosw.all_tasks()] == list(range(119)), "the last one is counted as closed"
+    assert tasks.enqueue_missing(sosw.tables, [delayed(number) for number in range(117, 125)], {119}, fence) == 5
+    assert tasks.enqueue_missing(sosw.tables, [], set(), fence) == 0
+
+
+def test_who_lost_the_cursor_enqueues_nothing_any_more(sosw: Installation) -> None:
+    fence = _held(sosw)
+    seen = jobs.cursor(sosw.tables, "album")
+    assert seen is not None
+    assert jobs.hold(sosw.tables, seen, "second", NOON + HOUR) is not None
+    assert tasks.enqueue_missing(sosw.tables, [queued(0), delayed(1)], set(), fence) == 0
+    assert sosw.all_tasks() == []
+
+
+def test_only_what_the_cursor_passed_may_return_to_the_queue(sosw: Installation) -> None:
+    _held(sosw, position=2)
+    another = replace(waiting(5), job_id="enqueued whole")
+    assert jobs.passed(sosw.tables, [*map(waiting, range(4)), another]) == [waiting(0), waiting(1), another]
+
+
+def _held(sosw: Installation, position: int = 0) -> dict[str, Any]:
+    """A job that somebody enqueues; the fence of what is written for it."""
+    cursor = Cursor("album", position, "first", NOON + HOUR)
+    record = JobRecord("album", "resize", 500, date(2026, 3, 10), NOON, NOON, "event-1", "f1")
+    jobs.accept(sosw.tables, record, jobs.compress("{}"), cursor)
+    return jobs.fence(sosw.tables, cursor)
 
 
 def test_any_number_of_completed_tasks_is_archived_and_every_scavenger_writes_the_same(sosw: Installation) -> None:
@@ -196,10 +224,29 @@ def test_an_older_sight_of_a_dead_task_cancels_nothing(sosw: Installation) -> No
     assert sosw.task() == again
 
 
-def test_what_a_later_version_added_to_a_task_is_left_out_and_the_task_goes_on(sosw: Installation) -> None:
-    item = to_item(running()) | encoded({"mood": "new"})
+def test_what_a_later_version_added_to_a_task_goes_with_it(sosw: Installation) -> None:
+    more = {"mood": {"M": {"is": {"N": "1.5"}}}}
+    later = Entry(NOON, "polish", 1, "", (7, "bright"))
+    started = replace(running(), more=more, history=(*running().history, later))
+    sosw.client.put_item(TableName=sosw.tables.tasks, Item=to_item(running()) | to_item(started))
+    assert sosw.task() == started
+    assert tasks.retry(sosw.tables, started, NOON, NOW, "Busy", spare=False)
+    assert tasks.requeue(sosw.tables, sosw.task(), 1, NOW)
+    claimed = tasks.claim(sosw.tables, slot(sosw.task()), NOW)
+    assert claimed is not None
+    assert claimed.more == more
+    assert claimed.history[2] == later
+    assert tasks.report(sosw.tables, Report(claimed.task_id, True, 2), NOW).accepted
+    tasks.archive(sosw.tables, [sosw.task()], None)
+    assert (sosw.task().more, sosw.task().history[2]) == (more, later)
+
+
+def test_a_task_of_a_later_versions_status_is_left_alone(sosw: Installation) -> None:
+    item = to_item(running()) | encoded({"status": "polishing"})
     sosw.client.put_item(TableName=sosw.tables.tasks, Item=item)
-    assert sosw.task() == running()
+    assert sosw.task().status == "polishing"
+    assert to_item(sosw.task()) == item
+    assert tasks.sweep(sosw.tables, None).tasks == [sosw.task()]
 
 
 # --- reads -----------------------------------------------------------------------------------------------------------
@@ -245,10 +292,10 @@ def test_closed_tasks_are_read_by_outcome_and_time(sosw: Installation) -> None:
     for number, (outcome, closed_at) in enumerate([(DEAD, 1), (DEAD, 2), (DEAD, 3), (CLOSED_COMPLETED, 2)]):
         task = replace(outcome, task_id=queued(number).task_id, number=number, closed_at=NOON + closed_at)
         sosw.client.put_item(TableName=sosw.tables.closed_tasks, Item=to_item(task))
-    ids = {queued(number).task_id: number for number in range(4)}
+    ids = {queued(number).task_id: number for number in range(3)}
     assert [ids[found] for found in tasks.closed(sosw.tables, "resize", Status.DEAD)] == [0, 1, 2]
     assert [ids[found] for found in tasks.closed(sosw.tables, "resize", Status.DEAD, NOON + 2, NOON + 2)] == [1]
-    assert [ids[found] for found in tasks.closed(sosw.tables, "resize", Status.COMPLETED)] == [3]
+    assert list(tasks.closed(sosw.tables, "resize", Status.COMPLETED)) == [], "they are found by their job"
     assert list(tasks.closed(sosw.tables, "crop", Status.DEAD)) == []
 
 
@@ -280,8 +327,9 @@ def test_the_sweep_goes_through_the_table_page_by_page_and_passes_over_the_queue
     seen: list[int] = []
     after, pages = None, 0
     while pages == 0 or after is not None:
-        page, after = tasks.sweep(sosw.tables, after)
-        seen += [task.number for task in page]
+        page = tasks.sweep(sosw.tables, after)
+        after = page.after
+        seen += [task.number for task in page.tasks]
         pages += 1
     assert sorted(seen) == list(range(15))
     assert pages >= 2, "it takes more than one page"
@@ -293,9 +341,10 @@ def test_an_item_that_is_no_task_is_passed_over(sosw: Installation) -> None:
     poison: list[dict[str, Any]] = [
         {},
         {"status": {"S": "queued"}},
-        {**good, "status": {"S": "lost"}},
+        {**good, "status": {"N": "7"}},
+        {**good, "attempt": {"S": "7"}},
+        {**good, "number": {"N": "0.5"}},
         {**good, "history": {"L": [{"L": []}]}},
-        {**good, "history": {"L": [{"L": [{"N": "1"}, {"S": "vanish"}, {"N": "0"}]}]}},
         {**good, "history": {"S": "long"}},
         {**good, "due": {"N": "7"}},
         {name: value for name, value in good.items() if name != "payload"},
@@ -304,6 +353,70 @@ def test_an_item_that_is_no_task_is_passed_over(sosw: Installation) -> None:
     for task_id, item in zip(ids, poison, strict=True):
         sosw.client.put_item(TableName=sosw.tables.tasks, Item={**item, "task_id": {"S": task_id}})
     assert list(tasks.find(sosw.tables, [*ids, queued().task_id]).values()) == [queued()]
+
+
+# --- items that are no task ------------------------------------------------------------------------------------------
+
+#: What may be wrong with an item, by what an attribute of a good one is replaced with; None: by nothing.
+_DAMAGE: dict[str, dict[str, Any]] = {
+    "no payload": {"payload": None},
+    "no history": {"history": None},
+    "a history that is no list": {"history": {"S": "long"}},
+    "another type": {"number": {"S": "seven"}},
+    "no job": {"job_id": None},
+}
+
+
+def _damaged(task: Task, damage: str) -> dict[str, Any]:
+    return {name: value for name, value in {**to_item(task), **_DAMAGE[damage]}.items() if value is not None}
+
+
+def _unreadable(item: dict[str, Any]) -> Unreadable:
+    with pytest.raises(Unreadable) as caught:
+        to_task(item)
+    return caught.value
+
+
+@pytest.mark.parametrize("damage", _DAMAGE)
+def test_an_unreadable_item_is_claimed_never_or_told(sosw: Installation, damage: str) -> None:
+    sosw.client.put_item(TableName=sosw.tables.tasks, Item=_damaged(queued(), damage))
+    with pytest.raises(Unreadable):
+        tasks.claim(sosw.tables, slot(queued()), NOW + LEASE)
+    tasks.set_aside(sosw.tables, queued().task_id, queued().queue_rank or "")
+    assert tasks.queued(sosw.tables, "resize", 1, 10) == [], "it is in nobody's way"
+    swept = tasks.sweep(sosw.tables, None)
+    assert (swept.tasks, len(swept.unreadable)) == ([], 1), "people find it"
+
+
+@pytest.mark.parametrize("damage", _DAMAGE)
+@pytest.mark.parametrize("state", ["queued", "running", "waiting", "dead"])
+def test_an_unreadable_item_is_buried_whole(sosw: Installation, state: str, damage: str) -> None:
+    item = _damaged(STATES[state], damage)
+    table = {"waiting": sosw.tables.retry_tasks, "dead": sosw.tables.closed_tasks}.get(state, sosw.tables.tasks)
+    sosw.client.put_item(TableName=table, Item=item)
+    assert tasks.bury(sosw.tables, _unreadable(item), NOW)
+    [dead] = sosw.all_tasks()
+    assert (dead.task_id, dead.status, dead.closed_at, dead.in_outbox) == (queued().task_id, Status.DEAD, NOW, True)
+    assert json.loads(dead.payload) == item, "nothing of it is lost"
+    assert dead.history[-1].move is Move.BURY
+    before = sosw.everything()
+    assert not tasks.bury(sosw.tables, _unreadable(item), NOW + SECOND)
+    assert sosw.everything() == before
+
+
+def test_an_item_that_moved_on_is_not_buried(sosw: Installation) -> None:
+    seen = _damaged(running(), "no payload")
+    now = _damaged(running(claim="another"), "no payload")
+    sosw.client.put_item(TableName=sosw.tables.tasks, Item=now)
+    assert not tasks.bury(sosw.tables, _unreadable(seen), NOW)
+    assert sosw.rows("tasks") == [now]
+
+
+def test_an_item_is_set_aside_only_at_the_rank_that_was_seen(sosw: Installation) -> None:
+    sosw.put(queued())
+    assert not tasks.set_aside(sosw.tables, queued().task_id, str(Rank(0, fresh=False, time=NOON, sequence=1)))
+    assert sosw.task() == queued()
+    assert not tasks.set_aside(sosw.tables, "gone", queued().queue_rank or "")
 
 
 # --- slots -----------------------------------------------------------------------------------------------------------
