@@ -53,6 +53,7 @@ class Watch:
             self._i4(key, was, is_)
             self._i5(key, was, is_)
             self._i6(key, new[key])
+            self._ends_with_its_job(key, was, is_)
             if is_["status"] == "dead":
                 self._dead.add(key)
 
@@ -120,6 +121,18 @@ class Watch:
                     self._found("I6", f"task {key}: completed twice, {self._completed[key]} and {outcome}")
             elif key in self._completed:
                 self._found("I6", f"task {key}: completed, and now {values.get('status', 'waiting')}")
+
+    def _ends_with_its_job(self, key: str, was: dict[str, Any] | None, is_: dict[str, Any]) -> None:
+        """No task of a cancelled job is tried again."""
+        if (
+            was is None
+            or len(is_["history"]) <= len(was["history"])
+            or is_["history"][-1][1] not in {"retry", "requeue"}
+        ):
+            return
+        job = self.world.now["registry"].get(f"job/{is_['job_id']}", {})
+        if "cancelled_at" in job:
+            self._found("cancel", f"task {key} of a cancelled job: {is_['history'][-1][1]}")
 
     # --- once quiet --------------------------------------------------------------------------------------------------
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sosw_runtime.domain.task import Status, Task
-from sosw_runtime.storage import tasks
-from sosw_runtime.storage.items import to_task
+from sosw_runtime.storage import jobs, tasks
+from sosw_runtime.storage.items import Item, to_task
 from tests.guarantees.invariants import Watch
 from tests.support.builders import SECOND
 from tests.support.faults import Call, Fault, Plan, Stop
@@ -43,6 +43,37 @@ _ENDINGS: Final[Mapping[str, Callable[[Event], list[dict[str, Any]]]]] = {
     "for good": lambda event: [failed(event, retryable=False)],
     "without a word": lambda event: [],
 }
+
+
+#: Attributes of a task's item that version 0.1 knows.
+_OF_VERSION_0_1: Final = frozenset(
+    {
+        "started_at",
+        "due",
+        "payload",
+        "queue_rank",
+        "history",
+        "attempt",
+        "finished_at",
+        "worker_id",
+        "task_id",
+        "retryable",
+        "claim",
+        "never_ran",
+        "spared",
+        "result",
+        "created_at",
+        "slot",
+        "lease_until",
+        "error",
+        "stats",
+        "number",
+        "priority",
+        "job_id",
+        "status",
+        "queue_key",
+    }
+)
 
 
 def _exhausted(event: Event) -> dict[str, Any]:
@@ -94,12 +125,13 @@ class Machine(RuleBasedStateMachine):
         """The event of a job is delivered again."""
         self._run("scheduler", self.asked[which % len(self.asked)][1], strikes)
 
-    @precondition(lambda self: self._unwritten)
-    @rule(which=_ANY, strikes=_STRIKES)
-    def cancel_job(self, which: int, strikes: dict[int, Fault]) -> None:
-        """Somebody cancels a job that is not enqueued whole."""
-        job_id = self._unwritten[which % len(self._unwritten)]
-        self._under_faults(strikes, lambda: self.world.cancel(job_id))
+    @precondition(lambda self: self.asked)
+    @rule(which=_ANY, unwritten=st.booleans(), strikes=_STRIKES)
+    def cancel_job(self, which: int, unwritten: bool, strikes: dict[int, Fault]) -> None:
+        """Somebody cancels a job, whether it is enqueued whole or not; its tasks may wait, run or be closed."""
+        ids = self._unwritten if unwritten else [job_id for job_id, _ in self.asked]
+        if ids:
+            self._under_faults(strikes, lambda: self.world.cancel(ids[which % len(ids)]))
 
     @precondition(lambda self: self.world.now["tasks"] or self.world.now["retry_tasks"])
     @rule(which=_ANY, strikes=_STRIKES)
@@ -126,6 +158,26 @@ class Machine(RuleBasedStateMachine):
         self.world.register(worker_id, limit)
         self.world.limits[worker_id] = max(most, limit)
 
+    # --- other versions ----------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self._open)
+    @rule(which=_ANY)
+    def touch_by_a_later_version(self, which: int) -> None:
+        """A later version changes a task: an attribute and a move that this one does not know."""
+        table, item = self._open[which % len(self._open)]
+        polish = {"L": [{"N": str(self.world.clock.now)}, {"S": "polish"}, item["attempt"], {"S": ""}, {"S": "bright"}]}
+        history = {"L": [*item["history"]["L"], polish]}
+        self.world.overwrite(table, {**item, "mood": {"M": {"is": {"N": "0.5"}}}, "history": history})
+
+    @precondition(lambda self: self._open)
+    @rule(which=_ANY)
+    def touch_by_an_earlier_version(self, which: int) -> None:
+        """An earlier version put a task where it stands, and left out what it does not know."""
+        table, item = self._open[which % len(self._open)]
+        if item.get("status") != {"S": "running"}:  # which a version only updates
+            known = {name: value for name, value in item.items() if name in _OF_VERSION_0_1}
+            self.world.overwrite(table, known)
+
     # --- AWS ---------------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: any(self.world.unread.values()))
@@ -138,6 +190,25 @@ class Machine(RuleBasedStateMachine):
         self.told[consumer] += records
         if records:
             self._run(consumer, {"Records": records[::-1] if backwards else records}, strikes)
+
+    @precondition(lambda self: len(self.world.unread["orchestrator"]) > 1)
+    @rule(at=st.sets(st.integers(0, 12), min_size=1, max_size=4), backwards=st.booleans())
+    def deliver_side_by_side(self, at: set[int], backwards: bool) -> None:
+        """Two shards of the stream wake two Orchestrators; the one does all its work between two calls of the other."""
+        unread, others = self.world.unread["orchestrator"], self.world.faults.meanwhile
+        records = unread[:8]
+        del unread[:8]
+        self.told["orchestrator"] += records
+        first, second = (records[1::2], records[::2]) if backwards else (records[::2], records[1::2])
+
+        def wake_the_other() -> None:
+            self.world.run("orchestrator", {"Records": second})
+
+        self.world.faults.meanwhile = wake_the_other
+        try:
+            self._run("orchestrator", {"Records": first}, dict.fromkeys(at, Fault.OVERTAKEN))
+        finally:
+            self.world.faults.meanwhile = others
 
     @precondition(lambda self: any(self.told.values()))
     @rule(consumer=_CONSUMERS, which=_ANY, strikes=_STRIKES)
@@ -248,6 +319,11 @@ class Machine(RuleBasedStateMachine):
         return [item["sk"]["S"] for item in self.world.now["registry"].values() if item["pk"]["S"] == "enqueuing"]
 
     @property
+    def _open(self) -> list[tuple[str, Item]]:
+        """Items of tasks that are not closed, each with its table."""
+        return [(table, item) for table in ("tasks", "retry_tasks") for item in self.world.now[table].values()]
+
+    @property
     def _for_workers(self) -> list[Event]:
         """Events that a Worker was not yet handed."""
         return [event for event in self.world.events if event.function in self.world.registrations]
@@ -331,4 +407,5 @@ class Machine(RuleBasedStateMachine):
         tasks.cancel(self.world.tables, task, self.world.clock.read(), "tests")
 
     def _replay(self, task: Task) -> None:
-        tasks.replay(self.world.tables, task, 1, self.world.clock.read())
+        if jobs.passed(self.world.tables, [task]):
+            tasks.replay(self.world.tables, task, 1, self.world.clock.read())
