@@ -170,6 +170,8 @@ def _task(values: dict[str, Any]) -> Task:
     values.pop("expires_at", None)
     values["in_outbox"] = values.pop("outbox", None) is not None
     values["status"] = Status.WAITING if due is not None else _known(Status, values["status"])
+    if values["status"] is Status.UNREADABLE:
+        raise ValueError("it was set aside")
     values["due_at"] = None if due is None else int(due.split("#", 1)[0])
     values["history"] = tuple(map(decode_entry, values["history"]))
     for name, value in values.items():

@@ -367,8 +367,8 @@ _DAMAGE: dict[str, dict[str, Any]] = {
 }
 
 
-def _damaged(task: Task, damage: str) -> dict[str, Any]:
-    return {name: value for name, value in {**to_item(task), **_DAMAGE[damage]}.items() if value is not None}
+def _damaged(task: Task, damage: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in {**to_item(task), **damage}.items() if value is not None}
 
 
 def _unreadable(item: dict[str, Any]) -> Unreadable:
@@ -377,8 +377,8 @@ def _unreadable(item: dict[str, Any]) -> Unreadable:
     return caught.value
 
 
-@pytest.mark.parametrize("damage", _DAMAGE)
-def test_an_unreadable_item_is_claimed_never_or_told(sosw: Installation, damage: str) -> None:
+@pytest.mark.parametrize("damage", [*_DAMAGE.values(), {"status": {"N": "7"}}], ids=repr)
+def test_an_unreadable_item_is_claimed_never_or_told(sosw: Installation, damage: dict[str, Any]) -> None:
     sosw.client.put_item(TableName=sosw.tables.tasks, Item=_damaged(queued(), damage))
     with pytest.raises(Unreadable):
         tasks.claim(sosw.tables, slot(queued()), NOW + LEASE)
@@ -391,7 +391,7 @@ def test_an_unreadable_item_is_claimed_never_or_told(sosw: Installation, damage:
 @pytest.mark.parametrize("damage", _DAMAGE)
 @pytest.mark.parametrize("state", ["queued", "running", "waiting", "dead"])
 def test_an_unreadable_item_is_buried_whole(sosw: Installation, state: str, damage: str) -> None:
-    item = _damaged(STATES[state], damage)
+    item = _damaged(STATES[state], _DAMAGE[damage])
     table = {"waiting": sosw.tables.retry_tasks, "dead": sosw.tables.closed_tasks}.get(state, sosw.tables.tasks)
     sosw.client.put_item(TableName=table, Item=item)
     assert tasks.bury(sosw.tables, _unreadable(item), NOW)
@@ -405,8 +405,8 @@ def test_an_unreadable_item_is_buried_whole(sosw: Installation, state: str, dama
 
 
 def test_an_item_that_moved_on_is_not_buried(sosw: Installation) -> None:
-    seen = _damaged(running(), "no payload")
-    now = _damaged(running(claim="another"), "no payload")
+    seen = _damaged(running(), {"payload": None})
+    now = _damaged(running(claim="another"), {"payload": None})
     sosw.client.put_item(TableName=sosw.tables.tasks, Item=now)
     assert not tasks.bury(sosw.tables, _unreadable(seen), NOW)
     assert sosw.rows("tasks") == [now]
