@@ -126,6 +126,18 @@ class Machine(RuleBasedStateMachine):
         self.world.register(worker_id, limit)
         self.world.limits[worker_id] = max(most, limit)
 
+    @precondition(lambda self: len(self.world.running) > 1)
+    @rule(which=_ANY, strikes=_STRIKES)
+    def lower(self, which: int, strikes: dict[int, Fault]) -> None:
+        """Somebody lowers a limit below what runs; one of the tasks ends, and the stream tells of it."""
+        execution = self.world.running[which % len(self.world.running)]
+        beside = sum(other.worker_id == execution.worker_id for other in self.world.running) - 1
+        self.apply(execution.worker_id, max(beside, 1))
+        self._end(execution, "well", {})
+        records, self.world.unread["orchestrator"] = self.world.unread["orchestrator"], []
+        self.told["orchestrator"] += records
+        self._run("orchestrator", {"Records": records}, strikes)
+
     # --- AWS ---------------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: any(self.world.unread.values()))

@@ -176,13 +176,13 @@ def query(tables: Tables, **arguments: Any) -> Iterator[Item]:
         yield from page["Items"]
 
 
-def registry_part(tables: Tables, pk: str, *, consistent: bool = False) -> Iterator[Item]:
-    """All items of the registry under one partition key, by their sort keys."""
+def registry_part(tables: Tables, pk: str, *, start: str = "", consistent: bool = False) -> Iterator[Item]:
+    """All items of the registry under one partition key, or those from a sort key on, by their sort keys."""
     return query(
         tables,
         TableName=tables.registry,
-        KeyConditionExpression="pk = :pk",
-        ExpressionAttributeValues=encoded({":pk": pk}),
+        KeyConditionExpression="pk = :pk AND sk >= :start" if start else "pk = :pk",
+        ExpressionAttributeValues=encoded({":pk": pk, ":start": start or None}),
         ConsistentRead=consistent,
     )
 

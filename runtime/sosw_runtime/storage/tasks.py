@@ -13,6 +13,7 @@ from heapq import merge
 from itertools import islice
 from typing import Any, Final
 
+from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import Entry, Error, Move, Rank, Status, Task, queue_keys
 from sosw_runtime.storage.items import (
     OUTBOX,
@@ -26,7 +27,6 @@ from sosw_runtime.storage.items import (
     to_task,
     to_tasks,
 )
-from sosw_runtime.storage.slots import Slot
 from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, get_batches, put_batches, put_new, query
 
 _DAY_SECONDS: Final = 86_400
