@@ -23,14 +23,15 @@ from sosw_runtime.essentials.invocation import Invocation
 from sosw_runtime.essentials.tally import Tally, done
 from sosw_runtime.storage import slots, tasks
 from sosw_runtime.storage.registry import Standing
+from sosw_runtime.storage.tables import Deadline, NotWritten
 from sosw_runtime.storage.tasks import Candidate, Report
 
 #: How often one dispatch reads the queue, when other Orchestrators were faster with what it read.
 _READS: Final = 3
 
-#: How long after its slot was taken a task may be handed to AWS, in ms. The lease counts from there: its grace of 30 s
-#: has to cover this, the invoke's own time-outs of 7 s, a function's initialisation of up to 10 s, which is no part of
-#: its time-out, and clocks that differ.
+#: How long after its slot was taken a task may be claimed, and handed to AWS, in ms. The lease counts from there: its
+#: grace of 30 s has to cover this, the invoke's own time-outs of 7 s, a function's initialisation of up to 10 s, which
+#: is no part of its time-out, and clocks that differ.
 #: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 _LATEST_INVOKE_MS: Final = 5_000
 
@@ -133,12 +134,18 @@ class _Filler:
                 claim=uuid4().hex[:16],
                 claimed_at=self._invocation.clock(),
             )
-            if not slots.take(self._invocation.tables, slot, held_by):
+            deadline = Deadline(slot.claimed_at + _LATEST_INVOKE_MS, self._invocation.clock)
+            if not slots.take(self._invocation.tables, slot, held_by, deadline):
                 self._give_back(candidate)
                 return Tally()
             held_by = slot
             lease_until = slot.claimed_at + self._standing.known.lease_ms
-            task = tasks.claim(self._invocation.tables, slot, lease_until)
+            try:
+                task = tasks.claim(self._invocation.tables, slot, lease_until, deadline)
+            except NotWritten:
+                # The task is queued as before, and the slot need not wait for the tick.
+                slots.free(self._invocation.tables, slot)
+                raise
             if task is not None:
                 return self._start(task, slot)
             self._overtaken = True

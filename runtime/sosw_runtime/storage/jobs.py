@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from sosw_runtime.domain.task import Status, task_id
 from sosw_runtime.storage.items import Item, decoded, encoded
-from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, registry_part
+from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, registry_part, repeatable
 from sosw_runtime.storage.tasks import find, find_closed, waiting_ids
 
 #: Bytes of a compressed job; the rest of DynamoDB's 400 KB item is left for its other attributes.
@@ -205,7 +205,7 @@ def cancel(tables: Tables, job_id: str) -> Cursor | None:
 
 def finish(tables: Tables, job_id: str) -> None:
     """Note that a job is enqueued whole. Repeatable. Cost: 1 write unit."""
-    tables.client.delete_item(TableName=tables.registry, Key=_cursor_key(job_id))
+    repeatable(lambda: tables.client.delete_item(TableName=tables.registry, Key=_cursor_key(job_id)))
 
 
 def enqueuing(tables: Tables) -> list[Cursor]:

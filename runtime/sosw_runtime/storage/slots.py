@@ -6,16 +6,20 @@ from typing import Any
 
 from sosw_runtime.domain.slot import Slot
 from sosw_runtime.storage.items import decoded, encoded
-from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, registry_part
+from sosw_runtime.storage.tables import ConditionFailed, Deadline, Tables, conditional, conditional_by, registry_part
 
 
-def take(tables: Tables, slot: Slot, held_by: Slot | None) -> bool:
+def take(tables: Tables, slot: Slot, held_by: Slot | None, deadline: Deadline | None = None) -> bool:
     """Occupy a slot that is free, or that `held_by` holds. Cost: 1 write unit.
 
     The slot comes before its task:
 
         A takes the slot for T ── stops ──────────────────── claims T: fails, T's rank has changed
         Scavenger:            finds T not running here ── voids T's rank ── frees the slot
+
+    Raises:
+        NotWritten: the slot is as it was.
+        Unavailable: it is taken, or not, or may still be.
     """
     values: dict[str, Any] = {}
     condition = "attribute_not_exists(pk)"
@@ -26,14 +30,15 @@ def take(tables: Tables, slot: Slot, held_by: Slot | None) -> bool:
         {"task_id": slot.task_id, "rank": slot.rank, "claim": slot.claim, "claimed_at": slot.claimed_at}
     )
     try:
-        conditional(
-            lambda: tables.client.put_item(
+        conditional_by(
+            deadline,
+            lambda: tables.brief.put_item(
                 TableName=tables.registry,
                 Item=item,
                 ConditionExpression=condition,
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 **values,
-            )
+            ),
         )
     except ConditionFailed as failure:
         # A first answer that was lost: the write that is found is this one.

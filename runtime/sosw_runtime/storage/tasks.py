@@ -27,7 +27,17 @@ from sosw_runtime.storage.items import (
     to_task,
     to_tasks,
 )
-from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, get_batches, put_batches, put_new, query
+from sosw_runtime.storage.tables import (
+    ConditionFailed,
+    Deadline,
+    Tables,
+    conditional,
+    conditional_by,
+    get_batches,
+    put_batches,
+    put_new,
+    query,
+)
 
 _DAY_SECONDS: Final = 86_400
 
@@ -142,7 +152,7 @@ def _shard(tables: Tables, queue_key: str, page: int) -> Iterator[Candidate]:
     return (Candidate(item["task_id"]["S"], item["queue_rank"]["S"]) for item in items)
 
 
-def claim(tables: Tables, slot: Slot, lease_until: int) -> Task | None:
+def claim(tables: Tables, slot: Slot, lease_until: int, deadline: Deadline | None = None) -> Task | None:
     """Start an attempt in a slot that was taken for it. From queued to running; the task as it runs.
 
     Conditional on the rank that the claim saw. No task has the same rank twice, so that a claim which was overtaken
@@ -152,6 +162,10 @@ def claim(tables: Tables, slot: Slot, lease_until: int) -> Task | None:
         B:      claims T at r ── AWS refuses the invoke ── T queued again at r'
 
     Cost: 2 write units (item, and its entry in the index removed).
+
+    Raises:
+        NotWritten: the task is as it was.
+        Unavailable: it runs, or not, or may still be started.
     """
     attempt = Rank.parse(slot.rank).attempt + 1
     update = _Update(
@@ -167,14 +181,15 @@ def claim(tables: Tables, slot: Slot, lease_until: int) -> Task | None:
         entry=Entry(slot.claimed_at, Move.CLAIM, attempt),
     )
     try:
-        answer = conditional(
-            lambda: tables.client.update_item(
+        answer = conditional_by(
+            deadline,
+            lambda: tables.brief.update_item(
                 **_at(tables.tasks, slot.task_id),
                 **update.expression("#status = :queued AND queue_rank = :rank"),
                 ExpressionAttributeValues=update.values({":queued": Status.QUEUED.value, ":rank": slot.rank}),
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
+            ),
         )
     except ConditionFailed as failure:
         found = None if failure.found is None else to_task(failure.found)
