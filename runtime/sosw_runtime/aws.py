@@ -34,11 +34,12 @@ _BATCH_SENT_ONCE = Config(
     retries={"mode": "standard", "total_max_attempts": 1},
     max_pool_connections=CONCURRENCY,
 )
-#: A claim is void 5 s after its slot was taken: two tries of 2 s at the most.
-_SOON_GIVEN_UP = Config(
+#: A claim is void 5 s after its slot was taken: a try whose answer is lost leaves time for another. `storage` makes it:
+#: of a try that botocore made and hid nobody would know whether DynamoDB took it.
+_CLAIM_SENT_ONCE = Config(
     connect_timeout=1,
     read_timeout=2,
-    retries={"mode": "standard", "total_max_attempts": 2},
+    retries={"mode": "standard", "total_max_attempts": 1},
     max_pool_connections=CONCURRENCY,
 )
 #: An invoke whose answer is lost may have started the Worker; sent again, it would run the attempt twice.
@@ -61,8 +62,8 @@ def dynamodb_once() -> DynamoDBClient:
 
 
 def dynamodb_brief() -> DynamoDBClient:
-    """Retried once by botocore: for the two writes of a claim."""
-    return cast("DynamoDBClient", client("dynamodb", _SOON_GIVEN_UP))
+    """Never retried by botocore, and soon given up: for the two writes of a claim."""
+    return cast("DynamoDBClient", client("dynamodb", _CLAIM_SENT_ONCE))
 
 
 def lambda_() -> LambdaClient:

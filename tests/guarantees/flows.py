@@ -11,7 +11,7 @@ from sosw_runtime.storage import tasks
 from sosw_runtime.storage.items import to_task
 from tests.support.builders import MINUTE, SECOND
 from tests.support.faults import Fault, Stop
-from tests.support.world import Event, World, completed, failed, job
+from tests.support.world import Event, Execution, World, completed, failed, job
 
 Step = Callable[[World], object]
 Report = Callable[[Event], dict[str, Any]]
@@ -59,6 +59,20 @@ def _reported(report: Report, count: int = 3) -> Step:
             world.end(execution)
 
     return prepare
+
+
+def _lowered(world: World) -> None:
+    """Four tasks ran at a limit of four. The two in the lowest slots have reported, and the limit is three now."""
+    _running(8, limit=4)(world)
+    for execution in sorted(world.running, key=lambda execution: _slot(world, execution))[:2]:
+        world.report(completed(execution.event))
+        world.end(execution)
+    world.register(WORKER, 3)
+    world.limits[WORKER] = 4  # what runs may finish
+
+
+def _slot(world: World, execution: Execution) -> int:
+    return int(world.now["tasks"][execution.event.attempt[0]]["slot"]["N"])
 
 
 def _waiting(world: World) -> None:
@@ -177,6 +191,7 @@ FLOWS: Final = {
     "report-completed": Flow(_running(3), lambda world: _report_all(world, completed)),
     "report-failed": Flow(_running(3), lambda world: _report_all(world, failed)),
     "hand-on": Flow(_reported(completed), lambda world: world.deliver("orchestrator")),
+    "hand-on-lowered": Flow(_lowered, lambda world: world.deliver("orchestrator")),
     "hand-on-nothing": Flow(_reported(completed, 2), lambda world: world.deliver("orchestrator")),
     "archive": Flow(_reported(completed), lambda world: world.deliver("scavenger")),
     "retry": Flow(_reported(failed), lambda world: world.deliver("scavenger")),

@@ -47,7 +47,7 @@ class Watch:
         old, new = states(before), states(after)
         self._accepted |= new.keys()
         self._i1(new)
-        self._i2(new)
+        self._i2(old, new)
         for key in new:
             was, is_ = _winner(old.get(key)), _winner(new[key])
             self._i4(key, was, is_)
@@ -67,14 +67,23 @@ class Watch:
             if len(where) > 1 and sorted(where) != [("closed_tasks", "completed"), ("tasks", "completed")]:
                 self._found("I1", f"task {key} has two states: {where}")
 
-    def _i2(self, new: dict[str, list[tuple[str, dict[str, Any]]]]) -> None:
-        """Live leases never exceed the limit, and neither do the Workers at work."""
+    def _i2(
+        self, old: dict[str, list[tuple[str, dict[str, Any]]]], new: dict[str, list[tuple[str, dict[str, Any]]]]
+    ) -> None:
+        """Live leases never exceed the limit, and neither do the Workers at work; what starts is within the newest."""
         now = self.world.clock.now
         live: dict[str, list[int]] = defaultdict(list)
-        for places in new.values():
-            for _, values in places:
+        started: set[str] = set()
+        for key, places in new.items():
+            for table, values in places:
                 if values.get("status") == "running" and values["lease_until"] >= now:
                     live[values["worker_id"]].append(values["slot"])
+                    if _claim(old.get(key), table) != values["claim"]:
+                        started.add(values["worker_id"])
+        for worker_id in started:
+            limit = self.world.registrations[worker_id].max_concurrency
+            if len(live[worker_id]) > limit:
+                self._found("I2", f"{worker_id}: one starts where {len(live[worker_id])} run at a limit of {limit}")
         for worker_id, slots in live.items():
             limit = self.world.limits[worker_id]
             if len(slots) > limit:
@@ -212,6 +221,11 @@ def _winner(places: list[tuple[str, dict[str, Any]]] | None) -> Any:
         return None
     _, values = max(places, key=lambda place: place[0] == "closed_tasks")
     return {"status": "waiting", **values}
+
+
+def _claim(places: list[tuple[str, dict[str, Any]]] | None, table: str) -> str | None:
+    """The claim by which a task was seen in a table."""
+    return next((values.get("claim") for place, values in places or () if place == table), None)
 
 
 def _counted(blocks: list[dict[str, Any]]) -> Counter[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from functools import partial
 from typing import Final
 
@@ -11,7 +12,7 @@ from tests.guarantees import flows
 from tests.guarantees.flows import FLOWS, Flow
 from tests.guarantees.invariants import Watch
 from tests.support.builders import MINUTE, SECOND
-from tests.support.faults import Call, Fault, nothing
+from tests.support.faults import WRITES, Call, Fault, nothing
 from tests.support.world import Essential, World
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["moto"], indirect=True)
@@ -173,3 +174,39 @@ def _others_go_on(world: World, ms: int) -> None:
     world.deliver("orchestrator")
     world.tick("scavenger", "orchestrator")
     world.reporting = reporting
+
+
+# --- throttled writes ------------------------------------------------------------------------------------------------
+
+
+def test_a_tick_fills_all_slots_while_half_of_all_writes_are_throttled(world: World, watch: Watch) -> None:
+    world.register(flows.WORKER, 50)
+    world.submit(flows.WORKER, 60)
+    draw = random.Random(0)
+
+    def half(call: Call) -> Fault | None:
+        return Fault.THROTTLED if call.operation in WRITES and draw.random() < 0.5 else None
+
+    with world.faults.armed(half):
+        world.tick("orchestrator")
+    assert len(world.faults.injected) > 50
+    running = [row["claim"] for row in world.rows("tasks") if row["status"] == "running"]
+    held = [item["claim"] for item in world.rows("registry") if item["pk"].startswith("slots#")]
+    assert (len(running), sorted(held)) == (50, sorted(running))
+    world.settle(_MINUTES)
+    watch.check_quiet()
+
+
+def test_a_claim_that_is_throttled_for_too_long_frees_its_slot(world: World, watch: Watch) -> None:
+    world.register(flows.WORKER, 2)
+    world.submit(flows.WORKER, 3)
+    before = world.clock.now
+    with world.faults.armed(lambda call: Fault.THROTTLED if call.operation == "UpdateItem" else None):
+        answer = world.run("orchestrator", {})
+    assert answer == {"Failures": 2, "Outages": 2}
+    assert world.clock.now - before < 12 * SECOND, "a claim is void after 5 s"
+    assert [item for item in world.rows("registry") if item["pk"].startswith("slots#")] == []
+    assert {row["status"] for row in world.rows("tasks")} == {"queued"}
+    assert world.run("orchestrator", {}) == {"Dispatched": 2}
+    world.settle(_MINUTES)
+    watch.check_quiet()

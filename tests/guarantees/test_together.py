@@ -156,6 +156,12 @@ PAIRS = {
     "claim, void": Pair(FLOWS["dispatch-tick"].prepare, _tick_orchestrator, _tick_scavenger, pause=20 * SECOND),
     "claim, cancel": Pair(FLOWS["dispatch-tick"].prepare, _tick_orchestrator, flows.cancel(Status.QUEUED)),
     "hand on, hand on": Pair(FLOWS["hand-on"].prepare, _hear("orchestrator"), _hear("orchestrator")),
+    "hand on, hand on at a lowered limit": Pair(
+        FLOWS["hand-on-lowered"].prepare, _hear("orchestrator"), _hear("orchestrator")
+    ),
+    "hand on, claim at a lowered limit": Pair(
+        FLOWS["hand-on-lowered"].prepare, _hear("orchestrator"), _tick_orchestrator
+    ),
     "hand on, archive": Pair(FLOWS["hand-on"].prepare, _hear("orchestrator"), _hear("scavenger")),
     "hand on, tick": Pair(FLOWS["hand-on"].prepare, _hear("orchestrator"), _tick_scavenger, pause=20 * SECOND),
     "report, end of the lease": Pair(_lease_over, _reports_well, _tick_scavenger),

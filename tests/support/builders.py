@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from sosw_runtime.domain.registration import Registration
+from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import Entry, Error, Move, Rank, Status, Task, task_id
-from sosw_runtime.storage.slots import Slot
 
 #: 2026-03-10 12:00 UTC, a Tuesday, in ms.
 NOON: Final = 1_773_144_000_000

@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 WRITES: Final = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
 _BATCHES: Final = frozenset({"BatchWriteItem", "BatchGetItem"})
 
-#: What a caller waits before it gives up on an answer, in ms; the runtime's own clients wait as long.
-READ_TIMEOUT_MS: Final = 5_000
-CONNECT_TIMEOUT_MS: Final = 2_000
-
 
 class Stop(BaseException):
     """The process ends here; nothing catches it."""
@@ -105,9 +101,7 @@ _FITTING: Final[dict[Fault, Callable[[Call], bool]]] = {
     **dict.fromkeys((Fault.STOP_AFTER, Fault.LOST_OVERTAKEN, Fault.LATE), _acts),
     # DynamoDB's other calls meet these as they meet a refusal.
     Fault.UNREACHED: lambda call: call.service != "dynamodb" or call.operation == "BatchWriteItem",
-    Fault.THROTTLED: lambda call: (
-        call.service != "dynamodb" or call.operation in {"BatchWriteItem", "TransactWriteItems"}
-    ),
+    Fault.THROTTLED: _acts,
     Fault.CONFLICT: lambda call: call.operation == "TransactWriteItems",
     Fault.CONFLICT_ONCE: lambda call: call.operation in WRITES - _BATCHES,
     **dict.fromkeys((Fault.SENT_BACK, Fault.SENT_BACK_ONCE), lambda call: call.operation in _BATCHES),
@@ -178,7 +172,7 @@ class Faults(AbstractContextManager["Faults"]):
             response: AWSResponse | None = first_non_none_response(events.emit(event_name, request=request))
             return endpoint.http_session.send(request) if response is None else response
 
-        endpoint._event_emitter = _Seam(events, partial(self._send, send))
+        endpoint._event_emitter = _Seam(events, partial(self._send, client.meta.config, send))
         service = client.meta.service_model.service_id.hyphenize()
         client.meta.events.register(f"before-call.{service}", self._begin)
 
@@ -211,12 +205,12 @@ class Faults(AbstractContextManager["Faults"]):
             self.injected.append((call, fault))
         self._thread.call, self._thread.fault, self._thread.tries = call, fault, 0
 
-    def _send(self, send: Sender, event_name: str, request: AWSPreparedRequest) -> AWSResponse:
+    def _send(self, config: Any, send: Sender, event_name: str, request: AWSPreparedRequest) -> AWSResponse:
         """One try of a call."""
         state = self._thread
         fault: Fault | None = state.fault
         state.tries += 1
-        attempt = _Try(self, send, event_name, request, state.call)
+        attempt = _Try(self, config, send, event_name, request, state.call)
         self.gate(state.call)
         if fault is None or (state.tries > 1 and not fault.every_try):
             return attempt.act()
@@ -238,6 +232,7 @@ class _Try:
     """One try of a call, and what may become of it."""
 
     faults: Faults
+    config: Any  # of the client: how long it waits
     send: Sender
     event_name: str
     request: AWSPreparedRequest
@@ -291,12 +286,12 @@ class _Try:
 
     def time_out(self) -> AWSResponse:
         """No answer comes."""
-        self.faults.wait(READ_TIMEOUT_MS)
+        self.faults.wait(1000 * self.config.read_timeout)
         raise ReadTimeoutError(endpoint_url=self.request.url)
 
     def miss(self) -> AWSResponse:
         """No connection comes about."""
-        self.faults.wait(CONNECT_TIMEOUT_MS)
+        self.faults.wait(1000 * self.config.connect_timeout)
         raise ConnectTimeoutError(endpoint_url=self.request.url)
 
     def stop(self) -> AWSResponse:

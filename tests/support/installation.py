@@ -8,11 +8,11 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sosw_runtime.domain.registration import Registration
+from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import Status, Task, task_id
 from sosw_runtime.essentials import orchestrator, scavenger, scheduler, worker_assistant
 from sosw_runtime.storage import registry, slots
 from sosw_runtime.storage.items import Item, to_item, to_task
-from sosw_runtime.storage.slots import Slot
 from sosw_runtime.storage.tables import Tables
 from tests.support import builders
 from tests.support.builders import NOON

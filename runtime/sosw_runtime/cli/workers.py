@@ -8,7 +8,7 @@ import typer
 
 from sosw_runtime.cli import options, output, selection, times
 from sosw_runtime.cli.options import AsJson, DryRun, Labels, Name
-from sosw_runtime.domain.health import allowed
+from sosw_runtime.domain.dispatch import current_limit
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.errors import Refused
 from sosw_runtime.storage import registry, slots, tasks
@@ -110,7 +110,7 @@ def _line(tables: Tables, standing: Standing) -> dict[str, Any]:
         "worker_id": standing.worker_id,
         "max_concurrency": limit,
         "health": standing.level.name.lower(),
-        "allowed": None if limit is None else 0 if standing.control.paused else allowed(limit, standing.level),
+        "allowed": None if limit is None else current_limit(limit, standing.level, paused=standing.control.paused),
         "running": len(slots.occupied(tables, standing.worker_id)),
         "queued": len(tasks.queued(tables, standing.worker_id, standing.shards, _COUNTED)),
         "paused": standing.control.paused,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import deque
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final
@@ -15,23 +15,24 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError,
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from sosw_runtime import aws, telemetry
-from sosw_runtime.domain.health import allowed
+from sosw_runtime.domain.dispatch import current_limit, plan
 from sosw_runtime.domain.registration import Registration
+from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import Error, Task
 from sosw_runtime.essentials.invocation import Invocation
 from sosw_runtime.essentials.tally import Tally, done
 from sosw_runtime.storage import slots, tasks
 from sosw_runtime.storage.items import Unreadable
 from sosw_runtime.storage.registry import Standing
-from sosw_runtime.storage.slots import Slot
+from sosw_runtime.storage.tables import Deadline, NotWritten
 from sosw_runtime.storage.tasks import Candidate, Report
 
 #: How often one dispatch reads the queue, when other Orchestrators were faster with what it read.
 _READS: Final = 3
 
-#: How long after its slot was taken a task may be handed to AWS, in ms. The lease counts from there: its grace of 30 s
-#: has to cover this, the invoke's own time-outs of 7 s, a function's initialisation of up to 10 s, which is no part of
-#: its time-out, and clocks that differ.
+#: How long after its slot was taken a task may be claimed, and handed to AWS, in ms. The lease counts from there: its
+#: grace of 30 s has to cover this, the invoke's own time-outs of 7 s, a function's initialisation of up to 10 s, which
+#: is no part of its time-out, and clocks that differ.
 #: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 _LATEST_INVOKE_MS: Final = 5_000
 
@@ -73,20 +74,15 @@ def dispatch(invocation: Invocation, standing: Standing, finished: Sequence[Slot
     Raises:
         Misconfigured: the Worker's registration cannot be read. The slots are freed all the same.
     """
-    limit = full = 0
-    if isinstance(standing.registration, Registration) and not standing.control.paused:
-        full = standing.registration.max_concurrency
-        limit = allowed(full, standing.level)
-    occupied = slots.occupied(invocation.tables, standing.worker_id) if limit and (new_work or limit < full) else []
-    taken = {slot.index for slot in occupied}
-    kept = [slot for slot in finished if slot.index < limit]
-    if limit < full:
-        # While health is bad no slot is handed on as long as too many run: what is hot is to cool down now.
-        kept = kept[: max(limit - len(taken - {slot.index for slot in finished}), 0)]
-    vacated = [slot for slot in finished if slot not in kept]
-    handed_on = [Opening(slot.index, slot) for slot in kept]
-    busy = len(taken - {slot.index for slot in vacated})
-    openings = handed_on + (_free_slots(taken, limit, limit - busy) if new_work else [])
+    limit = 0
+    if isinstance(standing.registration, Registration):
+        limit = current_limit(standing.registration.max_concurrency, standing.level, paused=standing.control.paused)
+    # Where nothing may start, nothing need be read to free what has finished.
+    occupied = _occupied(invocation, standing, limit, new_work=new_work) if limit else finished
+    planned = plan(limit, occupied, finished, new_work=new_work)
+    handed_on = [Opening(slot.index, slot) for slot in planned.hand_on]
+    # Shuffled: Orchestrators at work at once seldom reach for the same.
+    openings = handed_on + [Opening(index, None) for index in random.sample(planned.fill, len(planned.fill))]
     candidates = tasks.queued(invocation.tables, standing.worker_id, standing.shards, len(openings)) if openings else []
     filler = _Filler(invocation, standing, deque(candidates))
 
@@ -97,20 +93,22 @@ def dispatch(invocation: Invocation, standing: Standing, finished: Sequence[Slot
     worthwhile = openings[: max(len(handed_on), len(candidates))]
     # Whatever stands half-way, the Scavenger's next tick mends.
     tally = done(filler.fill, worthwhile, _CALLS_AT_ONCE, logger, "slot not filled", about)
-    tally += done(filler.vacate, vacated, _CALLS_AT_ONCE, logger, "slot not filled", about)
+    tally += done(filler.vacate, planned.free, _CALLS_AT_ONCE, logger, "slot not filled", about)
     if isinstance(standing.registration, Exception):
         raise standing.registration
     return tally
 
 
-def _free_slots(taken: Set[int], limit: int, most: int) -> list[Opening]:
-    """So many of the free slots below a limit, shuffled: Orchestrators at work at once seldom reach for the same.
+def _occupied(invocation: Invocation, standing: Standing, limit: int, *, new_work: bool) -> list[Slot]:
+    """The occupied slots as far as a plan needs them.
 
-    Slots above a limit that was lowered count until their tasks end.
+    Those at or above the limit must not be missed, and are read consistently. Of those below it the conditional write
+    that takes a slot has the last word, unless some are above.
     """
-    free = [index for index in range(limit) if index not in taken]
-    random.shuffle(free)
-    return [Opening(index, None) for index in free[: max(most, 0)]]
+    above = slots.occupied(invocation.tables, standing.worker_id, start=limit, consistent=True)
+    if above:
+        return slots.occupied(invocation.tables, standing.worker_id, consistent=True)
+    return slots.occupied(invocation.tables, standing.worker_id) if new_work else []
 
 
 class _Filler:
@@ -137,13 +135,18 @@ class _Filler:
                 claim=uuid4().hex[:16],
                 claimed_at=self._invocation.clock(),
             )
-            if not slots.take(self._invocation.tables, slot, held_by):
+            deadline = Deadline(slot.claimed_at + _LATEST_INVOKE_MS, self._invocation.clock)
+            if not slots.take(self._invocation.tables, slot, held_by, deadline):
                 self._give_back(candidate)
                 return tally
             held_by = slot
             lease_until = slot.claimed_at + self._standing.known.lease_ms
             try:
-                task = tasks.claim(self._invocation.tables, slot, lease_until)
+                task = tasks.claim(self._invocation.tables, slot, lease_until, deadline)
+            except NotWritten:
+                # The task is queued as before, and the slot need not wait for the tick.
+                slots.free(self._invocation.tables, slot)
+                raise
             except Unreadable as error:
                 logger.error("task not read", extra={"task_id": slot.task_id, "reason": str(error)})
                 tasks.set_aside(self._invocation.tables, slot.task_id, slot.rank)

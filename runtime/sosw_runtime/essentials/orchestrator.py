@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sosw_runtime import telemetry
+from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import REPORTED, Status
 from sosw_runtime.essentials.dispatch import dispatch
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, side_by_side, written_tasks
@@ -14,7 +15,6 @@ from sosw_runtime.essentials.tally import Tally, counted
 from sosw_runtime.essentials.vitals import assessed
 from sosw_runtime.storage import registry
 from sosw_runtime.storage.registry import Standing
-from sosw_runtime.storage.slots import Slot
 
 _WORKERS_AT_ONCE: Final = 8
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from sosw_runtime import aws, telemetry
 from sosw_runtime.domain.registration import Registration, RetryPolicy
 from sosw_runtime.domain.retry import Cancel, Die, Retry, decide, decide_due
+from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import REPORTED, Status, Task
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.essentials import closing
@@ -21,7 +22,6 @@ from sosw_runtime.storage import jobs, registry, slots, tasks
 from sosw_runtime.storage.items import Item, Unreadable
 from sosw_runtime.storage.jobs import Cursor
 from sosw_runtime.storage.registry import Standing
-from sosw_runtime.storage.slots import Slot
 
 #: How long a report may wait for its record, and a slot for its claim, before the tick looks into it, in ms.
 GRACE_MS: Final = 15_000

@@ -15,7 +15,13 @@ from typing import Any, Final
 
 from sosw_runtime.domain.task import Status, Task, task_id
 from sosw_runtime.storage.items import Item, decoded, encoded
-from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, get_batches, registry_part
+from sosw_runtime.storage.tables import (
+    ConditionFailed,
+    Tables,
+    conditional,
+    get_batches,
+    registry_part,
+)
 from sosw_runtime.storage.tasks import find, find_closed, waiting_ids
 
 #: Bytes of a compressed job; the rest of DynamoDB's 400 KB item is left for its other attributes.

@@ -22,7 +22,14 @@ from typing import Any, Final
 from sosw_runtime.domain.task import Status, Task
 from sosw_runtime.storage.items import Item, decoded, encoded
 from sosw_runtime.storage.jobs import JobRecord, get
-from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, get_batches, registry_part
+from sosw_runtime.storage.tables import (
+    ConditionFailed,
+    Tables,
+    conditional,
+    get_batches,
+    registry_part,
+    repeatable,
+)
 
 #: Tasks of a block: their numbers, of 3 bytes each, fit into 1 KB, one write unit.
 BLOCK: Final = 256
@@ -169,12 +176,12 @@ def close(tables: Tables, job: JobRecord, found: Counts, now: int, retention_day
 
 def mark_closing(tables: Tables, job: JobRecord) -> None:
     """Remember a job whose tasks are all closed, and which could not be closed itself. Cost: 1 write unit."""
-    tables.client.put_item(TableName=tables.registry, Item=_closing_key(job.job_id))
+    repeatable(lambda: tables.client.put_item(TableName=tables.registry, Item=_closing_key(job.job_id)))
 
 
 def unmark_closing(tables: Tables, job_id: str) -> None:
     """Forget it again. Cost: 1 write unit."""
-    tables.client.delete_item(TableName=tables.registry, Key=_closing_key(job_id))
+    repeatable(lambda: tables.client.delete_item(TableName=tables.registry, Key=_closing_key(job_id)))
 
 
 def closing(tables: Tables) -> list[str]:

@@ -12,7 +12,7 @@ from sosw_runtime.domain.health import Level, worst
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.errors import Misconfigured
 from sosw_runtime.storage.items import Item, decoded, encoded
-from sosw_runtime.storage.tables import Tables, get_batches, registry_part
+from sosw_runtime.storage.tables import Tables, get_batches, registry_part, repeatable
 
 _SWEEP: Final = {"pk": "sweep", "sk": "tasks"}
 
@@ -96,14 +96,14 @@ def put_health(tables: Tables, standing: Standing) -> None:
     """Note the level of each metric of a Worker, and the shards of its queue. Cost: 1 write unit."""
     item = encoded({"pk": "health", "sk": standing.worker_id, "level": int(standing.level), "shards": standing.shards})
     item["metrics"] = {"M": encoded({name: int(level) for name, level in standing.health.items()})}
-    tables.client.put_item(TableName=tables.registry, Item=item)
+    repeatable(lambda: tables.client.put_item(TableName=tables.registry, Item=item))
 
 
 def put_control(tables: Tables, worker_id: str, control: Control) -> None:
     """Pause a Worker, or let it go on. Cost: 1 write unit."""
     key = {"pk": "control", "sk": worker_id}
-    values = {"paused": control.paused, "since": control.since, "reason": control.reason}
-    tables.client.put_item(TableName=tables.registry, Item=encoded({**key, **values}))
+    item = encoded({**key, "paused": control.paused, "since": control.since, "reason": control.reason})
+    repeatable(lambda: tables.client.put_item(TableName=tables.registry, Item=item))
 
 
 def sweep_position(tables: Tables) -> str | None:
@@ -114,17 +114,15 @@ def sweep_position(tables: Tables) -> str | None:
 
 def put_sweep_position(tables: Tables, after: str | None) -> None:
     """Note how far the sweep came. Cost: 1 write unit."""
-    tables.client.put_item(TableName=tables.registry, Item=encoded({**_SWEEP, "after": after}))
+    item = encoded({**_SWEEP, "after": after})
+    repeatable(lambda: tables.client.put_item(TableName=tables.registry, Item=item))
 
 
 def put_registration(tables: Tables, registration: Registration) -> None:
     """Register a Worker as Terraform does. Cost: 1 write unit per KB."""
-    tables.client.put_item(
-        TableName=tables.registry,
-        Item=encoded(
-            {"pk": "worker", "sk": registration.worker_id, "spec": registration.model_dump_json(exclude_defaults=True)}
-        ),
-    )
+    spec = registration.model_dump_json(exclude_defaults=True)
+    item = encoded({"pk": "worker", "sk": registration.worker_id, "spec": spec})
+    repeatable(lambda: tables.client.put_item(TableName=tables.registry, Item=item))
 
 
 def _standing(worker_id: str, parts: Mapping[str, Item | None]) -> Standing:

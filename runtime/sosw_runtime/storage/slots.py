@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
-from sosw_runtime.domain.task import Task
+from sosw_runtime.domain.slot import Slot
 from sosw_runtime.storage.items import decoded, encoded
-from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, registry_part
+from sosw_runtime.storage.tables import ConditionFailed, Deadline, Tables, conditional, conditional_by, registry_part
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """One occupied slot and who holds it. `claim` is unique, so that two holders are never taken for each other."""
-
-    worker_id: str
-    index: int
-    task_id: str
-    rank: str  # the queue_rank under which the claim saw the task
-    claim: str
-    claimed_at: int  # ms
-
-    @classmethod
-    def of(cls, task: Task) -> Self | None:
-        """The slot that a running or reported task holds, or held."""
-        if task.slot is None or task.claim is None or task.started_at is None:
-            return None
-        return cls(task.worker_id, task.slot, task.task_id, "", task.claim, task.started_at)
-
-
-def take(tables: Tables, slot: Slot, held_by: Slot | None) -> bool:
+def take(tables: Tables, slot: Slot, held_by: Slot | None, deadline: Deadline | None = None) -> bool:
     """Occupy a slot that is free, or that `held_by` holds. Cost: 1 write unit.
 
     The slot comes before its task:
 
         A takes the slot for T ── stops ──────────────────── claims T: fails, T's rank has changed
         Scavenger:            finds T not running here ── voids T's rank ── frees the slot
+
+    Raises:
+        NotWritten: the slot is as it was.
+        Unavailable: it is taken, or not, or may still be.
     """
     values: dict[str, Any] = {}
     condition = "attribute_not_exists(pk)"
@@ -46,14 +30,15 @@ def take(tables: Tables, slot: Slot, held_by: Slot | None) -> bool:
         {"task_id": slot.task_id, "rank": slot.rank, "claim": slot.claim, "claimed_at": slot.claimed_at}
     )
     try:
-        conditional(
-            lambda: tables.client.put_item(
+        conditional_by(
+            deadline,
+            lambda: tables.brief.put_item(
                 TableName=tables.registry,
                 Item=item,
                 ConditionExpression=condition,
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 **values,
-            )
+            ),
         )
     except ConditionFailed as failure:
         # A first answer that was lost: the write that is found is this one.
@@ -77,9 +62,13 @@ def free(tables: Tables, slot: Slot) -> bool:
     return True
 
 
-def occupied(tables: Tables, worker_id: str, *, consistent: bool = False) -> list[Slot]:
-    """The occupied slots of a Worker, by index. Cost: 0.5 read units per 4 KB, about 25 slots; twice if consistent."""
-    items = registry_part(tables, f"slots#{worker_id}", consistent=consistent)
+def occupied(tables: Tables, worker_id: str, *, start: int = 0, consistent: bool = False) -> list[Slot]:
+    """The occupied slots of a Worker from an index on, by index.
+
+    Cost: 0.5 read units per 4 KB, about 25 slots; twice if consistent.
+    """
+    first = _sort_key(start) if start else ""
+    items = registry_part(tables, f"slots#{worker_id}", start=first, consistent=consistent)
     return [
         Slot(worker_id, int(values["sk"]), values["task_id"], values["rank"], values["claim"], values["claimed_at"])
         for values in map(decoded, items)
@@ -87,4 +76,8 @@ def occupied(tables: Tables, worker_id: str, *, consistent: bool = False) -> lis
 
 
 def _key(worker_id: str, index: int) -> dict[str, Any]:
-    return encoded({"pk": f"slots#{worker_id}", "sk": f"{index:04d}"})
+    return encoded({"pk": f"slots#{worker_id}", "sk": _sort_key(index)})
+
+
+def _sort_key(index: int) -> str:
+    return f"{index:04d}"

@@ -6,8 +6,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    stop_any,
+    wait_random_exponential,
+)
 
 from sosw_runtime import aws
 from sosw_runtime.errors import Unavailable
@@ -21,14 +29,30 @@ BATCH_WRITE: Final = 25
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 BATCH_READ: Final = 100
 
-#: Another write to the same item was under way, or the table was busy: nothing was written, the same call may pass.
-_PASSING: Final = frozenset(
-    {"TransactionConflict", "TransactionConflictException", "ThrottlingError", "ProvisionedThroughputExceeded"}
-)
-
-#: The whole call was refused, nothing was written.
+#: The call was refused as a whole, since the table or one of its keys was busy: nothing was written.
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
 _THROTTLED: Final = frozenset({"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"})
+
+#: Transient errors of a single write or a transaction, and reasons of a transaction's: nothing was written.
+#: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+_TRANSIENT: Final = _THROTTLED | {
+    "ProvisionedThroughputExceeded",
+    "ThrottlingError",
+    "TransactionConflict",
+    "TransactionConflictException",
+}
+
+#: Tries of a call beside those that its client makes, and the seconds after which none is begun: the client waits for
+#: seconds as well between its own tries of a write that is throttled.
+_TRIES: Final = 8
+_LAST_TRY_AFTER: Final = 8
+#: Tries of a write whose client makes none of its own.
+_TRIES_OF_A_CLAIM: Final = 50
+
+#: No connection came about: nothing was sent.
+_UNREACHED: Final = (ConnectTimeoutError, EndpointConnectionError)
+
+Call = Callable[[], Mapping[str, Any]]
 
 
 class ConditionFailed(Exception):
@@ -39,6 +63,22 @@ class ConditionFailed(Exception):
         super().__init__("the item stands otherwise than the write demands")
 
 
+class NotWritten(Unavailable):
+    """DynamoDB took no try of a write: nothing is written, nor on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A time after which a write is not tried again."""
+
+    at: int  # ms
+    clock: Callable[[], int]  # ms
+
+    def allows(self, wait: float) -> bool:
+        """Whether it is not yet over after so many seconds."""
+        return self.clock() + 1000 * wait <= self.at
+
+
 @dataclass(frozen=True, slots=True)
 class Tables:
     """The tables of one installation, and the clients that reach them."""
@@ -46,7 +86,7 @@ class Tables:
     client: DynamoDBClient  # tries a failed call again
     name: str
     once: DynamoDBClient  # sends no call twice
-    brief: DynamoDBClient  # gives up within the seconds that a claim has
+    brief: DynamoDBClient  # sends no call twice either, and waits only for the seconds that a claim has
 
     @classmethod
     def connect(cls, name: str) -> Self:
@@ -79,17 +119,46 @@ class Tables:
         return f"{self.name}_registry"
 
 
-def conditional(call: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Send a conditional write or a transaction; what passes by itself is tried again.
+def conditional(call: Call) -> Mapping[str, Any]:
+    """Send a conditional write or a transaction; a transient error is tried again.
 
     Raises:
         ConditionFailed: with the item as it was found, where the call asked for it.
-        Unavailable: it did not pass.
+        Unavailable: the error stayed.
         botocore.exceptions.ClientError, BotoCoreError: any other failure.
     """
-    for attempt in _patiently():
+    return _send_patiently(call)
+
+
+def repeatable(call: Call) -> Mapping[str, Any]:
+    """Send a write without a condition, which changes nothing when it is repeated; as `conditional`."""
+    return _send_patiently(call)
+
+
+def conditional_by(deadline: Deadline | None, call: Call) -> Mapping[str, Any]:
+    """Send a conditional write by `Tables.brief`; whatever may pass is tried again until the deadline.
+
+    The write has to know its own earlier try again, whose answer was lost.
+
+    Raises:
+        ConditionFailed: with the item as it was found, where the call asked for it.
+        NotWritten: every try failed before it acted.
+        Unavailable: the last try failed; it is written, or not, or may still be.
+        botocore.exceptions.ClientError, BotoCoreError: any other failure.
+    """
+    in_doubt = False
+    for attempt in _until(deadline):
         with attempt:
-            return _sent(call)
+            try:
+                return _send(call)
+            except (Unavailable, *_UNREACHED) as error:
+                failure = Unavailable if in_doubt else NotWritten
+                raise failure(f"DynamoDB did not take a write in time: {error}") from error
+            except (ClientError, BotoCoreError) as error:
+                if isinstance(error, ClientError) and error.response["ResponseMetadata"]["HTTPStatusCode"] < 500:
+                    raise
+                in_doubt = True
+                raise Unavailable(f"DynamoDB did not say in time whether it took a write: {error}") from error
     raise AssertionError("unreachable")  # pragma: no cover
 
 
@@ -137,7 +206,7 @@ def _left_of(client: DynamoDBClient, requests: Any) -> Any:
         if error.response["Error"]["Code"] in _THROTTLED:
             raise Unavailable(f"DynamoDB could not take a batch for now: {error}") from error
         raise
-    except (ConnectTimeoutError, EndpointConnectionError) as error:
+    except _UNREACHED as error:
         raise Unavailable(f"DynamoDB was not reached: {error}") from error
 
 
@@ -176,27 +245,54 @@ def query(tables: Tables, **arguments: Any) -> Iterator[Item]:
         yield from page["Items"]
 
 
-def registry_part(tables: Tables, pk: str, *, consistent: bool = False) -> Iterator[Item]:
-    """All items of the registry under one partition key, by their sort keys."""
+def registry_part(tables: Tables, pk: str, *, start: str = "", consistent: bool = False) -> Iterator[Item]:
+    """All items of the registry under one partition key, or those from a sort key on, by their sort keys."""
     return query(
         tables,
         TableName=tables.registry,
-        KeyConditionExpression="pk = :pk",
-        ExpressionAttributeValues=encoded({":pk": pk}),
+        KeyConditionExpression="pk = :pk AND sk >= :start" if start else "pk = :pk",
+        ExpressionAttributeValues=encoded({":pk": pk, ":start": start or None}),
         ConsistentRead=consistent,
     )
 
 
 def _patiently() -> Retrying:
     return Retrying(
-        retry=retry_if_exception(lambda error: isinstance(error, Unavailable)),
+        retry=retry_if_exception_type(Unavailable),
         wait=wait_random_exponential(multiplier=0.05, max=2),
-        stop=stop_after_attempt(8),
+        stop=stop_any(stop_after_attempt(_TRIES), stop_after_delay(_LAST_TRY_AFTER)),
         reraise=True,
     )
 
 
-def _sent(call: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+def _until(deadline: Deadline | None) -> Retrying:
+    enough = stop_after_attempt(_TRIES_OF_A_CLAIM)
+
+    def stop(state: RetryCallState) -> bool:
+        return enough(state) or (deadline is not None and not deadline.allows(state.upcoming_sleep))
+
+    return Retrying(
+        retry=retry_if_exception_type(Unavailable),
+        wait=wait_random_exponential(multiplier=0.05, max=0.5),
+        stop=stop,
+        reraise=True,
+    )
+
+
+def _send_patiently(call: Call) -> Mapping[str, Any]:
+    for attempt in _patiently():
+        with attempt:
+            return _send(call)
+    raise AssertionError("unreachable")  # pragma: no cover
+
+
+def _send(call: Call) -> Mapping[str, Any]:
+    """Send a write once.
+
+    Raises:
+        ConditionFailed, botocore.exceptions.ClientError, BotoCoreError: as `conditional`.
+        Unavailable: a transient error; this try wrote nothing.
+    """
     try:
         return call()
     except ClientError as error:
@@ -207,6 +303,6 @@ def _sent(call: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
             raise ConditionFailed(response.get("Item")) from error
         if any(reason["Code"] == "ConditionalCheckFailed" for reason in reasons):
             raise ConditionFailed(None) from error
-        if code in _PASSING or (reasons and all(reason["Code"] in _PASSING for reason in reasons)):
+        if code in _TRANSIENT or (reasons and all(reason["Code"] in _TRANSIENT for reason in reasons)):
             raise Unavailable(f"DynamoDB could not take a write for now: {code}") from error
         raise

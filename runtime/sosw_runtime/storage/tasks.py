@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
+from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import Entry, Error, Move, Rank, Status, Task, queue_keys
 from sosw_runtime.storage.items import (
     OUTBOX,
@@ -30,8 +31,17 @@ from sosw_runtime.storage.items import (
     to_task,
     to_tasks,
 )
-from sosw_runtime.storage.slots import Slot
-from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, get_batches, put_batches, put_new, query
+from sosw_runtime.storage.tables import (
+    ConditionFailed,
+    Deadline,
+    Tables,
+    conditional,
+    conditional_by,
+    get_batches,
+    put_batches,
+    put_new,
+    query,
+)
 
 _DAY_SECONDS: Final = 86_400
 
@@ -161,7 +171,7 @@ def _shard(tables: Tables, queue_key: str, page: int) -> Iterator[Candidate]:
     return (Candidate(item["task_id"]["S"], item["queue_rank"]["S"]) for item in items)
 
 
-def claim(tables: Tables, slot: Slot, lease_until: int) -> Task | None:
+def claim(tables: Tables, slot: Slot, lease_until: int, deadline: Deadline | None = None) -> Task | None:
     """Start an attempt in a slot that was taken for it. From queued to running; the task as it runs.
 
     Conditional on the rank that the claim saw. No task has the same rank twice, so that a claim which was overtaken
@@ -173,6 +183,8 @@ def claim(tables: Tables, slot: Slot, lease_until: int) -> Task | None:
     Cost: 2 write units (item, and its entry in the index removed).
 
     Raises:
+        NotWritten: the task is as it was.
+        Unavailable: it runs, or not, or may still be started.
         Unreadable: the task was claimed, and is none that can be started; its slot is to be freed.
     """
     attempt = Rank.parse(slot.rank).attempt + 1
@@ -188,8 +200,12 @@ def claim(tables: Tables, slot: Slot, lease_until: int) -> Task | None:
         remove=("queue_key", "queue_rank"),
         entry=Entry(slot.claimed_at, Move.CLAIM, attempt),
     )
+
+    def send(arguments: Any) -> Mapping[str, Any]:
+        return conditional_by(deadline, lambda: tables.brief.update_item(**arguments))
+
     try:
-        return to_task(_update_queued(tables, slot.task_id, slot.rank, update))
+        return to_task(_update_queued(tables, slot.task_id, slot.rank, update, send))
     except ConditionFailed as failure:
         # A first answer that was lost: the claim that is found is this one.
         mine = encoded({"status": Status.RUNNING.value, "claim": slot.claim})
@@ -197,22 +213,24 @@ def claim(tables: Tables, slot: Slot, lease_until: int) -> Task | None:
         return to_task(found) if mine.items() <= found.items() else None
 
 
-def _update_queued(tables: Tables, task_id: str, rank: str, update: _Update) -> Item:
-    """Change a task that is queued at a rank; the item as it stands then.
+def _update_queued(
+    tables: Tables, task_id: str, rank: str, update: _Update, send: Callable[[Any], Mapping[str, Any]]
+) -> Item:
+    """Change a task that is queued at a rank, by `send` with the arguments of UpdateItem; the item as it stands then.
 
     Raises:
         ConditionFailed: it does not stand there any more.
         Unreadable: an item stands there that is no task.
     """
     try:
-        answer = conditional(
-            lambda: tables.client.update_item(
+        answer = send(
+            {
                 **_at(tables.tasks, task_id),
                 **update.expression("#status = :queued AND #queue_rank = :rank"),
-                ExpressionAttributeValues=update.values({":queued": Status.QUEUED.value, ":rank": rank}),
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
+                "ExpressionAttributeValues": update.values({":queued": Status.QUEUED.value, ":rank": rank}),
+                "ReturnValues": "ALL_NEW",
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
         )
     except ConditionFailed as failure:
         found = failure.found or {}
@@ -313,8 +331,12 @@ def void(tables: Tables, task_id: str, rank: str, now: int) -> bool:
     """
     place = Rank.parse(rank).returned(now)
     update = _Update(set_to={"queue_rank": str(place)}, remove=(), entry=Entry(now, Move.VOID, place.attempt))
+
+    def send(arguments: Any) -> Mapping[str, Any]:
+        return conditional(lambda: tables.client.update_item(**arguments))
+
     try:
-        _update_queued(tables, task_id, rank, update)
+        _update_queued(tables, task_id, rank, update, send)
     except ConditionFailed as failure:
         # A first answer that was lost: the place in the queue that is found is the new one.
         return failure.found is not None and failure.found.get("queue_rank") == encode(str(place))

@@ -144,21 +144,44 @@ def test_each_worker_has_a_limit_of_its_own(sosw: Installation, lambdas: FakeLam
     assert sorted(function for function, _ in invoked(lambdas)) == ["crop", "crop", "resize"]
 
 
-def test_a_lowered_limit_starts_nothing_until_the_tasks_above_it_are_done(
-    sosw: Installation, lambdas: FakeLambda
-) -> None:
-    sosw.register(max_concurrency=3)
+def test_a_lowered_limit_starts_nothing_while_as_many_run(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.put(*(running(number, index=number, claim=f"{number}") for number in range(10)))
+    sosw.put(*(queued(number) for number in range(10, 30)))
+    sosw.register(max_concurrency=5)
+    for number in range(5):
+        sosw.complete(sosw.task(number))
+        sosw.wake_orchestrator(sosw.task(number), queued(10), event="MODIFY")
+        sosw.tick_orchestrator()
+        assert lambdas.invocations == [], f"{9 - number} run, the limit is 5"
+    sosw.complete(sosw.task(5))
+    sosw.wake_orchestrator(sosw.task(5), event="MODIFY")
+    assert len(lambdas.accepted) == 1, "4 ran"
+    assert len(sosw.slots()) == 5
+
+
+def test_a_slot_above_a_lowered_limit_is_given_up_for_one_below(sosw: Installation, lambdas: FakeLambda) -> None:
     sosw.put(running(1, index=1, claim="1"), running(2, index=2, claim="2"), queued(3), queued(4))
     sosw.register(max_concurrency=1)
     sosw.tick_orchestrator()
     assert lambdas.invocations == [], "two tasks run, the limit is one"
 
-    for number in (1, 2):
-        sosw.complete(sosw.task(number))
-        sosw.wake_orchestrator(sosw.task(number), event="MODIFY")
-    assert sosw.slots() == [], "the slots above the limit are not filled again"
-    sosw.tick_orchestrator()
+    sosw.complete(sosw.task(1))
+    sosw.wake_orchestrator(sosw.task(1), event="MODIFY")
+    assert lambdas.invocations == [], "one runs"
+    sosw.complete(sosw.task(2))
+    sosw.wake_orchestrator(sosw.task(2), event="MODIFY")
     assert invoked(lambdas) == [("resize", 3)]
+    assert [slot.index for slot in sosw.slots()] == [0]
+
+
+def test_an_old_record_does_not_hide_the_task_that_holds_its_slot_now(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.put(*(running(number, index=number, claim=f"{number}") for number in range(5)), queued(5), queued(6))
+    sosw.register(max_concurrency=4)
+    old = completed(7, slot=0, claim="an older one")
+    sosw.complete(sosw.task(1))
+    sosw.wake_orchestrator(sosw.task(1), old, event="MODIFY")
+    assert lambdas.invocations == [], "four run, the limit is four"
+    assert [slot.index for slot in sosw.slots()] == [0, 2, 3, 4]
 
 
 def test_a_paused_worker_finishes_what_runs_and_starts_nothing(sosw: Installation, lambdas: FakeLambda) -> None:

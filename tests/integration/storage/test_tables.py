@@ -1,21 +1,35 @@
-"""Calls to the tables: what passes by itself is tried again, what does not is told."""
+"""Calls to the tables: a transient error is tried again, any other is told."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.storage.items import Item, to_item
-from sosw_runtime.storage.tables import ConditionFailed, conditional, get_batches, put_batches
-from tests.support.builders import queued
+from sosw_runtime.storage.tables import (
+    ConditionFailed,
+    Deadline,
+    NotWritten,
+    conditional,
+    conditional_by,
+    get_batches,
+    put_batches,
+    repeatable,
+)
+from tests.support.builders import NOON, SECOND, queued
 from tests.support.installation import Installation
 
 
-def client_error(code: str, *reasons: str) -> ClientError:
-    response: Any = {"Error": {"Code": code, "Message": "injected"}}
+def client_error(code: str, *reasons: str, status: int = 400) -> ClientError:
+    response: Any = {
+        "Error": {"Code": code, "Message": "injected"},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
     if reasons:
         response["CancellationReasons"] = [{"Code": reason} for reason in reasons]
     return ClientError(response, "TransactWriteItems")
@@ -45,10 +59,18 @@ CONFLICT = client_error("TransactionCanceledException", "None", "TransactionConf
 THROTTLED = client_error("TransactionCanceledException", "ThrottlingError", "None")
 
 
-def test_a_write_that_conflicts_or_is_throttled_is_tried_again_until_it_passes() -> None:
-    call = Answers(CONFLICT, THROTTLED, client_error("TransactionConflictException"), {"done": True})
-    assert conditional(call) == {"done": True}
-    assert call.asked == 4
+#: What DynamoDB says of a single write that it has no capacity for.
+BUSY = [
+    client_error(code)
+    for code in ("ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded")
+]
+
+
+@pytest.mark.parametrize("write", [conditional, repeatable], ids=["conditional", "repeatable"])
+def test_a_write_that_conflicts_or_is_throttled_is_tried_again_until_it_passes(write: Callable[..., object]) -> None:
+    call = Answers(CONFLICT, THROTTLED, client_error("TransactionConflictException"), *BUSY, {"done": True})
+    assert write(call) == {"done": True}
+    assert call.asked == 7
 
 
 def test_a_write_that_does_not_pass_is_told_as_unavailable() -> None:
@@ -87,6 +109,75 @@ def test_any_other_error_is_passed_on_at_once(error: ClientError) -> None:
         conditional(call)
     assert passed.value is error
     assert call.asked == 1
+
+
+# --- writes with a deadline ----------------------------------------------------------------------
+
+
+class Ticking:
+    """A clock, and waiting that lets it go by."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = NOON
+        monkeypatch.setattr("tenacity.nap.time.sleep", self._sleep)
+
+    def read(self) -> int:
+        return self.now
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += round(1000 * seconds)
+
+
+@pytest.fixture
+def deadline(monkeypatch: pytest.MonkeyPatch) -> Deadline:
+    """In five seconds."""
+    return Deadline(NOON + 5 * SECOND, Ticking(monkeypatch).read)
+
+
+SERVER_ERROR = client_error("InternalServerError", status=500)
+LOST = ReadTimeoutError(endpoint_url="https://dynamodb")
+UNREACHED = ConnectTimeoutError(endpoint_url="https://dynamodb")
+
+
+@pytest.mark.parametrize("error", [*BUSY, SERVER_ERROR, LOST, UNREACHED, CONFLICT])
+def test_a_write_with_a_deadline_is_tried_again(deadline: Deadline, error: Exception) -> None:
+    call = Answers(error, error, {"done": True})
+    assert conditional_by(deadline, call) == {"done": True}
+
+
+@pytest.mark.parametrize("error", [*BUSY, UNREACHED, CONFLICT])
+def test_a_write_that_was_never_taken_is_told_as_not_written(deadline: Deadline, error: Exception) -> None:
+    call = Answers(error)
+    with pytest.raises(NotWritten):
+        conditional_by(deadline, call)
+    assert call.asked > 5
+    assert 4 * SECOND < deadline.clock() - NOON <= 5 * SECOND
+
+
+@pytest.mark.parametrize("error", [SERVER_ERROR, LOST])
+def test_a_write_one_of_whose_answers_was_lost_is_in_doubt(deadline: Deadline, error: Exception) -> None:
+    with pytest.raises(Unavailable) as told:
+        conditional_by(deadline, Answers(BUSY[0], error, BUSY[0]))
+    assert not isinstance(told.value, NotWritten)
+
+
+def test_after_its_deadline_a_write_is_tried_once(deadline: Deadline) -> None:
+    call = Answers(BUSY[0])
+    with pytest.raises(NotWritten):
+        conditional_by(replace(deadline, at=NOON - 1), call)
+    assert call.asked == 1
+
+
+@pytest.mark.parametrize("error", [client_error("AccessDeniedException"), client_error("ValidationException")])
+def test_an_error_that_does_not_pass_ends_a_write_with_a_deadline(deadline: Deadline, error: Exception) -> None:
+    call = Answers(error)
+    with pytest.raises(ClientError) as passed:
+        conditional_by(deadline, call)
+    assert passed.value is error
+    assert call.asked == 1
+
+
+# --- batches ---------------------------------------------------------------------------------------------------------
 
 
 def put(*numbers: int) -> list[dict[str, Any]]:
