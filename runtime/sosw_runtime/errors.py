@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+#: Characters of a value or a field's name that an error shows, so that a payload never fills a log.
+_SHOWN: Final = 80
+
 
 class SoswError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -11,10 +18,11 @@ class Refused(SoswError):
     """The caller's input is wrong: names the field, the value and what would be right. Nothing was written."""
 
     def __init__(self, field: str, value: object, expected: str) -> None:
-        self.field = field
+        # Half of a surrogate pair, which the name of a job's own key may have, cannot be written to a log.
+        self.field = _short(field.encode(errors="backslashreplace").decode())
         self.value = value
         self.expected = expected
-        super().__init__(f"{field}: {_shown(value)} is refused; {expected}")
+        super().__init__(f"{self.field}: {_shown(value)} is refused; {expected}")
 
 
 class Misconfigured(SoswError):
@@ -22,10 +30,41 @@ class Misconfigured(SoswError):
 
 
 class Unavailable(SoswError):
-    """AWS could not serve the call for now; the same call may succeed later."""
+    """AWS could not serve the call for now; the same call may succeed later.
+
+    Of a job: it is not accepted, or nobody knows that it is. Whoever asked must ask again, with the same id.
+    """
+
+
+class JobInterrupted(SoswError):
+    """A job is accepted, and an error stopped the Scheduler before it was done with it. The Scavenger resumes the job.
+
+    Nobody must act: asked again, the Scheduler answers as it would have. The message is JSON,
+    `{"error", "job_id", "tasks", "first_start", "message"}`.
+    """
+
+    def __init__(self, answer: Mapping[str, Any], message: str) -> None:
+        """Of a job.
+
+        Args:
+            answer: what the Scheduler would have answered, `{"job_id", "tasks", "first_start"}`.
+            message: what stopped it, for people.
+        """
+        self.answer = dict(answer)
+        self.message = message
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        return json.dumps({"error": "interrupted", **self.answer, "message": self.message})
 
 
 def _shown(value: object) -> str:
-    """A value as an error shows it: short, so that a payload never fills a log."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    """A value as an error shows it."""
+    try:
+        return _short(repr(value))
+    except (ValueError, RecursionError):  # a number of thousands of digits; lists in lists beyond Python's stack
+        return f"<{type(value).__name__}>"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

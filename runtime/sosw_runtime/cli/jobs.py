@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 from uuid import uuid4
 
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 
 from sosw_runtime.cli import inputs, output, progress, scheduler, selection, tasks, times
 from sosw_runtime.cli import preview as tasks_of_job
@@ -19,7 +20,7 @@ from sosw_runtime.cli.redrive import RejectedJob, RejectedJobs
 from sosw_runtime.cli.watch import show as show_progress
 from sosw_runtime.cli.watch import show_json, until_done
 from sosw_runtime.domain.job import json_object
-from sosw_runtime.errors import Unavailable
+from sosw_runtime.errors import JobInterrupted, SoswError
 from sosw_runtime.storage import jobs as stored_jobs
 from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.tables import Tables
@@ -41,13 +42,22 @@ def submit(file: JobFile, name: Name = "sosw", as_json: AsJson = False) -> None:
     """Have the Scheduler take a job."""
     job = json_object("job", inputs.text(file))
     # An id given here makes a request that is sent twice the same job.
-    job.setdefault("job_id", str(uuid4()))
+    is_named = job.get("job_id") is not None
+    if not is_named:
+        job["job_id"] = str(uuid4())
     try:
         answer = scheduler.ask(name, {"job": job})
     except scheduler.JobRefused as refused:
         output.problem(str(refused))
         raise typer.Exit(2) from refused
-    except scheduler.SchedulerFailed as failed:
+    except JobInterrupted as interrupted:
+        output.progress(interrupted.message)
+        answer = interrupted.answer
+    except (SoswError, BotoCoreError, ClientError) as failed:
+        if not is_named:
+            output.progress(f"The job may be accepted: submit it again with `job_id` {job['job_id']!r}.")
+        if not isinstance(failed, scheduler.SchedulerFailed):
+            raise
         output.problem(f"job {job['job_id']}: {failed}")
         raise typer.Exit(1) from failed
     if as_json:
@@ -193,7 +203,7 @@ def redrive(*, name: Name = "sosw", dry_run: DryRun = False, as_json: AsJson = F
     try:
         for job in queue.receive():
             kept.append(job)
-            reason = job.reason if dry_run else _refusal(name, job)
+            reason = job.reason if dry_run else _ask_again(name, job)
             if reason is None:
                 queue.delete(kept.pop())
                 taken += 1
@@ -208,14 +218,14 @@ def redrive(*, name: Name = "sosw", dry_run: DryRun = False, as_json: AsJson = F
     raise typer.Exit(1 if kept and not dry_run else 0)
 
 
-def _refusal(name: str, job: RejectedJob) -> str | None:
-    """Why the Scheduler does not take a job; None once it has."""
+def _ask_again(name: str, job: RejectedJob) -> str | None:
+    """Ask the Scheduler to take a job; None once it is accepted, or else why that is not known."""
     try:
         scheduler.ask(name, job.event)
-    except (scheduler.JobRefused, scheduler.SchedulerFailed) as failure:
+    except JobInterrupted:
+        return None
+    except SoswError as failure:
         return str(failure)
-    except Unavailable:
-        return None  # accepted; the Scavenger has it gone on with
     return None
 
 

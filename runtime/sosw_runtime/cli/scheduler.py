@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import boto3
 from botocore.config import Config
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, RootModel, ValidationError
 
-from sosw_runtime.errors import SoswError, Unavailable
+from sosw_runtime.errors import JobInterrupted, Misconfigured, SoswError, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -31,15 +31,29 @@ class JobRefused(SoswError):
 
 
 class SchedulerFailed(SoswError):
-    """The Scheduler ended with an error or a time-out; the job may be enqueued in part."""
+    """The Scheduler ended with an error or a time-out; whether the job is accepted is not known."""
 
 
 class _Refusal(BaseModel):
     """The message of `sosw_runtime.essentials.scheduler.JobRefused`."""
 
     error: Literal["refused"]
-    field: str
     message: str
+
+
+class _Interruption(BaseModel):
+    """The message of `sosw_runtime.errors.JobInterrupted`."""
+
+    error: Literal["interrupted"]
+    job_id: str
+    tasks: int
+    first_start: int
+    message: str
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """What the Scheduler would have answered."""
+        return self.model_dump(include={"job_id", "tasks", "first_start"})
 
 
 class FunctionError(BaseModel):
@@ -48,15 +62,31 @@ class FunctionError(BaseModel):
     type: str = Field(alias="errorType", default="Error")
     message: str = Field(alias="errorMessage", default="")
 
-    def raised(self) -> JobRefused | Unavailable | SchedulerFailed:
-        """The same as an exception of this side."""
-        try:
-            return JobRefused(_Refusal.model_validate_json(self.message).message)
-        except ValidationError:
-            pass
-        if self.type == "Unavailable":
-            return Unavailable(self.message)
+    def raised(self) -> SoswError:
+        """The same as an exception of this side: one of those of `ask`."""
+        match _told(self.message):
+            case _Refusal() as refusal:
+                return JobRefused(refusal.message)
+            case _Interruption() as interruption:
+                return JobInterrupted(interruption.answer, interruption.message)
+        match self.type:
+            case "Unavailable":
+                return Unavailable(self.message)
+            case "Misconfigured":
+                return Misconfigured(self.message)
         return SchedulerFailed(f"the Scheduler failed: {self.type}: {self.message}")
+
+
+class _Message(RootModel[Annotated[_Refusal | _Interruption, Field(discriminator="error")]]):
+    """The message of one of them."""
+
+
+def _told(message: str) -> _Refusal | _Interruption | None:
+    """What a message says that is JSON."""
+    try:
+        return _Message.model_validate_json(message).root
+    except ValidationError:
+        return None
 
 
 def ask(name: str, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,8 +96,10 @@ def ask(name: str, event: Mapping[str, Any]) -> dict[str, Any]:
         Its answer, `{"job_id": str, "tasks": int, "first_start": int (ms)}`.
 
     Raises:
-        JobRefused, SchedulerFailed: see there.
-        Unavailable: the job is accepted, and gone on with by itself.
+        JobInterrupted: the job is accepted, and the Scavenger resumes it.
+        JobRefused: the job is wrong, and nothing of it was accepted.
+        Misconfigured: the Worker's registration, or the Scheduler's settings, cannot be read.
+        Unavailable, SchedulerFailed: the job is not known to be accepted; to ask again with the same id is harmless.
         botocore.exceptions.ClientError, BotoCoreError: AWS could not be asked.
     """
     client: LambdaClient = boto3.Session().client("lambda", config=_PATIENT)

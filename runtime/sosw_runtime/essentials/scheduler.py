@@ -11,17 +11,19 @@ from itertools import islice
 from typing import Any, Final
 from uuid import uuid4
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from sosw_runtime import aws, telemetry
 from sosw_runtime.domain import periods
 from sosw_runtime.domain.chunking import JobSchema, payload_texts
 from sosw_runtime.domain.job import Job, Request, messages, parse, worker_id_candidates
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.task import Entry, Move, Rank, Status, Task, task_id
-from sosw_runtime.errors import Refused, Unavailable
+from sosw_runtime.errors import JobInterrupted, Refused, Unavailable
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext, side_by_side
 from sosw_runtime.storage import jobs, progress, registry, tasks
 from sosw_runtime.storage.jobs import WINDOW, Cursor, JobRecord
-from sosw_runtime.storage.tables import BATCH_WRITE, Tables
+from sosw_runtime.storage.tables import BATCH_WRITE, ConditionFailed, Tables
 
 _CALLS_AT_ONCE: Final = 20
 
@@ -79,7 +81,7 @@ class JobRefused(Refused):
 
 
 def handler(event: Any, context: LambdaContext | None) -> dict[str, Any]:
-    """Accept a job and queue its tasks, or go on with one.
+    """Accept a job and queue its tasks, or resume one.
 
     Args:
         event: a job in any of the forms that the page on jobs gives, or `{"resume": <job_id>}`.
@@ -92,53 +94,63 @@ def handler(event: Any, context: LambdaContext | None) -> dict[str, Any]:
     Raises:
         JobRefused: the job is wrong; nothing was written.
         Misconfigured: the Worker's registration cannot be read; nothing was written.
-        Unavailable: AWS gave out half-way; the Scavenger has the job gone on with.
+        Unavailable: the job is not accepted, or the answer to its acceptance was lost; ask again.
+        JobInterrupted: the job is accepted, and the Scavenger resumes it.
     """
     invocation = Invocation.begin(context)
     try:
         batch = messages(event)
-        return _taken(invocation, event) if batch is None else {"jobs": _all_taken(invocation, batch)}
+        return _take(invocation, event) if batch is None else {"jobs": _take_all(invocation, batch)}
     except Refused as refused:
         raise JobRefused(refused.field, refused.value, refused.expected) from None
 
 
-def _all_taken(invocation: Invocation, batch: Sequence[object]) -> list[dict[str, Any]]:
+def _take_all(invocation: Invocation, batch: Sequence[object]) -> list[dict[str, Any]]:
     """Take the jobs of a batch, each by itself; with the first error at the end the whole batch comes again."""
-    outcomes = [outcome for _, outcome in side_by_side(lambda event: _taken(invocation, event), batch, threads=1)]
+    outcomes = [outcome for _, outcome in side_by_side(lambda event: _take(invocation, event), batch, threads=1)]
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome
     return [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
 
 
-def _taken(invocation: Invocation, event: object) -> dict[str, Any]:
-    """Take one job, or go on with one."""
+def _take(invocation: Invocation, event: object) -> dict[str, Any]:
+    """Take one job, or resume one. Once it is known to be accepted, whatever fails is told as `JobInterrupted`."""
     # Alone, since a job may have a key of this name.
     resumed = isinstance(event, dict) and event.keys() == {"resume"}
-    if isinstance(event, dict) and resumed:
-        record = _known(invocation.tables, event["resume"])
-        held = take_over(invocation, record.job_id)
-    else:
-        invocation = _prompt(invocation)
-        record, held = accept(invocation, parse(event, invocation.settings.timezone))
-    if held is not None:
-        enqueue(invocation, record, held, must_advance=resumed)
-    return {"job_id": record.job_id, "tasks": record.total, "first_start": record.first_start}
+    writing = invocation if resumed else _until_answer(invocation)
+    try:
+        if isinstance(event, dict) and resumed:
+            record, held = _known(invocation.tables, event["resume"]), None
+        else:
+            record, held = accept(invocation, parse(event, invocation.settings.timezone))
+    except (BotoCoreError, ClientError, ConditionFailed, Unavailable) as error:
+        raise Unavailable(f"not accepted, or not known to be; ask again with the same id: {error}") from error
+    answer = {"job_id": record.job_id, "tasks": record.total, "first_start": record.first_start}
+    try:
+        held = held or take_over(invocation, record.job_id)
+        if held is not None:
+            enqueue(writing, record, held, must_advance=resumed)
+    except Exception as error:
+        message = f"job {record.job_id!r} is accepted, and the Scavenger resumes it: {type(error).__name__}: {error}"
+        raise JobInterrupted(answer, message) from error
+    return answer
 
 
-def _prompt(invocation: Invocation) -> Invocation:
-    """The same invocation, over in time for whoever waits for its answer."""
+def _until_answer(invocation: Invocation) -> Invocation:
+    """The same invocation, with the deadline of whoever waits for its answer."""
     ends_at = invocation.clock() + _ANSWER_WITHIN_MS + invocation.reserve
     return replace(invocation, ends_at=min(invocation.ends_at, ends_at))
 
 
 def accept(invocation: Invocation, request: Request) -> tuple[JobRecord, Held | None]:
-    """Check a job to its last task, then accept it; one that is known already is answered as it stands.
+    """Check a job to its last task, then accept it; held, if this call is the one that accepted it.
 
-    Held, if it is to be enqueued here and now.
+    A job that is known already is answered as it stands.
 
     Raises:
         Refused, Misconfigured: nothing was written.
+        Unavailable, botocore.exceptions.ClientError, BotoCoreError: the job is not accepted, or its answer was lost.
     """
     job, now = request.job, invocation.clock()
     registration = _registration(invocation.tables, job.worker)
@@ -167,7 +179,7 @@ def accept(invocation: Invocation, request: Request) -> tuple[JobRecord, Held | 
         return record, Held(spec, cursor)
     if accepted.fingerprint != record.fingerprint:
         raise Refused("job_id", record.job_id, "another job has it; use another id, or none")
-    return accepted, take_over(invocation, record.job_id)
+    return accepted, None
 
 
 def _fingerprint(job: Job) -> str:
@@ -199,15 +211,18 @@ def enqueue(invocation: Invocation, record: JobRecord, held: Held, *, must_advan
         must_advance: whether to hand over only what has become less; otherwise the time may have gone into checking.
 
     Raises:
-        Unavailable: AWS gave out; the lease ends and the Scavenger has the job gone on with.
+        Exception: whatever stopped it; the lease ends and the Scavenger resumes the job.
     """
-    tables = invocation.tables
     try:
-        reached = _written(invocation, record, held)
-    except Exception as error:
-        # Writes whose answers were lost may still arrive; behind them another Scheduler looks what did.
-        jobs.give_up(tables, record.job_id, held.cursor.holder, invocation.clock() + _LATE_MS)
-        raise Unavailable(f"job {record.job_id!r} is accepted, and is gone on with in a minute: {error}") from error
+        _enqueue_or_hand_over(invocation, record, held, must_advance=must_advance)
+    except Exception:
+        _give_up(invocation, held.cursor)
+        raise
+
+
+def _enqueue_or_hand_over(invocation: Invocation, record: JobRecord, held: Held, *, must_advance: bool) -> None:
+    tables = invocation.tables
+    reached = _write_tasks(invocation, record, held)
     about = {"job_id": record.job_id, "worker_id": record.worker_id, "tasks": reached.position}
     if reached.position == record.total:
         if not jobs.finish(tables, reached):
@@ -224,7 +239,16 @@ def enqueue(invocation: Invocation, record: JobRecord, held: Held, *, must_advan
     _hand_over(invocation, reached)
 
 
-def _written(invocation: Invocation, record: JobRecord, held: Held) -> Cursor:
+def _give_up(invocation: Invocation, cursor: Cursor) -> None:
+    """End the lease of a job early, where it is still this run's; it ends by itself where that fails."""
+    try:
+        # Writes whose answers were lost may still arrive; behind them another Scheduler looks what did.
+        jobs.give_up(invocation.tables, cursor.job_id, cursor.holder, invocation.clock() + _LATE_MS)
+    except Exception:
+        logger.warning("lease not ended early", exc_info=True, extra={"job_id": cursor.job_id})
+
+
+def _write_tasks(invocation: Invocation, record: JobRecord, held: Held) -> Cursor:
     """Write a job's tasks while there is time; how far it came.
 
     Raises:

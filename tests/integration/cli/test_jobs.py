@@ -11,11 +11,12 @@ import pytest
 
 from sosw_runtime.cli.app import run
 from sosw_runtime.domain.task import Status
-from sosw_runtime.errors import Unavailable
+from sosw_runtime.errors import JobInterrupted, Misconfigured, Unavailable
 from sosw_runtime.essentials import scheduler
 from sosw_runtime.storage import jobs as stored_jobs
 from sosw_runtime.storage.tasks import closed
 from tests.integration.cli.conftest import Command, Installation
+from tests.support.lambdas import FakeLambda
 
 NEW_YEAR = 1_767_225_600_000  # 2026, ms
 HOUR = 3_600_000
@@ -267,7 +268,7 @@ def half_enqueued(installation: Installation, monkeypatch: pytest.MonkeyPatch) -
     advance = stored_jobs.advance
     with monkeypatch.context() as patch:
         patch.setattr(stored_jobs, "advance", lambda *_: None)
-        with pytest.raises(Unavailable):
+        with pytest.raises(JobInterrupted):
             installation.take("nightly", tasks=9)
     cursor = stored_jobs.cursor(installation.tables, "nightly")
     assert cursor is not None
@@ -384,3 +385,43 @@ def test_a_dry_run_tells_the_reasons_and_leaves_the_jobs(
     assert sosw.out == "request-7: worker: 'resize' is refused; no such Worker is registered\n"
     assert rejected.size() == 1
     assert installation.dispatch() == []
+
+
+def test_a_job_leaves_the_queue_only_once_it_is_known_to_be_accepted(
+    installation: Installation, rejected: RejectedJobsQueue, sosw: Command, lambdas: FakeLambda
+) -> None:
+    """Also of a Scheduler of an earlier version, whose `Unavailable` may be of a job that it accepted."""
+
+    def fail(error: Exception) -> None:
+        def handler(event: object) -> object:
+            raise error
+
+        lambdas.answer(f"{installation.tables.name}_scheduler", handler)
+
+    rejected.put("request-7", {"worker": "resize"}, "")
+    for error in (Unavailable("AWS is out"), Misconfigured("cannot be read"), RuntimeError("Task timed out")):
+        fail(error)
+        assert sosw("jobs", "redrive") == 1
+        assert str(error) in sosw.out
+        assert rejected.size() == 1
+
+    fail(JobInterrupted({"job_id": "request-7", "tasks": 1, "first_start": 0}, "accepted"))
+    assert sosw("jobs", "redrive") == 0
+    assert rejected.size() == 0
+
+
+def test_a_job_is_not_lost_when_aws_fails_before_it_is_accepted(
+    installation: Installation, rejected: RejectedJobsQueue, sosw: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rejected.put("request-7", {"worker": "resize"}, "")
+    with monkeypatch.context() as patch:
+        patch.setattr("sosw_runtime.storage.registry.get_batches", out_for_tea)
+        assert sosw("jobs", "redrive") == 1
+    assert rejected.size() == 1
+
+    assert sosw("jobs", "redrive") == 0
+    assert [event["job_id"] for event in installation.dispatch()] == ["request-7"]
+
+
+def out_for_tea(*_: object, **__: object) -> None:
+    raise Unavailable("1 reads were sent back")

@@ -101,6 +101,55 @@ def test_a_failing_scheduler_is_exit_code_1_and_names_the_job(
     )
 
 
+INTERRUPTED = json.dumps({"error": "interrupted", **ACCEPTED, "message": "job 'nightly' is accepted, and so on"})
+
+
+def test_a_job_that_is_accepted_and_interrupted_is_told_as_accepted(
+    fake_lambda: FakeLambda, job_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_lambda.raises("JobInterrupted", INTERRUPTED)
+
+    assert run(["jobs", "submit", str(job_file), "--json"]) == 0
+
+    answer = capsys.readouterr()
+    assert json.loads(answer.out) == ACCEPTED
+    assert answer.err == "job 'nightly' is accepted, and so on\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "code"),
+    [
+        ("Unavailable", "not accepted, or not known to be", 3),
+        ("Misconfigured", "the registration of Worker 'resize' cannot be read", 1),
+    ],
+)
+def test_a_job_that_is_not_known_to_be_accepted_is_one_line(
+    kind: str, message: str, code: int, fake_lambda: FakeLambda, job_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_lambda.raises(kind, message)
+
+    assert run(["jobs", "submit", str(job_file)]) == code
+
+    answer = capsys.readouterr()
+    assert (answer.out, answer.err) == ("", f"sosw: {message}\n")
+
+
+@pytest.mark.parametrize("text", ['{"worker": "resize"}', '{"worker": "resize", "job_id": null}'])
+def test_an_id_that_was_made_up_is_told_where_the_job_may_be_accepted(
+    text: str, fake_lambda: FakeLambda, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(text)
+    fake_lambda.raises("Unavailable", "not accepted, or not known to be")
+
+    assert run(["jobs", "submit", str(path)]) == 3
+
+    job_id = fake_lambda.requests[0][1]["job"]["job_id"]
+    assert UUID(job_id)
+    hint = f"The job may be accepted: submit it again with `job_id` '{job_id}'."
+    assert capsys.readouterr().err.splitlines() == [hint, "sosw: not accepted, or not known to be"]
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
