@@ -11,6 +11,7 @@ from typing import Any, Final
 from sosw_runtime import aws, telemetry
 from sosw_runtime.domain.task import Status, Task
 from sosw_runtime.essentials.invocation import Invocation, side_by_side
+from sosw_runtime.essentials.rounds import Turns
 from sosw_runtime.essentials.tally import Tally, counted, done
 from sosw_runtime.storage import jobs, progress, tasks
 from sosw_runtime.storage.jobs import Cursor, JobRecord
@@ -18,7 +19,7 @@ from sosw_runtime.storage.tables import BATCH_READ
 
 _CALLS_AT_ONCE: Final = 8
 
-#: Tasks of a cancelled job that are counted between two looks at the clock.
+#: Tasks of a cancelled job that are counted in a turn.
 _CANCELLED_AT_ONCE: Final = 20 * progress.BLOCK
 
 #: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
@@ -43,7 +44,7 @@ def announced(invocation: Invocation, closed: Sequence[Task]) -> Tally:
         return Tally(Alarms=1)
 
     tally, published = Tally(), []
-    for task, outcome in side_by_side(publish, closed, _CALLS_AT_ONCE):
+    for task, outcome in side_by_side(publish, closed, _CALLS_AT_ONCE, invocation.has_time):
         tally += counted(outcome, logger, "alarm not sent", **telemetry.ids(task))
         if not isinstance(outcome, Exception):
             published.append(task)
@@ -60,13 +61,13 @@ def announced(invocation: Invocation, closed: Sequence[Task]) -> Tally:
     return tally + done(announce, published, _CALLS_AT_ONCE, logger, "closed task not announced", telemetry.ids)
 
 
-def outbox_announced(invocation: Invocation) -> Tally:
+def outbox_announced(invocation: Invocation) -> Turns:
     """Announce the closed tasks whose announcement did not come through, or that the command line closed."""
-    tally, ids = Tally(), tasks.outbox(invocation.tables)
-    while not invocation.out_of_time and (some := list(islice(ids, BATCH_READ))):
+    ids = tasks.outbox(invocation.tables)
+    while some := list(islice(ids, BATCH_READ)):
         found = tasks.find_closed(invocation.tables, some).values()
-        tally += announced(invocation, [task for task in found if task.in_outbox])
-    return tally
+        yield announced(invocation, [task for task in found if task.in_outbox])
+    return Tally()
 
 
 def _alarm(invocation: Invocation, task: Task) -> None:
@@ -94,12 +95,10 @@ def count(invocation: Invocation, closed: Sequence[Task]) -> None:
     _close_all(invocation, progress.note(invocation.tables, closed, invocation.clock(), retention))
 
 
-def rest_cancelled(invocation: Invocation, cursor: Cursor) -> Tally:
+def rest_cancelled(invocation: Invocation, cursor: Cursor) -> Turns:
     """Count what is not written of a cancelled job as cancelled, some blocks at a time, then be done with it."""
     job = jobs.get(invocation.tables, cursor.job_id)
     while job is not None and cursor.position < job.total:
-        if invocation.out_of_time:
-            return Tally()
         some = range(cursor.position, min(cursor.position + _CANCELLED_AT_ONCE, job.total))
         retention = invocation.settings.closed_tasks_retention_days
         _close_all(invocation, progress.note_unwritten(invocation.tables, job, some, invocation.clock(), retention))
@@ -107,6 +106,7 @@ def rest_cancelled(invocation: Invocation, cursor: Cursor) -> Tally:
         if advanced is None:
             return Tally()
         cursor = advanced
+        yield Tally()
     jobs.finish(invocation.tables, cursor.job_id)
     return Tally()
 
@@ -121,8 +121,11 @@ def jobs_closed(invocation: Invocation) -> Tally:
         progress.unmark_closing(invocation.tables, job_id)
         return Tally()
 
+    def about(job_id: str) -> dict[str, object]:
+        return {"job_id": job_id}
+
     waiting = progress.closing(invocation.tables)
-    return done(close, waiting, _CALLS_AT_ONCE, logger, "job not closed", lambda job_id: {"job_id": job_id})
+    return done(close, waiting, _CALLS_AT_ONCE, logger, "job not closed", about, invocation.has_time)
 
 
 def _close_all(invocation: Invocation, done: Iterable[JobRecord]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
+from unittest import mock
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
@@ -491,6 +492,54 @@ def test_the_newest_value_counts(sosw: Installation, lambdas: FakeLambda) -> Non
     measure(sosw, "CPUUtilization", 10)
     sosw.tick_orchestrator()
     assert level(sosw) is Level.HIGH
+
+
+# --- when time is short ----------------------------------------------------------------------------------------------
+
+
+def test_one_workers_backlog_holds_up_no_other(
+    sosw: Installation, lambdas: FakeLambda, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = [f"other-{number}" for number in range(9)]
+    sosw.register(max_concurrency=50)
+    sosw.put(*(queued(number) for number in range(50)))
+    for nth, worker_id in enumerate(others):
+        sosw.register(worker_id)
+        sosw.put(queued(100 + nth, worker_id=worker_id))
+    monkeypatch.setattr(dispatch, "_SLOTS_A_TURN", 5)
+    invoke = dispatch.invoke
+
+    def slowly(*arguments: Any) -> None:
+        sosw.clock.advance(10 * SECOND)
+        invoke(*arguments)
+
+    monkeypatch.setattr(dispatch, "invoke", slowly)
+    monkeypatch.setattr(dispatch, "_LATEST_INVOKE_MS", HOUR)
+    answer = sosw.tick_orchestrator()
+    assert {function for function, _ in invoked(lambdas)} == {"resize", *others}
+    assert len(sosw.with_status(Status.QUEUED)) > 10
+    assert answer["LeftOver"] == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"LeftOver"' in line]
+    assert [(line["service"], line["LeftOver"], line.get("worker_id")) for line in lines] == [
+        ("orchestrator", [1], None)
+    ]
+
+
+def test_health_takes_no_more_than_its_share_of_a_tick(
+    sosw: Installation, lambdas: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sosw.register(health_metrics={"database": CPU, "daily": {**CPU, "period_seconds": 86_400}})
+    sosw.put(queued())
+    aws.cloudwatch().meta.events.register(
+        "before-call.cloudwatch.GetMetricData", lambda **_: sosw.clock.advance(4 * MINUTE)
+    )
+    assert sosw.tick_orchestrator() == {"Dispatched": 1, "LeftOver": 1}
+
+
+def test_an_idle_workers_slots_are_not_read(sosw: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    sosw.register()
+    monkeypatch.setattr(slots, "occupied", mock.Mock(side_effect=AssertionError("they were read")))
+    assert sosw.tick_orchestrator() == {}
 
 
 # --- trouble stays where it is ---------------------------------------------------------------------------------------

@@ -14,9 +14,11 @@ from botocore.exceptions import ClientError
 
 from sosw_runtime.domain.task import Error, Move, Status
 from sosw_runtime.errors import Unavailable
+from sosw_runtime.essentials import scavenger
 from sosw_runtime.essentials.scavenger import GRACE_MS
 from sosw_runtime.storage import jobs, slots, tasks
-from sosw_runtime.storage.items import encoded
+from sosw_runtime.storage.items import encoded, to_item
+from tests.integration.storage.cases import DEAD
 from tests.support.builders import (
     DAY,
     HOUR,
@@ -395,6 +397,66 @@ def test_quiet_again_every_occupied_slot_has_a_running_task(sosw: Installation, 
     sosw.tick_scavenger()
     occupied = {found.claim for found in sosw.slots()}
     assert occupied == {task.claim for task in sosw.with_status(Status.RUNNING)} == {"5"}
+
+
+# --- when time is short ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slow_slots(sosw: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty slots of tasks that are gone, each of which takes ten seconds to free; a tick has five minutes."""
+    for index in range(40):
+        assert slots.take(sosw.tables, slot(queued(100 + index), index=index, claim=f"{index}"), None)
+    free = slots.free
+
+    def slowly(*arguments: Any) -> bool:
+        sosw.clock.advance(10 * SECOND)
+        return free(*arguments)
+
+    monkeypatch.setattr(slots, "free", slowly)
+
+
+@pytest.mark.usefixtures("slow_slots")
+def test_slow_mending_leaves_time_for_everything_else(sosw: Installation, inbox: Inbox, lambdas: FakeLambda) -> None:
+    sosw.register(max_concurrency=40)
+    lost_record = completed(2)
+    sosw.client.put_item(TableName=sosw.tables.tasks, Item=to_item(lost_record))
+    sosw.put(waiting(3), DEAD)
+    sosw.client.put_item(
+        TableName=sosw.tables.registry,
+        Item=encoded({"pk": "enqueuing", "sk": "album", "position": 0, "holder": "", "lease_until": 0}),
+    )
+    sosw.clock.advance(MINUTE)
+    answer = sosw.tick_scavenger()
+    assert answer["Freed"] < 40
+    assert answer["LeftOver"] == 1, "the slots of the one Worker"
+    done = {name: answer[name] for name in ("Requeued", "Alarms", "Resumed", "Archived")}
+    assert done == {"Requeued": 1, "Alarms": 1, "Resumed": 1, "Archived": 1}
+
+
+def test_one_workers_backlog_keeps_no_others_task_waiting(sosw: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    for worker_id in ("resize", *WORKERS):
+        sosw.register(worker_id)
+    sosw.put(*(waiting(number) for number in range(50)))
+    sosw.put(*(waiting(100 + nth, worker_id=worker_id) for nth, worker_id in enumerate(WORKERS)))
+    monkeypatch.setattr(scavenger, "_DUE_A_TURN", 5)
+    requeue = tasks.requeue
+
+    def slowly(*arguments: Any) -> bool:
+        sosw.clock.advance(8 * SECOND)
+        return requeue(*arguments)
+
+    monkeypatch.setattr(tasks, "requeue", slowly)
+    sosw.clock.advance(MINUTE)
+    answer = sosw.tick_scavenger()
+    assert answer["LeftOver"] == 1
+    assert {task.worker_id for task in sosw.with_status(Status.QUEUED)} >= set(WORKERS)
+    assert {task.worker_id for task in sosw.with_status(Status.WAITING)} == {"resize"}
+    assert answer["Requeued"] > 15, "what the other chores left of the time went to what is due"
+
+
+#: Workers beside `resize`.
+WORKERS = ("blur", "crop", "print", "scan")
 
 
 # --- trouble stays where it is ---------------------------------------------------------------------------------------
