@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sosw_runtime import telemetry
+from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import REPORTED, Status
 from sosw_runtime.essentials.dispatch import dispatch
@@ -14,7 +15,7 @@ from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_str
 from sosw_runtime.essentials.rounds import Turns, serve_in_rounds
 from sosw_runtime.essentials.tally import Tally
 from sosw_runtime.essentials.vitals import assessed
-from sosw_runtime.storage import registry, tasks
+from sosw_runtime.storage import registry, slots, tasks
 from sosw_runtime.storage.registry import Standing
 
 #: Part of a tick's time that CloudWatch may take at the most; where it takes longer, the last known levels hold.
@@ -63,24 +64,31 @@ def on_stream(invocation: Invocation, records: Iterable[Mapping[str, Any]]) -> T
 
 def on_tick(invocation: Invocation) -> Tally:
     """Assess every Worker's health, then fill its free slots."""
+    standings = [standing for standing in registry.standings(invocation.tables) if not standing.is_gone]
     share = invocation.share(_PART_OF_HEALTH)
-    standings = assessed(share, registry.standings(invocation.tables))
+    standings = assessed(share, standings)
     tally = Tally(LeftOver=int(share.out_of_time))
-    tally += _dispatch_all(
-        invocation, {standing.worker_id: _look_for_work(invocation, standing) for standing in standings}
-    )
+    tally += _dispatch_all(invocation, {standing.worker_id: _look(invocation, standing) for standing in standings})
     name = invocation.settings.name
     telemetry.count("orchestrator", name, {"Heartbeat": 1})
     for standing in standings:
-        telemetry.count("orchestrator", name, {"HealthLevel": standing.level}, standing.worker_id)
+        if isinstance(standing.registration, Registration) and standing.registration.health_metrics:
+            telemetry.count("orchestrator", name, {"HealthLevel": standing.level}, standing.worker_id)
     return tally
 
 
-def _look_for_work(invocation: Invocation, standing: Standing) -> Turns:
+def _look(invocation: Invocation, standing: Standing) -> Turns:
     """Fill a Worker's free slots, if anything is queued: the slots of an idle one need not be read."""
-    if tasks.queued(invocation.tables, standing.worker_id, standing.shards, 1):
-        return (yield from dispatch(invocation, standing, (), new_work=True))
-    return Tally()
+    tables, worker_id = invocation.tables, standing.worker_id
+    match standing.registration:
+        case None:
+            if not slots.occupied(tables, worker_id, consistent=True):
+                registry.note_as_gone(tables, standing)
+            return Tally()
+        case Registration() if not tasks.queued(tables, worker_id, standing.shards, 1):
+            return Tally()
+        case _:
+            return (yield from dispatch(invocation, standing, (), new_work=True))
 
 
 def _news(records: Iterable[Mapping[str, Any]]) -> dict[str, News]:

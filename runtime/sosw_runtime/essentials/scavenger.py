@@ -72,7 +72,8 @@ def on_tick(invocation: Invocation) -> Tally:
 
     What a chore does not use of its share passes on, in the end to what is due and was left over.
     """
-    standings = {standing.worker_id: standing for standing in registry.standings(invocation.tables)}
+    found = registry.standings(invocation.tables)
+    standings = {standing.worker_id: standing for standing in found if not standing.is_gone}
     tally = Tally()
 
     def serve(chore: Callable[[Invocation], dict[str, Turns]], parts: int, label: str = "worker_id") -> tuple[str, ...]:

@@ -212,7 +212,7 @@ def enqueue(invocation: Invocation, record: JobRecord, held: Held, *, must_advan
     if reached.position == record.total:
         jobs.finish(tables, record.job_id)
         logger.info("enqueued", extra=about)
-        telemetry.count("scheduler", invocation.settings.name, {"Enqueued": record.total}, record.worker_id)
+        telemetry.count("scheduler", invocation.settings.name, {"Enqueued": record.total})
         return
     jobs.release(tables, reached)
     if reached.cancelled:
