@@ -133,7 +133,7 @@ def _retried_or_buried(invocation: Invocation, task: Task, standing: Standing | 
         if dead is None:
             return Tally()
         logger.warning("dead", extra={**telemetry.ids(task), "reason": decision.reason})
-        told = closing.announced(invocation, [dead])
+        told = closing.announce(invocation, [dead])
         # It is buried, and stands in the outbox: an alarm that failed is the tick's to send, no reason to settle again.
         return Tally(DeadTasks=1, Alarms=told["Alarms"], Failures=told["Failures"])
     if not tasks.retry(invocation.tables, task, decision.due_at, now, failure, spare=decision.spare):

@@ -12,7 +12,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from sosw_runtime.domain.task import Error, Move, Status
+from sosw_runtime.domain.task import Entry, Error, Move, Status, Task, task_id
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.essentials import scavenger
 from sosw_runtime.essentials.scavenger import GRACE_MS
@@ -228,6 +228,39 @@ def test_a_death_is_alarmed_with_task_worker_attempts_and_last_error(sosw: Insta
     sosw.tick_scavenger()
     sosw.wake_scavenger(poison)
     assert inbox.read() == [], "once"
+
+
+def test_deaths_of_one_job_are_told_in_one_message(sosw: Installation, inbox: Inbox) -> None:
+    sosw.put(*(dead(number) for number in range(3)), dead(3, job_id="other"), dead(4, worker_id="crop"))
+    assert sosw.tick_scavenger() == {"Alarms": 3}
+    mails = {json.loads(mail["Message"])["job_id"] + mail["Subject"]: mail for mail in inbox.read()}
+    assert len(mails) == 3
+    several = mails[f"album{sosw.tables.name}: 3 tasks of resize are dead"]
+    message = json.loads(several["Message"])
+    assert (message["alarm"], message["worker_id"], message["job_id"]) == ("dead tasks", "resize", "album")
+    assert sorted(task["task_id"] for task in message["tasks"]) == sorted(dead(number).task_id for number in range(3))
+    assert {name for task in message["tasks"] for name in task} == {"task_id", "attempt", "error", "reason", "dead_at"}
+    for mail in mails.values():
+        if mail is not several:
+            assert json.loads(mail["Message"])["alarm"] == "dead task"
+    assert sosw.tick_scavenger() == {}
+
+
+def test_every_one_of_many_deaths_is_named_in_some_message(sosw: Installation, inbox: Inbox) -> None:
+    """SNS refuses messages over 256 KB."""
+    widest = "\N{SNAKE}" * 300
+    error = Error(widest, widest).to_json()
+    sosw.put(*(dead(number, error=error, history=(Entry(NOON, Move.DIE, 1, widest),)) for number in range(45)))
+    assert sosw.tick_scavenger() == {"Alarms": 3}
+    messages = [mail["Message"] for mail in inbox.read()]
+    assert max(len(message) for message in messages) < 256 * 1024
+    named = [task["task_id"] for message in messages for task in json.loads(message)["tasks"]]
+    assert sorted(named) == sorted(dead(number).task_id for number in range(45))
+
+
+def dead(number: int, **changes: Any) -> Task:
+    """A task that died and was not yet announced."""
+    return replace(DEAD, task_id=task_id("album", number), number=number, in_outbox=True, **changes)
 
 
 def test_an_alarm_that_could_not_be_sent_stays_due_until_it_is(
