@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -159,14 +158,16 @@ class Machine(RuleBasedStateMachine):
         self.world.register(worker_id, limit)
         self.world.limits[worker_id] = max(most, limit)
 
-    @precondition(lambda self: self._crowded)
-    @rule(which=_ANY, strikes=_STRIKES)
-    def lower(self, which: int, strikes: dict[int, Fault]) -> None:
-        """Somebody lowers a limit below what runs; one of the tasks ends, and the stream tells of it."""
-        worker_id = self._crowded[which % len(self._crowded)]
+    @rule(worker_id=_WORKERS, which=_ANY, strikes=_STRIKES)
+    def lower(self, worker_id: str, which: int, strikes: dict[int, Fault]) -> None:
+        """Somebody lowers a limit below what runs, while more is queued; one task ends, and the stream tells of it."""
+        self.submit(worker_id, 5, 0, False, {})
+        self.tick("orchestrator", {})
         for event in self._for_workers:
             self.world.start(event)
         at_work = [execution for execution in self.world.running if execution.worker_id == worker_id]
+        if len(at_work) < 2:
+            return
         self.apply(worker_id, len(at_work) - 1)
         self._end(at_work[which % len(at_work)], "well", {})
         records, self.world.unread["orchestrator"] = self.world.unread["orchestrator"], []
@@ -342,14 +343,6 @@ class Machine(RuleBasedStateMachine):
     def _for_workers(self) -> list[Event]:
         """Events that a Worker was not yet handed."""
         return [event for event in self.world.events if event.function in self.world.registrations]
-
-    @property
-    def _crowded(self) -> list[str]:
-        """The Workers that have several tasks at work or handed to Lambda, and others queued."""
-        handed_out = Counter(event.function for event in self._for_workers)
-        handed_out.update(execution.worker_id for execution in self.world.running)
-        queued = {row["worker_id"]["S"] for row in self.world.now["tasks"].values() if row["status"]["S"] == "queued"}
-        return sorted(worker_id for worker_id in queued if handed_out[worker_id] > 1)
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

@@ -133,7 +133,7 @@ class World(AbstractContextManager["World"]):
         self.events: list[Event] = []  # accepted by Lambda, not yet delivered for the first time
         self.accepted: list[Event] = []  # Workers' events that Lambda ever accepted
         self.executions: list[Execution] = []
-        self.alarms: list[dict[str, Any]] = []
+        self.alarms: list[dict[str, Any]] = []  # one of each dead task, and of each closed job
         self.cancelled: set[str] = set()  # jobs that somebody cancelled while they were enqueued
         self.reporting: dict[str, Any] | None = None  # the report that the WorkerAssistant has in hand
         self.lambdas = lambdas
@@ -398,7 +398,9 @@ class World(AbstractContextManager["World"]):
                 if function in self.registrations:
                     self.accepted.append(event)
             case "Publish":
-                self.alarms.append(json.loads(parse_qs(body)["Message"][0]))
+                message = json.loads(parse_qs(body)["Message"][0])
+                deaths = message.pop("tasks") if message.get("alarm") == "dead tasks" else [{}]
+                self.alarms += [{**message, **death} for death in deaths]
             case operation if operation in WRITES:
                 self._observe([table for table in TABLES if f'"{self.name}_{table}"' in body])
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import Any, Final
 
 from sosw_runtime import aws, telemetry
-from sosw_runtime.domain.task import Status, Task
+from sosw_runtime.domain.task import REASON_LENGTH, Status, Task
 from sosw_runtime.essentials.invocation import Invocation, side_by_side
+from sosw_runtime.essentials.rounds import Turns
 from sosw_runtime.essentials.tally import Tally, counted, done
 from sosw_runtime.storage import jobs, progress, tasks
 from sosw_runtime.storage.jobs import Cursor, JobRecord
@@ -18,11 +20,14 @@ from sosw_runtime.storage.tables import BATCH_READ
 
 _CALLS_AT_ONCE: Final = 8
 
-#: Tasks of a cancelled job that are counted between two looks at the clock.
+#: Tasks of a cancelled job that are counted in a turn.
 _CANCELLED_AT_ONCE: Final = 20 * progress.BLOCK
 
 #: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 _LONGEST_SUBJECT: Final = 100
+
+#: Dead tasks of one message, which may have 256 KB: each of them has up to 10 KB, its texts being of 300 characters.
+_DEATHS_A_MESSAGE: Final = 20
 
 logger = telemetry.logger("scavenger")
 
@@ -30,59 +35,79 @@ logger = telemetry.logger("scavenger")
 # --- tasks -------------------------------------------------------------------------------------------------------
 
 
-def announced(invocation: Invocation, closed: Sequence[Task]) -> Tally:
+def announce(invocation: Invocation, closed: Sequence[Task]) -> Tally:
     """Publish the alarms of dead tasks, count the closed in their jobs, then take them out of the outbox.
 
     In this order, so that an alarm may come twice, never not at all. What fails stays in the outbox.
     """
 
-    def publish(task: Task) -> Tally:
-        if task.status is not Status.DEAD:
-            return Tally()
-        _alarm(invocation, task)
+    def publish(dead: Sequence[Task]) -> Tally:
+        _alarm(invocation, dead)
         return Tally(Alarms=1)
 
-    tally, published = Tally(), []
-    for task, outcome in side_by_side(publish, closed, _CALLS_AT_ONCE):
-        tally += counted(outcome, logger, "alarm not sent", **telemetry.ids(task))
+    tally, published = Tally(), [task for task in closed if task.status is not Status.DEAD]
+    for dead, outcome in side_by_side(publish, _by_alarm(closed), _CALLS_AT_ONCE, invocation.has_time):
+        about = {"worker_id": dead[0].worker_id, "job_id": dead[0].job_id, "task_ids": [task.task_id for task in dead]}
+        tally += counted(outcome, logger, "alarm not sent", **about)
         if not isinstance(outcome, Exception):
-            published.append(task)
+            published += dead
     try:
         count(invocation, published)
     except Exception as error:  # noqa: BLE001 - logged and counted, and done again by the next tick
         return tally + counted(error, logger, "closed tasks not counted")
 
-    def announce(task: Task) -> Tally:
+    def leave_outbox(task: Task) -> Tally:
         retention = invocation.settings.closed_tasks_retention_days
         tasks.announce(invocation.tables, task, invocation.clock(), retention)
         return Tally()
 
-    return tally + done(announce, published, _CALLS_AT_ONCE, logger, "closed task not announced", telemetry.ids)
+    return tally + done(leave_outbox, published, _CALLS_AT_ONCE, logger, "closed task not announced", telemetry.ids)
 
 
-def outbox_announced(invocation: Invocation) -> Tally:
+def outbox_announced(invocation: Invocation) -> Turns:
     """Announce the closed tasks whose announcement did not come through, or that the command line closed."""
-    tally, ids = Tally(), tasks.outbox(invocation.tables)
-    while not invocation.out_of_time and (some := list(islice(ids, BATCH_READ))):
+    ids = tasks.outbox(invocation.tables)
+    while some := list(islice(ids, BATCH_READ)):
         found = tasks.find_closed(invocation.tables, some).values()
-        tally += announced(invocation, [task for task in found if task.in_outbox])
-    return tally
+        yield announce(invocation, [task for task in found if task.in_outbox])
+    return Tally()
 
 
-def _alarm(invocation: Invocation, task: Task) -> None:
-    """Tell the people of a dead task."""
-    failure = task.failure
-    _publish(
-        invocation.settings.alarm_topic_arn,
-        f"{invocation.settings.name}: a task of {task.worker_id} is dead",
-        {
-            "alarm": "dead task",
-            **telemetry.ids(task),
-            "error": None if failure is None else {"type": failure.type, "message": failure.message},
-            "reason": task.history[-1].reason,
-            "dead_at": task.closed_at,
-        },
-    )
+def _by_alarm(closed: Iterable[Task]) -> list[list[Task]]:
+    """The dead tasks of each message: those of one job, as many as a message holds."""
+    by_job: dict[tuple[str, str], list[Task]] = defaultdict(list)
+    for task in closed:
+        if task.status is Status.DEAD:
+            by_job[task.worker_id, task.job_id].append(task)
+    return [
+        dead[start : start + _DEATHS_A_MESSAGE]
+        for dead in by_job.values()
+        for start in range(0, len(dead), _DEATHS_A_MESSAGE)
+    ]
+
+
+def _alarm(invocation: Invocation, dead: Sequence[Task]) -> None:
+    """Tell the people of a dead task, or of several of one job."""
+    name, first = invocation.settings.name, dead[0]
+    subject = f"{name}: a task of {first.worker_id} is dead"
+    message: dict[str, Any] = {"alarm": "dead task", **telemetry.ids(first), **_death(first)}
+    if len(dead) > 1:
+        subject = f"{name}: {len(dead)} tasks of {first.worker_id} are dead"
+        deaths = [_death(task) for task in dead]
+        message = {"alarm": "dead tasks", "worker_id": first.worker_id, "job_id": first.job_id, "tasks": deaths}
+    _publish(invocation.settings.alarm_topic_arn, subject, message)
+
+
+def _death(task: Task) -> dict[str, Any]:
+    """A dead task as its alarm tells of it."""
+    failure, reason = task.failure, task.history[-1].reason
+    return {
+        "task_id": task.task_id,
+        "attempt": task.attempt,
+        "error": None if failure is None else {"type": failure.type, "message": failure.message},
+        "reason": None if reason is None else reason[:REASON_LENGTH],
+        "dead_at": task.closed_at,
+    }
 
 
 # --- jobs --------------------------------------------------------------------------------------------------------
@@ -94,12 +119,10 @@ def count(invocation: Invocation, closed: Sequence[Task]) -> None:
     _close_all(invocation, progress.note(invocation.tables, closed, invocation.clock(), retention))
 
 
-def rest_cancelled(invocation: Invocation, cursor: Cursor) -> Tally:
+def rest_cancelled(invocation: Invocation, cursor: Cursor) -> Turns:
     """Count what is not written of a cancelled job as cancelled, some blocks at a time, then be done with it."""
     job = jobs.get(invocation.tables, cursor.job_id)
     while job is not None and cursor.position < job.total:
-        if invocation.out_of_time:
-            return Tally()
         some = range(cursor.position, min(cursor.position + _CANCELLED_AT_ONCE, job.total))
         retention = invocation.settings.closed_tasks_retention_days
         _close_all(invocation, progress.note_unwritten(invocation.tables, job, some, invocation.clock(), retention))
@@ -107,6 +130,7 @@ def rest_cancelled(invocation: Invocation, cursor: Cursor) -> Tally:
         if advanced is None:
             return Tally()
         cursor = advanced
+        yield Tally()
     jobs.finish(invocation.tables, cursor)
     return Tally()
 
@@ -121,8 +145,11 @@ def jobs_closed(invocation: Invocation) -> Tally:
         progress.unmark_closing(invocation.tables, job_id)
         return Tally()
 
+    def about(job_id: str) -> dict[str, object]:
+        return {"job_id": job_id}
+
     waiting = progress.closing(invocation.tables)
-    return done(close, waiting, _CALLS_AT_ONCE, logger, "job not closed", lambda job_id: {"job_id": job_id})
+    return done(close, waiting, _CALLS_AT_ONCE, logger, "job not closed", about, invocation.has_time)
 
 
 def _close_all(invocation: Invocation, done: Iterable[JobRecord]) -> None:

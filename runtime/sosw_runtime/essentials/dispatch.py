@@ -7,6 +7,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from threading import Lock
 from typing import Final
 from uuid import uuid4
@@ -20,6 +21,7 @@ from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import Error, Task
 from sosw_runtime.essentials.invocation import Invocation
+from sosw_runtime.essentials.rounds import Turns
 from sosw_runtime.essentials.tally import Tally, done
 from sosw_runtime.storage import slots, tasks
 from sosw_runtime.storage.items import Unreadable
@@ -43,6 +45,9 @@ _IMPOSSIBLE_EVENT: Final = frozenset({"RequestTooLargeException", "InvalidReques
 #: Calls at once for one Worker.
 _CALLS_AT_ONCE: Final = 8
 
+#: Slots that are filled or freed before it is another Worker's turn.
+_SLOTS_A_TURN: Final = 100
+
 logger = telemetry.logger("orchestrator")
 
 
@@ -62,7 +67,7 @@ class ImpossibleEvent(Exception):
     """AWS will never take this event: no fault of the Worker, and no other task is to wait for it."""
 
 
-def dispatch(invocation: Invocation, standing: Standing, finished: Sequence[Slot], *, new_work: bool) -> Tally:
+def dispatch(invocation: Invocation, standing: Standing, finished: Sequence[Slot], *, new_work: bool) -> Turns:
     """Fill a Worker's slots: those that the tasks which just reported hold, and with new work the free ones.
 
     Args:
@@ -80,20 +85,20 @@ def dispatch(invocation: Invocation, standing: Standing, finished: Sequence[Slot
     # Where nothing may start, nothing need be read to free what has finished.
     occupied = _occupied(invocation, standing, limit, new_work=new_work) if limit else finished
     planned = plan(limit, occupied, finished, new_work=new_work)
-    handed_on = [Opening(slot.index, slot) for slot in planned.hand_on]
+    openings = [Opening(slot.index, slot) for slot in planned.hand_on]
     # Shuffled: Orchestrators at work at once seldom reach for the same.
-    openings = handed_on + [Opening(index, None) for index in random.sample(planned.fill, len(planned.fill))]
-    candidates = tasks.queued(invocation.tables, standing.worker_id, standing.shards, len(openings)) if openings else []
-    filler = _Filler(invocation, standing, deque(candidates))
-
-    def about(_: object) -> dict[str, object]:
-        return {"worker_id": standing.worker_id}
-
-    # Beyond the candidates only those are worth a call that have something to free.
-    worthwhile = openings[: max(len(handed_on), len(candidates))]
+    openings += [Opening(index, None) for index in random.sample(planned.fill, len(planned.fill))]
+    filler = _Filler(invocation, standing, page=min(len(openings), _SLOTS_A_TURN))
     # Whatever stands half-way, the Scavenger's next tick mends.
-    tally = done(filler.fill, worthwhile, _CALLS_AT_ONCE, logger, "slot not filled", about)
-    tally += done(filler.vacate, planned.free, _CALLS_AT_ONCE, logger, "slot not filled", about)
+    tally = filler.free(planned.free)
+    while openings:
+        tally += filler.fill(openings[:_SLOTS_A_TURN])
+        openings = openings[_SLOTS_A_TURN:]
+        if filler.has_nothing_to_start:
+            openings = [opening for opening in openings if opening.held_by is not None]
+        if openings or filler.cut_short:
+            yield tally
+            tally = Tally()
     if isinstance(standing.registration, Exception):
         raise standing.registration
     return tally
@@ -114,17 +119,41 @@ def _occupied(invocation: Invocation, standing: Standing, limit: int, *, new_wor
 class _Filler:
     """Fills slots from one queue, several at once."""
 
-    def __init__(self, invocation: Invocation, standing: Standing, candidates: deque[Candidate]) -> None:
+    def __init__(self, invocation: Invocation, standing: Standing, page: int) -> None:
         self._invocation = invocation
         self._standing = standing
-        self._candidates = candidates
+        self._queue = tasks.queue(invocation.tables, standing.worker_id, standing.shards, page)
+        self._candidates: deque[Candidate] = deque()
         self._reads_left = _READS - 1
         self._overtaken = False  # somebody else claimed a candidate: the queue may hold others
         self._refused = False  # AWS refused an invoke: the next would be refused as well
         self._lock = Lock()
+        self._queue_ended = False  # there are no more candidates than were read
+        self.cut_short = False  # there was no time for a candidate
 
-    def fill(self, opening: Opening) -> Tally:
-        """Start the next task in a slot; free the slot if there is none."""
+    @property
+    def has_nothing_to_start(self) -> bool:
+        """Whether it is of no use to look for more candidates."""
+        return self._queue_ended or self._refused
+
+    def fill(self, openings: Sequence[Opening]) -> Tally:
+        """Start the next tasks in slots; free those for which there is none."""
+        wanted = 0 if self.has_nothing_to_start else len(openings)
+        read = list(islice(self._queue, wanted))
+        self._candidates.extend(read)
+        self._queue_ended = len(read) < len(openings)
+        # Without a candidate only those are worth a call that have something to free.
+        worthwhile = [opening for nth, opening in enumerate(openings) if nth < len(read) or opening.held_by is not None]
+        return done(self._fill, worthwhile, _CALLS_AT_ONCE, logger, "slot not filled", self._about)
+
+    def free(self, held: Sequence[Slot]) -> Tally:
+        """Free slots."""
+        return done(self._free, held, _CALLS_AT_ONCE, logger, "slot not freed", self._about)
+
+    def _about(self, _: object) -> dict[str, object]:
+        return {"worker_id": self._standing.worker_id}
+
+    def _fill(self, opening: Opening) -> Tally:
         held_by, tally = opening.held_by, Tally()
         while (candidate := self._next()) is not None:
             slot = Slot(
@@ -145,7 +174,7 @@ class _Filler:
                 task = tasks.claim(self._invocation.tables, slot, lease_until, deadline)
             except NotWritten:
                 # The task is queued as before, and the slot need not wait for the tick.
-                slots.free(self._invocation.tables, slot)
+                self._free(slot)
                 raise
             except Unreadable as error:
                 logger.error("task not read", extra={"task_id": slot.task_id, "reason": str(error)})
@@ -155,10 +184,9 @@ class _Filler:
             if task is not None:
                 return tally + self._start(task, slot)
             self._overtaken = True
-        return tally if held_by is None else tally + self.vacate(held_by)
+        return tally if held_by is None else tally + self._free(held_by)
 
-    def vacate(self, slot: Slot) -> Tally:
-        """Free a slot."""
+    def _free(self, slot: Slot) -> Tally:
         slots.free(self._invocation.tables, slot)
         return Tally()
 
@@ -197,7 +225,10 @@ class _Filler:
 
     def _next(self) -> Candidate | None:
         with self._lock:
-            if self._refused or self._invocation.out_of_time:
+            if self._refused:
+                return None
+            if self._invocation.out_of_time:
+                self.cut_short = self.cut_short or bool(self._candidates)
                 return None
             if not self._candidates and self._overtaken and self._reads_left > 0:
                 self._reads_left -= 1

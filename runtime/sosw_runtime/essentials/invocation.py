@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import floor
 from typing import Any, Protocol, Self, TypeVar
 from uuid import uuid4
 
@@ -67,26 +68,44 @@ class Invocation:
     @property
     def out_of_time(self) -> bool:
         """Whether no more work should be begun."""
-        return self.clock() > self.ends_at - self.reserve
+        return not self.has_time()
+
+    def has_time(self) -> bool:
+        """Whether more work may be begun."""
+        return self.clock() <= self.ends_at - self.reserve
+
+    def share(self, part: float) -> Self:
+        """The same invocation with a part of the time that is left to it."""
+        now = self.clock()
+        left = self.ends_at - self.reserve - now
+        return replace(self, ends_at=now + floor(part * left) + self.reserve)
 
 
 def side_by_side(
-    work: Callable[[Argument], Result], arguments: Iterable[Argument], threads: int = aws.CONCURRENCY
+    work: Callable[[Argument], Result],
+    arguments: Iterable[Argument],
+    threads: int = aws.CONCURRENCY,
+    in_time: Callable[[], bool] = lambda: True,
 ) -> Iterator[tuple[Argument, Result | Exception]]:
-    """Do the same work on many arguments at once; one that raises is answered with its error and stops no other."""
+    """Do the same work on many arguments at once; one that raises is answered with its error and stops no other.
 
-    def guarded(argument: Argument) -> Result | Exception:
+    Once it is not `in_time` any more nothing is begun: the other arguments are left out.
+    """
+
+    def guarded(argument: Argument) -> tuple[Argument, Result | Exception] | None:
+        if not in_time():
+            return None
         try:
-            return work(argument)
+            return argument, work(argument)
         except Exception as error:  # noqa: BLE001 - the caller logs it and the others go on
-            return error
+            return argument, error
 
     todo = list(arguments)
     if len(todo) < 2:
-        yield from ((argument, guarded(argument)) for argument in todo)
+        yield from filter(None, map(guarded, todo))
         return
     with ThreadPoolExecutor(min(threads, len(todo))) as pool:
-        yield from zip(todo, pool.map(guarded, todo), strict=True)
+        yield from filter(None, pool.map(guarded, todo))
 
 
 def is_stream(event: Any) -> bool:

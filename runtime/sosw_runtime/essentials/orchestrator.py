@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sosw_runtime import telemetry
+from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import REPORTED, Status
 from sosw_runtime.essentials.dispatch import dispatch
-from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, side_by_side, written_tasks
-from sosw_runtime.essentials.tally import Tally, counted
+from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, written_tasks
+from sosw_runtime.essentials.rounds import Turns, serve_in_rounds
+from sosw_runtime.essentials.tally import Tally
 from sosw_runtime.essentials.vitals import assessed
-from sosw_runtime.storage import registry
+from sosw_runtime.storage import registry, slots, tasks
 from sosw_runtime.storage.registry import Standing
 
-_WORKERS_AT_ONCE: Final = 8
+#: Part of a tick's time that CloudWatch may take at the most; where it takes longer, the last known levels hold.
+_PART_OF_HEALTH: Final = 0.5
 
 logger = telemetry.logger("orchestrator")
 
@@ -37,7 +40,8 @@ def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, A
         context: Lambda's.
 
     Returns:
-        Counts of `Dispatched` and `Refused` invokes, as AWS took them or not, of `Failures` and of `Outages`.
+        Counts of `Dispatched` and `Refused` invokes, as AWS took them or not, of `Failures` and of `Outages`, and of
+        `LeftOver`: Workers for which there was no time, or not enough, and one if reading health took too long.
     """
     invocation = Invocation.begin(context)
     tally = on_stream(invocation, event["Records"]) if is_stream(event) else on_tick(invocation)
@@ -49,18 +53,42 @@ def on_stream(invocation: Invocation, records: Iterable[Mapping[str, Any]]) -> T
     """Hand on the slots that have come free, and start what is new."""
     news = _news(records)
     standings = registry.standing(invocation.tables, news)
-    return _dispatch_all(invocation, [(standing, news[standing.worker_id]) for standing in standings.values()])
+    return _dispatch_all(
+        invocation,
+        {
+            worker_id: dispatch(invocation, standing, news[worker_id].finished, new_work=news[worker_id].new_work)
+            for worker_id, standing in standings.items()
+        },
+    )
 
 
 def on_tick(invocation: Invocation) -> Tally:
     """Assess every Worker's health, then fill its free slots."""
-    standings = assessed(invocation, registry.standings(invocation.tables))
-    tally = _dispatch_all(invocation, [(standing, News(new_work=True)) for standing in standings])
+    standings = [standing for standing in registry.standings(invocation.tables) if not standing.is_gone]
+    share = invocation.share(_PART_OF_HEALTH)
+    standings = assessed(share, standings)
+    tally = Tally(LeftOver=int(share.out_of_time))
+    tally += _dispatch_all(invocation, {standing.worker_id: _look(invocation, standing) for standing in standings})
     name = invocation.settings.name
     telemetry.count("orchestrator", name, {"Heartbeat": 1})
     for standing in standings:
-        telemetry.count("orchestrator", name, {"HealthLevel": standing.level}, standing.worker_id)
+        if isinstance(standing.registration, Registration) and standing.registration.health_metrics:
+            telemetry.count("orchestrator", name, {"HealthLevel": standing.level}, standing.worker_id)
     return tally
+
+
+def _look(invocation: Invocation, standing: Standing) -> Turns:
+    """Fill a Worker's free slots, if anything is queued: the slots of an idle one need not be read."""
+    tables, worker_id = invocation.tables, standing.worker_id
+    match standing.registration:
+        case None:
+            if not slots.occupied(tables, worker_id, consistent=True):
+                registry.note_as_gone(tables, standing)
+            return Tally()
+        case Registration() if not tasks.queued(tables, worker_id, standing.shards, 1):
+            return Tally()
+        case _:
+            return (yield from dispatch(invocation, standing, (), new_work=True))
 
 
 def _news(records: Iterable[Mapping[str, Any]]) -> dict[str, News]:
@@ -76,17 +104,11 @@ def _news(records: Iterable[Mapping[str, Any]]) -> dict[str, News]:
     return news
 
 
-def _dispatch_all(invocation: Invocation, work: Sequence[tuple[Standing, News]]) -> Tally:
-    def dispatch_one(item: tuple[Standing, News]) -> Tally:
-        standing, news = item
-        return dispatch(invocation, standing, news.finished, new_work=news.new_work)
-
-    total = Tally()
-    for (standing, _), outcome in side_by_side(dispatch_one, work, _WORKERS_AT_ONCE):
-        # Its queue is kept, and the next tick tries again.
-        tally = counted(outcome, logger, "dispatch failed", worker_id=standing.worker_id)
+def _dispatch_all(invocation: Invocation, work: Mapping[str, Turns]) -> Tally:
+    """Dispatch for some Workers. The queue of one that fails is kept, and the next tick tries again."""
+    served = serve_in_rounds(invocation, work, logger, "dispatch failed", "worker_id")
+    for worker_id, tally in served.tallies.items():
         if tally["Failures"]:
             failures = {"Failures": tally["Failures"]}
-            telemetry.count("orchestrator", invocation.settings.name, failures, standing.worker_id)
-        total += tally
-    return total
+            telemetry.count("orchestrator", invocation.settings.name, failures, worker_id)
+    return served.total + Tally(LeftOver=len(served.left_over))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from sosw_runtime.domain.task import REPORTED, Status, Task
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.essentials import closing
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, written_tasks
+from sosw_runtime.essentials.rounds import Turns, in_one_turn, serve_in_rounds
 from sosw_runtime.essentials.tally import Tally, done
 from sosw_runtime.storage import jobs, registry, slots, tasks
 from sosw_runtime.storage.items import Item, Unreadable
@@ -26,12 +26,11 @@ from sosw_runtime.storage.registry import Standing
 #: How long a report may wait for its record, and a slot for its claim, before the tick looks into it, in ms.
 GRACE_MS: Final = 15_000
 
-#: Workers and chores that are looked after at once.
-_AT_ONCE: Final = 8
 _CALLS_AT_ONCE: Final = 8
 
-#: Waiting tasks that are held in memory.
-_DUE_AT_ONCE: Final = 200
+#: Tasks that are queued, and slots that are looked at, before it is another Worker's turn.
+_DUE_A_TURN: Final = 200
+_SLOTS_A_TURN: Final = 100
 
 logger = telemetry.logger("scavenger")
 
@@ -45,7 +44,8 @@ def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, A
 
     Returns:
         Counts of `Archived`, `Retried`, `DeadTasks`, `Cancelled`, `Requeued`, `Freed`, `Alarms`, `Resumed`,
-        `Unreadable`, `Failures`, `Outages`.
+        `Unreadable`, `Failures`, `Outages`, and of `LeftOver`: Workers, jobs and chores for which there was no time, or
+        not enough.
 
     Raises:
         Unavailable: an outage of AWS kept a part of a batch from being settled, all else is. Lambda hands the batch
@@ -70,26 +70,36 @@ def on_stream(invocation: Invocation, records: Iterable[Mapping[str, Any]]) -> T
 
 
 def on_tick(invocation: Invocation) -> Tally:
-    """Look after every slot and what was left half-way, then queue what is due, of which there may be a backlog."""
-    standings = registry.standings(invocation.tables)
-    # Shuffled, so that Workers with much to do are not always in front of the same others.
-    random.shuffle(standings)
+    """Queue what is due, mend slots, send alarms, see to jobs and sweep, each in a share of the time.
 
-    def at_once(work: Iterable[Callable[[], Tally]]) -> Tally:
-        return done(lambda part: part(), work, _AT_ONCE, logger, "not looked after")
+    What a chore does not use of its share passes on, in the end to what is due and was left over.
+    """
+    found = registry.standings(invocation.tables)
+    standings = {standing.worker_id: standing for standing in found if not standing.is_gone}
+    tally = Tally()
 
-    return (
-        at_once(
-            [
-                partial(closing.outbox_announced, invocation),
-                partial(closing.jobs_closed, invocation),
-                partial(_jobs_resumed, invocation),
-                *(partial(_slots_mended, invocation, standing) for standing in standings),
-            ]
-        )
-        + at_once([partial(_swept, invocation, standings)])
-        + at_once(partial(_requeued, invocation, standing) for standing in standings)
-    )
+    def serve(chore: Callable[[Invocation], dict[str, Turns]], parts: int, label: str = "worker_id") -> tuple[str, ...]:
+        """Give a chore its share of so many equal parts; the names of the work that is left over."""
+        share = invocation.share(1 / parts)
+        served = serve_in_rounds(share, chore(share), logger, "not looked after", label)
+        tally.update(served.total)
+        return served.left_over
+
+    still_due = serve(lambda share: _by_worker(_requeued, share, standings.values()), 6)
+    left_over = [
+        *serve(lambda share: _by_worker(_slots_mended, share, standings.values()), 5),
+        *serve(lambda share: {"alarms": closing.outbox_announced(share)}, 4, "chore"),
+        *serve(_jobs_looked_after, 3, "chore"),
+        *serve(lambda share: {"sweep": _swept(share, standings)}, 2, "chore"),
+        *serve(lambda share: _by_worker(_requeued, share, [standings[worker_id] for worker_id in still_due]), 1),
+    ]
+    return tally + Tally(LeftOver=len(left_over))
+
+
+def _by_worker(
+    chore: Callable[[Invocation, Standing], Turns], share: Invocation, standings: Iterable[Standing]
+) -> dict[str, Turns]:
+    return {standing.worker_id: chore(share, standing) for standing in standings}
 
 
 # --- what reported, and what never will ----------------------------------------------------------------------------
@@ -137,7 +147,7 @@ def _end(invocation: Invocation, task: Task, decision: Die | Cancel, failure: st
     if dead is None:
         return Tally()
     logger.warning("dead", extra={**telemetry.ids(task), "reason": decision.reason})
-    told = closing.announced(invocation, [dead])
+    told = closing.announce(invocation, [dead])
     # It is buried, and stands in the outbox: an alarm that failed is the tick's to send, no reason to settle again.
     return Tally(DeadTasks=1, Alarms=told["Alarms"], Failures=told["Failures"])
 
@@ -151,15 +161,26 @@ def _retry_policy(standing: Standing | None) -> RetryPolicy | None:
 # --- slots -------------------------------------------------------------------------------------------------------
 
 
-def _slots_mended(invocation: Invocation, standing: Standing) -> Tally:
+def _slots_mended(invocation: Invocation, standing: Standing) -> Turns:
     """Look at the task of every slot that was not just taken, and put right what is found."""
     # The slots first: what they tell of a task is then never newer than the task itself. Of one just taken the claim
     # may be under way, and neither report nor lease can be overdue, so that its task need not be read.
     occupied = [
         slot
-        for slot in slots.occupied(invocation.tables, standing.worker_id, consistent=True)
+        for slot in slots.occupied(invocation.tables, standing.worker_id)
         if invocation.clock() > slot.claimed_at + GRACE_MS
     ]
+    # Of many, not always the same ones are left over.
+    random.shuffle(occupied)
+    while True:
+        some, occupied = occupied[:_SLOTS_A_TURN], occupied[_SLOTS_A_TURN:]
+        tally = _some_slots_mended(invocation, standing, some)
+        if not occupied and invocation.has_time():
+            return tally
+        yield tally
+
+
+def _some_slots_mended(invocation: Invocation, standing: Standing, occupied: Sequence[Slot]) -> Tally:
     found = tasks.glimpse(invocation.tables, (slot.task_id for slot in occupied))
 
     def mend(slot: Slot) -> Tally:
@@ -183,7 +204,7 @@ def _slots_mended(invocation: Invocation, standing: Standing) -> Tally:
     def about(slot: Slot) -> dict[str, object]:
         return {"worker_id": slot.worker_id, "slot": slot.index, "task_id": slot.task_id}
 
-    return done(mend, occupied, _CALLS_AT_ONCE, logger, "slot not mended", about)
+    return done(mend, occupied, _CALLS_AT_ONCE, logger, "slot not mended", about, invocation.has_time)
 
 
 def _has_ended(invocation: Invocation, status: str | None, finished_at: int, lease_until: int) -> bool:
@@ -212,14 +233,15 @@ def _freed(invocation: Invocation, slot: Slot) -> Tally:
 # --- chores ------------------------------------------------------------------------------------------------------
 
 
-def _requeued(invocation: Invocation, standing: Standing) -> Tally:
+def _requeued(invocation: Invocation, standing: Standing) -> Turns:
     """Queue a Worker's waiting tasks whose time has come, or end those that are not to be tried again."""
     policy = _retry_policy(standing)
     if policy is None:
         return Tally()
-    tally, unreadable = Tally(), list[Item]()
+    unreadable = list[Item]()
     due = tasks.waiting(invocation.tables, standing.worker_id, invocation.clock(), unreadable)
-    while not invocation.out_of_time and (some := list(islice(due, _DUE_AT_ONCE))):
+    while True:
+        some = list(islice(due, _DUE_A_TURN))
         cancelled = jobs.cancelled(invocation.tables, (task.job_id for task in some))
 
         def requeue(task: Task, cancelled: Set[str] = cancelled) -> Tally:
@@ -229,46 +251,57 @@ def _requeued(invocation: Invocation, standing: Standing) -> Tally:
             return Tally(Requeued=int(tasks.requeue(invocation.tables, task, standing.shards, invocation.clock())))
 
         passed = jobs.passed(invocation.tables, some)
-        tally += done(requeue, passed, _CALLS_AT_ONCE, logger, "task not requeued", telemetry.ids)
-    return tally + Tally(Unreadable=len(unreadable))
+        tally = done(requeue, passed, _CALLS_AT_ONCE, logger, "task not requeued", telemetry.ids, invocation.has_time)
+        if len(some) < _DUE_A_TURN and invocation.has_time():
+            return tally + Tally(Unreadable=len(unreadable))
+        yield tally
 
 
-def _swept(invocation: Invocation, standings: Sequence[Standing]) -> Tally:
+def _swept(invocation: Invocation, standings: Mapping[str, Standing]) -> Turns:
     """Settle what ended in the next page of the table: tasks that no record and no slot tells of any more.
 
     One that is found seldom comes alone, as a stream loses a batch at a time: then the next page is looked at as well.
     """
-    by_worker = {standing.worker_id: standing for standing in standings}
 
     def settle(task: Task) -> Tally:
-        return _ended(invocation, task, by_worker.get(task.worker_id))
+        return _ended(invocation, task, standings.get(task.worker_id))
 
-    begun_after = after = registry.sweep_position(invocation.tables)
-    tally = Tally()
+    begun_after = registry.sweep_position(invocation.tables)
     while True:
-        page = tasks.sweep(invocation.tables, after)
-        after = page.after
-        found = done(settle, page.tasks, _CALLS_AT_ONCE, logger, "task not settled", telemetry.ids)
-        tally += found + Tally(Unreadable=len(page.unreadable))
-        if not found or after is None or invocation.out_of_time:
-            break
-    if after != begun_after:
-        registry.put_sweep_position(invocation.tables, after)
-    return tally
+        page = tasks.sweep(invocation.tables, begun_after)
+        found = done(settle, page.tasks, _CALLS_AT_ONCE, logger, "task not settled", telemetry.ids, invocation.has_time)
+        tally = found + Tally(Unreadable=len(page.unreadable))
+        # A page for which the time was too short is looked at again.
+        if invocation.has_time():
+            if page.after != begun_after:
+                registry.put_sweep_position(invocation.tables, page.after)
+            if not found or page.after is None:
+                return tally
+            begun_after = page.after
+        yield tally
+
+
+def _jobs_looked_after(invocation: Invocation) -> dict[str, Turns]:
+    return {
+        "jobs to close": in_one_turn(lambda: closing.jobs_closed(invocation)),
+        "stopped jobs": in_one_turn(lambda: _jobs_resumed(invocation)),
+    }
 
 
 def _jobs_resumed(invocation: Invocation) -> Tally:
     """Hand the jobs whose Scheduler stopped half-way to another, and finish those that were cancelled."""
-
-    def resume(cursor: Cursor) -> Tally:
-        if cursor.cancelled and cursor.at_rest:
-            return closing.rest_cancelled(invocation, cursor)
-        aws.lambda_().invoke(
-            FunctionName=invocation.settings.function("scheduler"),
-            InvocationType="Event",
-            Payload=json.dumps({"resume": cursor.job_id}).encode(),
-        )
-        return Tally(Resumed=1)
-
     stopped = [cursor for cursor in jobs.enqueuing(invocation.tables) if cursor.lease_until < invocation.clock()]
-    return done(resume, stopped, _CALLS_AT_ONCE, logger, "job not resumed", lambda cursor: {"job_id": cursor.job_id})
+    work = {cursor.job_id: _job_resumed(invocation, cursor) for cursor in stopped}
+    served = serve_in_rounds(invocation, work, logger, "job not resumed", "job_id")
+    return served.total + Tally(LeftOver=len(served.left_over))
+
+
+def _job_resumed(invocation: Invocation, cursor: Cursor) -> Turns:
+    if cursor.cancelled and cursor.at_rest:
+        return (yield from closing.rest_cancelled(invocation, cursor))
+    aws.lambda_().invoke(
+        FunctionName=invocation.settings.function("scheduler"),
+        InvocationType="Event",
+        Payload=json.dumps({"resume": cursor.job_id}).encode(),
+    )
+    return Tally(Resumed=1)

@@ -228,7 +228,7 @@ def _enqueue_or_hand_over(invocation: Invocation, record: JobRecord, held: Held,
         if not jobs.finish(tables, reached):
             raise Unavailable(f"job {record.job_id!r} is accepted, and another Scheduler has taken it over")
         logger.info("enqueued", extra=about)
-        telemetry.count("scheduler", invocation.settings.name, {"Enqueued": record.total}, record.worker_id)
+        telemetry.count("scheduler", invocation.settings.name, {"Enqueued": record.total})
         return
     jobs.release(tables, reached)
     if reached.cancelled:

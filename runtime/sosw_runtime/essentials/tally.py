@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Argument = TypeVar("Argument")
 
-#: Counts by metric name. `Failures` is everything that failed, `Outages` those of them that may pass by themselves.
+#: Counts by metric name. `Failures` is everything that failed, `Outages` those of them that were transient.
 Tally = Counter[str]
 
 
@@ -24,7 +24,7 @@ def counted(outcome: Tally | Exception, logger: Logger, message: str, **extra: o
     """What was done; a failure is logged and counted, and whatever it left is found again by the next tick."""
     if isinstance(outcome, Exception):
         logger.error(message, exc_info=outcome, extra=extra)
-        return Tally(Failures=1, Outages=int(_may_pass(outcome)))
+        return Tally(Failures=1, Outages=int(_is_transient(outcome)))
     return outcome
 
 
@@ -35,6 +35,7 @@ def done(
     logger: Logger,
     message: str,
     about: Callable[[Argument], Mapping[str, object]] = lambda _: {},
+    in_time: Callable[[], bool] = lambda: True,
 ) -> Tally:
     """What was done of the same work on many arguments, side by side; one that fails is `counted` and stops no other.
 
@@ -45,12 +46,13 @@ def done(
         logger: whose log tells of failures.
         message: of a failure.
         about: what a failure's line carries of its argument.
+        in_time: whether more may be begun.
     """
-    outcomes = side_by_side(work, arguments, threads)
+    outcomes = side_by_side(work, arguments, threads, in_time)
     return sum((counted(outcome, logger, message, **about(argument)) for argument, outcome in outcomes), Tally())
 
 
-def _may_pass(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     """Whether AWS was at fault, or its configuration, and not what was asked of it."""
     if isinstance(error, ClientError):
         reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,12 +13,14 @@ from botocore.exceptions import ClientError, ParamValidationError
 from sosw_runtime import aws, telemetry
 from sosw_runtime.domain.health import MetricSource, assess
 from sosw_runtime.domain.registration import Registration
-from sosw_runtime.essentials.invocation import Invocation
+from sosw_runtime.essentials.invocation import Invocation, side_by_side
 from sosw_runtime.storage import registry
 from sosw_runtime.storage.registry import Standing
 
 #: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 _METRICS_A_CALL: Final = 500
+
+_CALLS_AT_ONCE: Final = 8
 
 #: Periods of its own that a metric is looked back: values arrive a minute or two late, and the newest counts. An older
 #: one is none: the last known level holds.
@@ -44,25 +47,25 @@ def assessed(invocation: Invocation, standings: Sequence[Standing]) -> list[Stan
         if isinstance(standing.registration, Registration)
     }
     values = _newest_values(invocation, sources)
-    return [
-        _renewed(invocation, standing, sources[standing.worker_id], values[standing.worker_id])
+    renewed = [
+        standing.renewed(assess(sources[standing.worker_id], values[standing.worker_id], standing.health))
         if standing.worker_id in sources
         else standing
         for standing in standings
     ]
-
-
-def _renewed(
-    invocation: Invocation, standing: Standing, sources: Mapping[str, MetricSource], values: Mapping[str, float]
-) -> Standing:
-    renewed = standing.renewed(assess(sources, values, standing.health))
-    if renewed.is_news_to(standing):
-        try:
-            registry.put_health(invocation.tables, renewed)
-        except Exception:
-            # The level holds for this tick all the same, and the next one notes it.
-            logger.exception("health not noted", extra={"worker_id": standing.worker_id})
+    _note(invocation, [new for new, old in zip(renewed, standings, strict=True) if new.is_news_to(old)])
     return renewed
+
+
+def _note(invocation: Invocation, renewed: Sequence[Standing]) -> None:
+    """Note the health of Workers. A level holds for this tick also if it cannot be noted; the next one does it."""
+
+    def put(standing: Standing) -> None:
+        registry.put_health(invocation.tables, standing)
+
+    for standing, outcome in side_by_side(put, renewed, _CALLS_AT_ONCE, invocation.has_time):
+        if isinstance(outcome, Exception):
+            logger.error("health not noted", exc_info=outcome, extra={"worker_id": standing.worker_id})
 
 
 def _newest_values(
@@ -75,6 +78,8 @@ def _newest_values(
             by_period[source.period_seconds].append(_Metric(worker_id, name, source))
     values: dict[str, dict[str, float]] = defaultdict(dict)
     for period, wanted in by_period.items():
+        # Short of time it is not always the same metrics that are not read.
+        random.shuffle(wanted)
         for start in range(0, len(wanted), _METRICS_A_CALL):
             part = wanted[start : start + _METRICS_A_CALL]
             for metric, value in _read_without_the_refused(invocation, part, period):
@@ -86,10 +91,13 @@ def _read_without_the_refused(
     invocation: Invocation, metrics: Sequence[_Metric], period: int
 ) -> Iterator[tuple[_Metric, float]]:
     """The newest values. A call that is refused for one of its metrics is halved until that one is alone."""
+    if invocation.out_of_time:
+        logger.error("no time to read health; the last known levels hold", extra={"metrics": len(metrics)})
+        return
     try:
         newest = _read([metric.source for metric in metrics], period, invocation.clock())
     except Exception as error:
-        if not _is_refusal(error) or invocation.out_of_time:
+        if not _is_refusal(error):
             logger.exception("health not read; the last known levels hold")
         elif len(metrics) == 1:
             refused = {"worker_id": metrics[0].worker_id, "metric": metrics[0].name}

@@ -12,7 +12,7 @@ from sosw_runtime.domain.health import Level, worst
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.errors import Misconfigured
 from sosw_runtime.storage.items import Item, decoded, encoded
-from sosw_runtime.storage.tables import Tables, get_batches, registry_part, repeatable
+from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, get_batches, registry_part, repeatable
 
 _SWEEP: Final = {"pk": "sweep", "sk": "tasks"}
 
@@ -36,11 +36,17 @@ class Standing:
     control: Control
     shards: int = 1  # of its queue: the most that it ever had, so that a lowered number hides no task
     noted_shards: int = 0  # as the health item has it; 0: never noted
+    noted_as_gone: bool = False  # the health item says that it was not registered any more, and nothing of it ran
 
     @property
     def level(self) -> Level:
         """The level of its worst metric."""
         return worst(self.health)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether no tick need look at it until it is registered again."""
+        return self.registration is None and self.noted_as_gone
 
     @property
     def known(self) -> Registration:
@@ -63,7 +69,7 @@ class Standing:
 
     def is_news_to(self, noted: Standing) -> bool:
         """Whether this standing is to be noted over the one that was read."""
-        return (self.health, self.shards) != (noted.health, noted.noted_shards)
+        return (self.health, self.shards, False) != (noted.health, noted.noted_shards, noted.noted_as_gone)
 
 
 def standings(tables: Tables) -> list[Standing]:
@@ -92,11 +98,38 @@ def standing(tables: Tables, worker_ids: Iterable[str]) -> dict[str, Standing]:
     }
 
 
-def put_health(tables: Tables, standing: Standing) -> None:
-    """Note the level of each metric of a Worker, and the shards of its queue. Cost: 1 write unit."""
-    item = encoded({"pk": "health", "sk": standing.worker_id, "level": int(standing.level), "shards": standing.shards})
+def put_health(tables: Tables, standing: Standing) -> bool:
+    """Note the level of each metric of a Worker, and the shards of its queue. Cost: 1 write unit.
+
+    The shards only ever become more. A tick that began earlier, and saw fewer, notes nothing.
+    """
+    return _put_health(tables, standing)
+
+
+def note_as_gone(tables: Tables, standing: Standing) -> bool:
+    """Have no tick look at a Worker until it is registered again, as nothing of it runs. Cost: 1 write unit.
+
+    Its shards stay noted: what is queued in them is found again then.
+    """
+    return _put_health(tables, standing, gone=True)
+
+
+def _put_health(tables: Tables, standing: Standing, *, gone: bool | None = None) -> bool:
+    values = {"level": int(standing.level), "shards": standing.shards, "gone": gone}
+    item = encoded({"pk": "health", "sk": standing.worker_id, **values})
     item["metrics"] = {"M": encoded({name: int(level) for name, level in standing.health.items()})}
-    repeatable(lambda: tables.client.put_item(TableName=tables.registry, Item=item))
+    try:
+        conditional(
+            lambda: tables.client.put_item(
+                TableName=tables.registry,
+                Item=item,
+                ConditionExpression="attribute_not_exists(shards) OR shards <= :shards",
+                ExpressionAttributeValues=encoded({":shards": standing.shards}),
+            )
+        )
+    except ConditionFailed:
+        return False
+    return True
 
 
 def put_control(tables: Tables, worker_id: str, control: Control) -> None:
@@ -138,6 +171,7 @@ def _standing(worker_id: str, parts: Mapping[str, Item | None]) -> Standing:
         Control(values.get("paused", False), values.get("since"), values.get("reason")),
         max(noted_shards, registration.queue_shards if isinstance(registration, Registration) else 1),
         noted_shards,
+        noted_as_gone=health is not None and "gone" in health,
     )
 
 

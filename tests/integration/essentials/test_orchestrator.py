@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
+from unittest import mock
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
@@ -20,7 +21,7 @@ from sosw_runtime.essentials import dispatch, orchestrator
 from sosw_runtime.storage import registry, slots
 from sosw_runtime.storage.items import encoded
 from sosw_runtime.storage.registry import Control
-from tests.support.builders import HOUR, MINUTE, NOON, SECOND, completed, failed, queued, running
+from tests.support.builders import HOUR, MINUTE, NOON, SECOND, completed, failed, queued, running, waiting
 from tests.support.installation import Installation, stream
 from tests.support.lambdas import FakeContext, FakeLambda, Refusal
 
@@ -493,6 +494,54 @@ def test_the_newest_value_counts(sosw: Installation, lambdas: FakeLambda) -> Non
     assert level(sosw) is Level.HIGH
 
 
+# --- when time is short ----------------------------------------------------------------------------------------------
+
+
+def test_one_workers_backlog_holds_up_no_other(
+    sosw: Installation, lambdas: FakeLambda, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = [f"other-{number}" for number in range(9)]
+    sosw.register(max_concurrency=50)
+    sosw.put(*(queued(number) for number in range(50)))
+    for nth, worker_id in enumerate(others):
+        sosw.register(worker_id)
+        sosw.put(queued(100 + nth, worker_id=worker_id))
+    monkeypatch.setattr(dispatch, "_SLOTS_A_TURN", 5)
+    invoke = dispatch.invoke
+
+    def slowly(*arguments: Any) -> None:
+        sosw.clock.advance(10 * SECOND)
+        invoke(*arguments)
+
+    monkeypatch.setattr(dispatch, "invoke", slowly)
+    monkeypatch.setattr(dispatch, "_LATEST_INVOKE_MS", HOUR)
+    answer = sosw.tick_orchestrator()
+    assert {function for function, _ in invoked(lambdas)} == {"resize", *others}
+    assert len(sosw.with_status(Status.QUEUED)) > 10
+    assert answer["LeftOver"] == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"LeftOver"' in line]
+    assert [(line["service"], line["LeftOver"], line.get("worker_id")) for line in lines] == [
+        ("orchestrator", [1], None)
+    ]
+
+
+def test_health_takes_no_more_than_its_share_of_a_tick(
+    sosw: Installation, lambdas: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sosw.register(health_metrics={"database": CPU, "daily": {**CPU, "period_seconds": 86_400}})
+    sosw.put(queued())
+    aws.cloudwatch().meta.events.register(
+        "before-call.cloudwatch.GetMetricData", lambda **_: sosw.clock.advance(4 * MINUTE)
+    )
+    assert sosw.tick_orchestrator() == {"Dispatched": 1, "LeftOver": 1}
+
+
+def test_an_idle_workers_slots_are_not_read(sosw: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    sosw.register()
+    monkeypatch.setattr(slots, "occupied", mock.Mock(side_effect=AssertionError("they were read")))
+    assert sosw.tick_orchestrator() == {}
+
+
 # --- trouble stays where it is ---------------------------------------------------------------------------------------
 
 
@@ -589,7 +638,63 @@ def test_the_tick_tells_its_heartbeat_and_what_it_did(
     assert [line["Heartbeat"] for line in lines if "Heartbeat" in line] == [[1]]
     [counts] = [line for line in lines if "Dispatched" in line]
     assert (counts["Dispatched"], counts["Refused"]) == ([1], [1])
-    assert {line["worker_id"]: line["HealthLevel"] for line in lines if "HealthLevel" in line} == {
-        "resize": [4],
-        "crop": [4],
-    }
+    assert not [line for line in lines if "HealthLevel" in line], "no Worker has health metrics"
+
+
+def test_the_level_of_those_with_health_metrics_is_told(
+    sosw: Installation, lambdas: FakeLambda, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sosw.register("resize", health_metrics={"database": CPU})
+    sosw.register("crop")
+    sosw.tick_orchestrator()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"HealthLevel"' in line]
+    assert [(line["worker_id"], line["HealthLevel"]) for line in lines] == [("resize", [4])]
+
+
+# --- Workers that are gone -------------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_is_gone_and_idle_costs_no_tick_anything(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(queue_shards=4)
+    sosw.register("crop", queue_shards=4)
+    sosw.tick_orchestrator()
+    sosw.put(running(0), waiting(1, worker_id="crop"), queued(2, worker_id="crop", shards=4))
+    for worker_id in ("resize", "crop"):
+        deregister(sosw, worker_id)
+    sosw.tick_orchestrator()
+    assert gone(sosw) == ["crop"], "a task of the other runs"
+
+    sosw.complete(sosw.task(0))
+    sosw.clock.advance(MINUTE)
+    sosw.tick_scavenger()
+    sosw.tick_orchestrator()
+    assert gone(sosw) == ["crop", "resize"]
+    before = sosw.everything()
+    with mock.patch.object(slots, "occupied", side_effect=AssertionError("slots were read")):
+        assert (sosw.tick_orchestrator(), sosw.tick_scavenger()) == ({}, {})
+    assert sosw.everything() == before
+
+
+def test_a_worker_that_was_gone_finds_its_queue_again(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(queue_shards=4)
+    sosw.tick_orchestrator()
+    sosw.put(queued(3, shards=4))
+    deregister(sosw, "resize")
+    sosw.tick_orchestrator()
+    assert gone(sosw) == ["resize"]
+
+    sosw.register(queue_shards=1)
+    sosw.tick_orchestrator()
+    assert invoked(lambdas) == [("resize", 3)]
+    deregister(sosw, "resize")
+    sosw.tick_orchestrator()
+    assert gone(sosw) == [], "its slot is looked after until the task ends"
+
+
+def deregister(sosw: Installation, worker_id: str) -> None:
+    """As Terraform does, when the module of a Worker is removed."""
+    sosw.client.delete_item(TableName=sosw.tables.registry, Key=encoded({"pk": "worker", "sk": worker_id}))
+
+
+def gone(sosw: Installation) -> list[str]:
+    return sorted(standing.worker_id for standing in registry.standings(sosw.tables) if standing.is_gone)

@@ -12,11 +12,13 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from sosw_runtime.domain.task import Error, Move, Status, Task
+from sosw_runtime.domain.task import Entry, Error, Move, Status, Task, task_id
 from sosw_runtime.errors import Unavailable
+from sosw_runtime.essentials import scavenger
 from sosw_runtime.essentials.scavenger import GRACE_MS
 from sosw_runtime.storage import jobs, slots, tasks
 from sosw_runtime.storage.items import encoded, to_item
+from tests.integration.storage.cases import DEAD
 from tests.support.builders import (
     DAY,
     HOUR,
@@ -228,6 +230,39 @@ def test_a_death_is_alarmed_with_task_worker_attempts_and_last_error(sosw: Insta
     assert inbox.read() == [], "once"
 
 
+def test_deaths_of_one_job_are_told_in_one_message(sosw: Installation, inbox: Inbox) -> None:
+    sosw.put(*(dead(number) for number in range(3)), dead(3, job_id="other"), dead(4, worker_id="crop"))
+    assert sosw.tick_scavenger() == {"Alarms": 3}
+    mails = {json.loads(mail["Message"])["job_id"] + mail["Subject"]: mail for mail in inbox.read()}
+    assert len(mails) == 3
+    several = mails[f"album{sosw.tables.name}: 3 tasks of resize are dead"]
+    message = json.loads(several["Message"])
+    assert (message["alarm"], message["worker_id"], message["job_id"]) == ("dead tasks", "resize", "album")
+    assert sorted(task["task_id"] for task in message["tasks"]) == sorted(dead(number).task_id for number in range(3))
+    assert {name for task in message["tasks"] for name in task} == {"task_id", "attempt", "error", "reason", "dead_at"}
+    for mail in mails.values():
+        if mail is not several:
+            assert json.loads(mail["Message"])["alarm"] == "dead task"
+    assert sosw.tick_scavenger() == {}
+
+
+def test_every_one_of_many_deaths_is_named_in_some_message(sosw: Installation, inbox: Inbox) -> None:
+    """SNS refuses messages over 256 KB."""
+    widest = "\N{SNAKE}" * 300
+    error = Error(widest, widest).to_json()
+    sosw.put(*(dead(number, error=error, history=(Entry(NOON, Move.DIE, 1, widest),)) for number in range(45)))
+    assert sosw.tick_scavenger() == {"Alarms": 3}
+    messages = [mail["Message"] for mail in inbox.read()]
+    assert max(len(message) for message in messages) < 256 * 1024
+    named = [task["task_id"] for message in messages for task in json.loads(message)["tasks"]]
+    assert sorted(named) == sorted(dead(number).task_id for number in range(45))
+
+
+def dead(number: int, **changes: Any) -> Task:
+    """A task that died and was not yet announced."""
+    return replace(DEAD, task_id=task_id("album", number), number=number, in_outbox=True, **changes)
+
+
 def test_an_alarm_that_could_not_be_sent_stays_due_until_it_is(
     sosw: Installation, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -395,6 +430,66 @@ def test_quiet_again_every_occupied_slot_has_a_running_task(sosw: Installation, 
     sosw.tick_scavenger()
     occupied = {found.claim for found in sosw.slots()}
     assert occupied == {task.claim for task in sosw.with_status(Status.RUNNING)} == {"5"}
+
+
+# --- when time is short ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slow_slots(sosw: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty slots of tasks that are gone, each of which takes ten seconds to free; a tick has five minutes."""
+    for index in range(40):
+        assert slots.take(sosw.tables, slot(queued(100 + index), index=index, claim=f"{index}"), None)
+    free = slots.free
+
+    def slowly(*arguments: Any) -> bool:
+        sosw.clock.advance(10 * SECOND)
+        return free(*arguments)
+
+    monkeypatch.setattr(slots, "free", slowly)
+
+
+@pytest.mark.usefixtures("slow_slots")
+def test_slow_mending_leaves_time_for_everything_else(sosw: Installation, inbox: Inbox, lambdas: FakeLambda) -> None:
+    sosw.register(max_concurrency=40)
+    lost_record = completed(2)
+    sosw.client.put_item(TableName=sosw.tables.tasks, Item=to_item(lost_record))
+    sosw.put(waiting(3), DEAD)
+    sosw.client.put_item(
+        TableName=sosw.tables.registry,
+        Item=encoded({"pk": "enqueuing", "sk": "album", "position": 0, "holder": "", "lease_until": 0}),
+    )
+    sosw.clock.advance(MINUTE)
+    answer = sosw.tick_scavenger()
+    assert answer["Freed"] < 40
+    assert answer["LeftOver"] == 1, "the slots of the one Worker"
+    done = {name: answer[name] for name in ("Requeued", "Alarms", "Resumed", "Archived")}
+    assert done == {"Requeued": 1, "Alarms": 1, "Resumed": 1, "Archived": 1}
+
+
+def test_one_workers_backlog_keeps_no_others_task_waiting(sosw: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    for worker_id in ("resize", *WORKERS):
+        sosw.register(worker_id)
+    sosw.put(*(waiting(number) for number in range(50)))
+    sosw.put(*(waiting(100 + nth, worker_id=worker_id) for nth, worker_id in enumerate(WORKERS)))
+    monkeypatch.setattr(scavenger, "_DUE_A_TURN", 5)
+    requeue = tasks.requeue
+
+    def slowly(*arguments: Any) -> bool:
+        sosw.clock.advance(8 * SECOND)
+        return requeue(*arguments)
+
+    monkeypatch.setattr(tasks, "requeue", slowly)
+    sosw.clock.advance(MINUTE)
+    answer = sosw.tick_scavenger()
+    assert answer["LeftOver"] == 1
+    assert {task.worker_id for task in sosw.with_status(Status.QUEUED)} >= set(WORKERS)
+    assert {task.worker_id for task in sosw.with_status(Status.WAITING)} == {"resize"}
+    assert answer["Requeued"] > 15, "what the other chores left of the time went to what is due"
+
+
+#: Workers beside `resize`.
+WORKERS = ("blur", "crop", "print", "scan")
 
 
 # --- trouble stays where it is ---------------------------------------------------------------------------------------

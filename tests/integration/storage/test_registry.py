@@ -58,6 +58,39 @@ def test_what_is_noted_is_news_only_when_it_changed(sosw: Installation) -> None:
     assert found.renewed({"database": Level.BAD}).is_news_to(found)
 
 
+def test_an_older_tick_does_not_take_back_shards(sosw: Installation) -> None:
+    sosw.register(queue_shards=1)
+    [older] = registry.standings(sosw.tables)
+    sosw.register(queue_shards=8)
+    [newer] = registry.standings(sosw.tables)
+    assert registry.put_health(sosw.tables, newer)
+    assert not registry.put_health(sosw.tables, older.renewed(HEALTH))
+    assert not registry.note_as_gone(sosw.tables, older)
+    sosw.register(queue_shards=1)
+    [found] = registry.standings(sosw.tables)
+    assert (found.shards, found.health) == (8, {})
+
+
+def test_a_worker_is_gone_until_it_is_registered_again(sosw: Installation) -> None:
+    noted(sosw, queue_shards=8)
+    sosw.client.delete_item(TableName=sosw.tables.registry, Key=encoded({"pk": "worker", "sk": "resize"}))
+    [found] = registry.standings(sosw.tables)
+    assert not found.is_gone
+    assert registry.note_as_gone(sosw.tables, found)
+    [found] = registry.standings(sosw.tables)
+    assert found.is_gone
+    assert (found.shards, found.health) == (8, HEALTH)
+
+    sosw.register(queue_shards=1)
+    [found] = registry.standings(sosw.tables)
+    assert not found.is_gone
+    assert found.is_news_to(found)
+    assert registry.put_health(sosw.tables, found)
+    [found] = registry.standings(sosw.tables)
+    assert (found.shards, found.health, found.noted_as_gone) == (8, HEALTH, False)
+    assert not found.is_news_to(found)
+
+
 def test_lowered_shards_are_remembered(sosw: Installation) -> None:
     assert noted(sosw, queue_shards=8).shards == 8
     assert noted(sosw, queue_shards=2).shards == 8
