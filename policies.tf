@@ -103,6 +103,7 @@ data "aws_iam_policy_document" "scavenger" {
       "dynamodb:GetItem",
       "dynamodb:PutItem",
       "dynamodb:Scan",
+      "dynamodb:UpdateItem",
     ]
     resources = [local.table_arns.tasks]
   }

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any, Final
 
-from sosw_runtime.domain.task import CLOSED, Entry, Move, Status, Task
+from sosw_runtime.domain.task import CLOSED, Entry, Move, Note, Status, Task
 
 Item = dict[str, Any]  # {"name": {"S": "text"}}, as the low-level client takes and gives it
 
@@ -20,6 +20,7 @@ _WHEN_SET: Final = (
     "queue_rank",
     "slot",
     "claim",
+    "token",
     "started_at",
     "lease_until",
     "finished_at",
@@ -32,6 +33,7 @@ _WHEN_SET: Final = (
 _WHEN_NOT_ZERO: Final = ("priority", "spared")
 
 _ATTRIBUTES: Final = frozenset(attribute.name for attribute in fields(Task))
+_NOTE_ATTRIBUTES: Final = frozenset(attribute.name for attribute in fields(Note))
 
 #: The constant under which the sparse index `outbox` finds the tasks that are still to be announced.
 OUTBOX: Final = "due"
@@ -47,7 +49,7 @@ def due_key(due_at: int, task_id: str) -> str:
     return f"{due_at:013d}#{task_id}"
 
 
-def encode(value: str | int | bool | list[Any]) -> dict[str, Any]:
+def encode(value: str | int | bool | list[Any] | dict[str, Any]) -> dict[str, Any]:
     """A value as DynamoDB takes it."""
     match value:
         case bool():
@@ -58,6 +60,8 @@ def encode(value: str | int | bool | list[Any]) -> dict[str, Any]:
             return {"S": value}
         case list():
             return {"L": [encode(part) for part in value]}
+        case dict():
+            return {"M": encoded(value)}
 
 
 def decode(value: Mapping[str, Any]) -> Any:
@@ -68,6 +72,8 @@ def decode(value: Mapping[str, Any]) -> Any:
             return int(content)
         case "L":
             return [decode(part) for part in content]
+        case "M":
+            return decoded(content)
         case "NS":
             return {int(part) for part in content}
         case _:
@@ -87,6 +93,11 @@ def decoded(item: Mapping[str, Any]) -> dict[str, Any]:
 def encode_history(entries: Iterable[Entry]) -> dict[str, Any]:
     """History entries as a list attribute."""
     return encode([entry.compact() for entry in entries])
+
+
+def encode_note(note: Note) -> dict[str, Any]:
+    """A note as a map attribute: texts of JSON inside one of JSON could be twice as long."""
+    return encode(asdict(note))
 
 
 def to_item(task: Task, expires_at: int | None = None) -> Item:
@@ -112,6 +123,8 @@ def to_item(task: Task, expires_at: int | None = None) -> Item:
         values["expires_at"] = expires_at
     item = encoded(values)
     item["history"] = encode_history(task.history)
+    if task.note is not None:
+        item["note"] = encode_note(task.note)
     return item
 
 
@@ -137,6 +150,8 @@ def _task(values: dict[str, Any]) -> Task:
     values["status"] = Status.WAITING if due is not None else Status(values["status"])
     values["due_at"] = None if due is None else int(due.split("#", 1)[0])
     values["history"] = tuple(Entry(entry[0], Move(entry[1]), *entry[2:]) for entry in values["history"])
+    if "note" in values:
+        values["note"] = Note(**{name: value for name, value in values["note"].items() if name in _NOTE_ATTRIBUTES})
     return Task(**{name: value for name, value in values.items() if name in _ATTRIBUTES})
 
 
