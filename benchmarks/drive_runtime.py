@@ -95,7 +95,8 @@ class Driver:
         """The running tasks report, and as many others start in their slots."""
         self._clock.let_a_task_run()
         for event in self._running:
-            report = {"action": action, "task_id": event["task_id"], "attempt": event["attempt"], "stats": STATS}
+            attempt = {"task_id": event["task_id"], "attempt": event["attempt"], "token": event["sosw_token"]}
+            report = {"action": action, **attempt, "stats": STATS}
             with self._meter.phase("report"):
                 answer = worker_assistant.handler({**report, **outcome}, FakeContext())
             assert answer["accepted"]

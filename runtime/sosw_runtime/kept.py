@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Final
+import re
+from typing import Any, Final
 
 #: Bytes of JSON, so that the task stays within DynamoDB's 400 KB an item.
 LARGEST_VALUE: Final = 16 * 1024
+#: Levels of JSON, so that every version of Python can read it and write it again.
+DEEPEST_VALUE: Final = 200
+
+_STRING_OR_BRACKET: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]')
 
 
 def to_json(value: object) -> str:
@@ -14,7 +19,33 @@ def to_json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def too_large(text: str) -> dict[str, int] | None:
-    """What is kept in place of JSON that is too large, its size; None of all else."""
-    size = len(text.encode())
-    return {"dropped_bytes": size, "largest_bytes": LARGEST_VALUE} if size > LARGEST_VALUE else None
+def replacement(value: object) -> dict[str, Any] | None:
+    """What is kept in place of a value that JSON cannot carry, or that is too large or too deep; None of all else."""
+    try:
+        text = to_json(value)
+    except RecursionError:
+        return _dropped_levels()
+    except (TypeError, ValueError) as error:
+        return {"dropped": str(error)}
+    return replacement_of_json(text)
+
+
+def replacement_of_json(text: str) -> dict[str, Any] | None:
+    """As `replacement`, for a value that is JSON already."""
+    size = len(text.encode(errors="surrogatepass"))
+    if size > LARGEST_VALUE:
+        return {"dropped_bytes": size, "largest_bytes": LARGEST_VALUE}
+    return _dropped_levels() if _depth(text) > DEEPEST_VALUE else None
+
+
+def _depth(text: str) -> int:
+    """How many levels of arrays and objects a text of JSON has."""
+    level = deepest = 0
+    for found in _STRING_OR_BRACKET.finditer(text):
+        level += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+        deepest = max(deepest, level)
+    return deepest
+
+
+def _dropped_levels() -> dict[str, Any]:
+    return {"dropped": f"it has more than {DEEPEST_VALUE} levels"}

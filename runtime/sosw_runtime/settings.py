@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sosw_runtime import __version__
-from sosw_runtime.errors import Misconfigured
 
 
 class Settings(BaseSettings):
     """What Terraform tells every Essential; each field is the environment variable `SOSW_<FIELD>`.
 
     Raises:
-        Misconfigured: `SOSW_VERSION` is another version than this package's.
         pydantic.ValidationError: a value cannot be read as its type.
     """
 
@@ -39,14 +36,10 @@ class Settings(BaseSettings):
             raise ValueError(f"SOSW_TIMEZONE: {zone!r} is no IANA time zone; use one such as 'Europe/Berlin'") from None
         return zone
 
-    @model_validator(mode="after")
-    def _pinned_version(self) -> Self:
-        if self.version != __version__:
-            raise Misconfigured(
-                f"SOSW_VERSION: {self.version!r} is pinned, but the deployed package is {__version__!r}; "
-                "deploy the package of the pinned version, or pin the version of the package"
-            )
-        return self
+    @property
+    def is_of_another_version(self) -> bool:
+        """Whether the pinned version is not this package's: for a while during an upgrade, or by mistake."""
+        return self.version != __version__
 
     def function(self, essential: str) -> str:
         """The name of an Essential's Lambda function, e.g. `sosw_scheduler`."""

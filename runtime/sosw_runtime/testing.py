@@ -49,7 +49,11 @@ def create_tables(dynamodb_client: DynamoDBClient, name: str = "sosw") -> None:
 
 
 def register_worker(
-    dynamodb_client: DynamoDBClient, name: str, registration: Registration | Mapping[str, Any]
+    dynamodb_client: DynamoDBClient,
+    name: str,
+    registration: Registration | Mapping[str, Any],
+    *,
+    require_token: bool = True,
 ) -> Registration:
     """Register a Worker as the Terraform module `worker` does; what was registered.
 
@@ -57,12 +61,13 @@ def register_worker(
         dynamodb_client: of the tables.
         name: of the installation.
         registration: a `Registration`, or the module's inputs by name.
+        require_token: whether a report of its tasks must carry the token of the attempt, as the module's input.
 
     Raises:
         pydantic.ValidationError: an input is wrong.
     """
     valid = registration if isinstance(registration, Registration) else Registration.model_validate(registration)
-    put_registration(Tables.by(dynamodb_client, name), valid)
+    put_registration(Tables.by(dynamodb_client, name), valid, require_token=require_token)
     return valid
 
 

@@ -28,13 +28,18 @@ What is reported:
 
 Of a result and of stats 16 KB of JSON each are kept. In place of a larger one its size is reported, and in place of a
 larger result Lambda gets its size as the answer too: it fails an invocation whose answer is over 6 MB, although the
-work is done. Put what is large into S3, and its key into the result.
+work is done. Put what is large into S3, and its key into the result. One with more than 200 levels is replaced as well.
 
 The report is an invocation of the WorkerAssistant that waits for the answer. It may be sent more than once: it names
-the attempt, and only the current attempt can finish a task, once. When it cannot be delivered at all, the invocation of
-a completed task raises `Unavailable` or `Misconfigured`, and that of a failed one raises the task's own error: either
-way Lambda's on-failure destination tells the WorkerAssistant within seconds, and the task is tried again without
-waiting for the end of its lease. Had the lost report been recorded after all, the destination's changes nothing.
+the attempt, and only the current attempt can finish a task, once. While Lambda throttles it, or the WorkerAssistant
+fails, it is sent again until a second before the function's time-out. When it cannot be delivered at all, the
+invocation of a completed task raises `ReportUndelivered`, and that of a failed one raises the task's own error. Either
+way Lambda's on-failure destination tells the WorkerAssistant within seconds: of `ReportUndelivered` that the task is
+completed, with the result and the stats that the error carries. Had the lost report been recorded after all, the
+destination's changes nothing.
+
+The event's key `sosw_token` is a secret by which the WorkerAssistant knows the Worker that was handed the task. The
+report carries it; the Worker's own code gets the event without it, so that it may log its event.
 
 Settings, from the environment:
 
@@ -57,6 +62,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -65,25 +71,61 @@ from threading import Lock
 from typing import Any, ClassVar, Final, Self
 
 from sosw_runtime.errors import Misconfigured, SoswError, Unavailable
-from sosw_runtime.kept import to_json, too_large
+from sosw_runtime.kept import replacement, to_json
 
-__all__ = ["Event", "Handler", "NotRetryable", "Worker", "client", "worker"]
+__all__ = ["Event", "Handler", "NotRetryable", "ReportUndelivered", "Worker", "client", "worker"]
 
 Event = dict[str, Any]
 
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 READ_TIMEOUT_SECONDS: Final = 60.0
-#: Longer than the WorkerAssistant's own time-out, by default 30 s: one that is still at work is not asked again.
-REPORT_READ_TIMEOUT_SECONDS: Final = 35.0
 PARAMETER_READ_TIMEOUT_SECONDS: Final = 5.0
 TRIES: Final = 3
 LONGEST_MESSAGE: Final = 2_000
+
+#: How long a report may wait for its answer: the longest that the time left allows, for each costs a client of its own.
+#: The first is longer than the WorkerAssistant's own time-out, by default 30 s: one still at work is not asked again.
+REPORT_READ_TIMEOUTS_SECONDS: Final = (35.0, 10.0, 3.0, 1.0)
+#: What is left of an invocation when no report is sent any more: the time to end with an error, for the slowest.
+RESERVE_MS: Final = 1_000
+#: How long reports are sent again outside Lambda, where no time-out is known.
+PATIENCE_MS: Final = 10_000
+
+#: What a report repeats of its event, by its own name for it.
+_REPEATED: Final = {
+    "task_id": "task_id",
+    "attempt": "attempt",
+    "worker_id": "worker_id",
+    "installation": "sosw_installation",
+    "token": "sosw_token",
+}
 
 logger = logging.getLogger(__name__)
 
 
 class NotRetryable(SoswError):
     """Raised by a Worker for a task that no other try can save: it is dead at once."""
+
+
+class ReportUndelivered(SoswError):
+    """A task is completed, and its report could not be delivered: Lambda's on-failure destination delivers this error.
+
+    The message is JSON, `{"reason", "result", "stats"}`. Lambda logs it, as it logs every error of a function.
+    """
+
+    def __init__(self, reason: str, result: Mapping[str, Any], stats: Mapping[str, Any]) -> None:
+        super().__init__(to_json({"reason": reason, "result": result, "stats": stats}))
+
+    @staticmethod
+    def outcome(message: str) -> tuple[Any, Any]:
+        """Result and stats out of a message; None for each in one that was cut."""
+        try:
+            match json.loads(message):
+                case {"result": result, "stats": stats}:
+                    return result, stats
+        except (ValueError, RecursionError):
+            pass
+        return None, None
 
 
 class Worker(ABC):
@@ -158,12 +200,12 @@ class Handler:
 
     def __call__(self, event: Event, context: Any = None) -> dict[str, Any]:
         """Do the task that `event` is, report it and return its result, as it was reported."""
-        task = _Task(event)
+        task = _Task(event, context)
         stats: Mapping[str, float] = {}
         try:
             self.worker._begin(context)
             stats = self.worker.stats
-            returned = self.worker(event)
+            returned = self.worker(_without_token(event))
             result = _json_object("result", self.worker.result if returned is None else returned)
             stats = _json_object("stats", stats)
         except Exception as error:
@@ -190,18 +232,20 @@ class _FunctionWorker(Worker):
 class _Task:
     """The task of an event, towards the WorkerAssistant; of an event without `task_id` nothing is reported."""
 
-    def __init__(self, event: object) -> None:
-        ids = ("task_id", "worker_id", "job_id", "attempt")
+    def __init__(self, event: object, context: Any) -> None:
         fields: Event = event if isinstance(event, dict) else {}
-        self._ids = {name: fields[name] for name in ids if name in fields}
+        names = ("task_id", "worker_id", "job_id", "attempt")
+        self._ids = {name: fields[name] for name in names if name in fields}
+        self._repeated = {name: fields[key] for name, key in _REPEATED.items() if key in fields}
+        self._context = context
 
     def completed(self, result: dict[str, Any], stats: Mapping[str, float]) -> dict[str, Any]:
-        reported = _kept(result) if "task_id" in self._ids else result
+        reported, stats = _kept(result) if "task_id" in self._ids else result, _kept(stats)
         try:
-            self._report({"action": "mark_task_as_completed", "result": reported, "stats": _kept(stats)})
-        except SoswError as undelivered:
-            self._log(logging.ERROR, f"completed, but the report was not delivered: {undelivered}")
-            raise
+            self._report({"action": "mark_task_as_completed", "result": reported, "stats": stats})
+        except Exception as error:
+            self._log(logging.ERROR, f"completed, but the report was not delivered: {error}")
+            raise ReportUndelivered(_shortened(_message(error)), reported, stats) from error
         return reported
 
     def failed(self, error: Exception, stats: Mapping[str, float]) -> None:
@@ -210,7 +254,7 @@ class _Task:
         self._log(logging.WARNING, f"failed with {name}, {'worth' if retryable else 'not worth'} another try")
         report = {
             "action": "mark_task_as_failed",
-            "error": {"type": _shortened(name), "message": _shortened(str(error))},
+            "error": {"type": _shortened(name), "message": _shortened(_message(error))},
             "retryable": retryable,
             "stats": {} if _json_problem(stats) else _kept(stats),
         }
@@ -222,8 +266,7 @@ class _Task:
     def _report(self, report: Mapping[str, Any]) -> None:
         if "task_id" not in self._ids:
             return
-        fence = {"attempt": self._ids["attempt"]} if "attempt" in self._ids else {}
-        answer = _deliver({**report, "task_id": self._ids["task_id"], **fence})
+        answer = _deliver({**report, **self._repeated}, _milliseconds_left(self._context))
         if answer["accepted"]:
             self._log(logging.INFO, f"reported: {answer.get('state')}")
         else:
@@ -234,37 +277,84 @@ class _Task:
         logger.log(level, "%s%s", message, ids, extra=self._ids)
 
 
-def _deliver(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The WorkerAssistant's answer. boto repeats what AWS refused or lost; here one that failed is asked again.
+def _without_token(event: Event) -> Event:
+    return {key: value for key, value in event.items() if key != "sosw_token"} if isinstance(event, dict) else event
 
-    Raises `Misconfigured` when there is no such function, or not for this role, and `Unavailable` when the tries are
-    used up.
+
+def _milliseconds_left(context: Any) -> Callable[[], float]:
+    """How long a report may still take: until shortly before Lambda ends the invocation."""
+    remaining: Callable[[], float] | None = getattr(context, "get_remaining_time_in_millis", None)
+    if remaining is not None:
+        return lambda: remaining() - RESERVE_MS
+    end = time.monotonic() + PATIENCE_MS / 1000
+    return lambda: 1000 * (end - time.monotonic())
+
+
+def _deliver(report: Mapping[str, Any], left: Callable[[], float]) -> dict[str, Any]:
+    """The WorkerAssistant's answer. While there is time, a call that AWS did not serve or that failed is repeated.
+
+    Raises `Misconfigured` when there is no such function, or not for this role, and `Unavailable` when no time is left
+    or when no repetition would help.
     """
     from botocore.exceptions import BotoCoreError, ClientError
-    from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
+    from tenacity import Retrying, retry_if_exception, retry_if_result, wait_random_exponential
 
     function = os.environ.get("SOSW_WORKER_ASSISTANT") or f"{_name()}_worker_assistant"
+    payload = json.dumps(report)
+
+    def invoke() -> tuple[dict[str, Any], bool]:
+        lambda_ = _client("lambda", _read_timeout(left()), tries=1)
+        response = lambda_.invoke(FunctionName=function, InvocationType="RequestResponse", Payload=payload)
+        return _parsed_answer(response["Payload"].read()), "FunctionError" in response
+
+    def may_recover(answered: tuple[dict[str, Any], bool]) -> bool:
+        answer, failed = answered
+        return failed and answer.get("errorType") != "Refused"
+
     retrying = Retrying(
-        retry=retry_if_result(lambda response: "FunctionError" in response),
-        stop=stop_after_attempt(TRIES),
+        retry=retry_if_result(may_recover) | retry_if_exception(_is_transient),
         wait=wait_random_exponential(multiplier=0.5, max=5),
+        stop=lambda state: left() - 1000 * state.upcoming_sleep < 1000 * _longest(REPORT_READ_TIMEOUTS_SECONDS[-1]),
         retry_error_callback=lambda state: state.outcome and state.outcome.result(),
     )
     try:
-        invoke = client("lambda", read_timeout_seconds=REPORT_READ_TIMEOUT_SECONDS).invoke
-        response = retrying(invoke, FunctionName=function, InvocationType="RequestResponse", Payload=json.dumps(report))
-        answer = _parsed_answer(response["Payload"].read())
+        answer, failed = retrying(invoke)
     except ClientError as error:
         if error.response["Error"]["Code"] in ("AccessDeniedException", "ResourceNotFoundException"):
             raise Misconfigured(f"SOSW_WORKER_ASSISTANT: {function} cannot be invoked: {error}") from error
         raise Unavailable(f"{function} could not be invoked: {error}") from error
     except BotoCoreError as error:
         raise Unavailable(f"{function} could not be invoked: {error}") from error
-    if "FunctionError" in response:
-        raise Unavailable(f"{function} failed {TRIES} times, the last time with {answer.get('errorType')}")
+    if failed:
+        raise Unavailable(f"{function} failed, the last time with {answer.get('errorType')}")
     if "accepted" not in answer:
         raise Misconfigured(f"SOSW_WORKER_ASSISTANT: {function} does not answer as the WorkerAssistant does")
     return answer
+
+
+def _is_transient(error: BaseException) -> bool:
+    """Whether AWS may serve the same call later: throttled, not reached, failed, or its function not ready yet."""
+    from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's name
+
+    if not isinstance(error, ClientError):
+        return isinstance(error, ConnectionError | HTTPClientError)
+    status = error.response["ResponseMetadata"].get("HTTPStatusCode", 500)
+    return status in (409, 429) or status >= 500 or error.response["Error"]["Code"] == "ThrottlingException"
+
+
+def _read_timeout(left_ms: float) -> float:
+    """Of the read time-outs of a report the longest whose call fits into the time left, or the shortest of all."""
+    fitting = (seconds for seconds in REPORT_READ_TIMEOUTS_SECONDS if 1000 * _longest(seconds) <= left_ms)
+    return next(fitting, REPORT_READ_TIMEOUTS_SECONDS[-1])
+
+
+def _longest(read_timeout_seconds: float) -> float:
+    """How long a call may take, in seconds."""
+    return _connect_timeout(read_timeout_seconds) + read_timeout_seconds
+
+
+def _connect_timeout(read_timeout_seconds: float) -> float:
+    return min(CONNECT_TIMEOUT_SECONDS, read_timeout_seconds)
 
 
 def _parsed_answer(text: bytes) -> dict[str, Any]:
@@ -275,7 +365,7 @@ def _parsed_answer(text: bytes) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
-_clients: dict[tuple[str, float], Any] = {}
+_clients: dict[tuple[str, float, int], Any] = {}
 _clients_lock = Lock()
 
 
@@ -284,16 +374,20 @@ def client(service: str, *, read_timeout_seconds: float = READ_TIMEOUT_SECONDS) 
 
     It waits 2 s for a connection and `read_timeout_seconds` for an answer; 3 tries in all, with exponential back-off.
     """
+    return _client(service, read_timeout_seconds, tries=TRIES)
+
+
+def _client(service: str, read_timeout_seconds: float, *, tries: int) -> Any:
     import boto3
     from botocore.config import Config
 
     with _clients_lock:
-        key = (service, read_timeout_seconds)
+        key = (service, read_timeout_seconds, tries)
         if key not in _clients:
             config = Config(
-                connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                connect_timeout=_connect_timeout(read_timeout_seconds),
                 read_timeout=read_timeout_seconds,
-                retries={"mode": "standard", "total_max_attempts": TRIES},
+                retries={"mode": "standard", "total_max_attempts": tries},
             )
             make: Callable[..., Any] = boto3.client
             _clients[key] = make(service, config=config)
@@ -356,7 +450,7 @@ def _json_object(name: str, value: object) -> dict[str, Any]:
         raise NotRetryable(f"{name}: {type(value).__name__} is refused; it must be a dict")
     document = dict(value)
     if _json_problem(document):
-        path, culprit = _culprit(name, document, ())
+        path, culprit = _culprit(name, document)
         raise NotRetryable(f"{path} is refused: {_json_problem(culprit)}")
     return document
 
@@ -364,23 +458,39 @@ def _json_object(name: str, value: object) -> dict[str, Any]:
 def _json_problem(value: object) -> str | None:
     try:
         json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
+    except RecursionError:
+        return None  # the work is done: what is too deep is replaced when it is reported
+    except (TypeError, ValueError) as error:
         return str(error)
     return None
 
 
-def _culprit(path: str, value: object, ancestors: tuple[object, ...]) -> tuple[str, object]:
+def _culprit(path: str, value: object) -> tuple[str, object]:
     """The innermost part of `value` that JSON cannot carry, and the way to it."""
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
-    for key, child in children:
-        circular = any(child is ancestor for ancestor in ancestors)
-        if not circular and _json_problem(child):
-            return _culprit(f"{path}[{key!r}]", child, (*ancestors, child))
-    return path, value
+    ancestors: list[object] = []
+    while True:
+        ancestors.append(value)
+        parts = (
+            value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+        )
+        for key, part in parts:
+            circular = any(part is ancestor for ancestor in ancestors)
+            if not circular and _json_problem(part):
+                path, value = f"{path}[{key!r}]", part
+                break
+        else:
+            return path, value
 
 
 def _kept(value: Mapping[str, Any]) -> dict[str, Any]:
-    return too_large(to_json(value)) or dict(value)
+    return replacement(value) or dict(value)
+
+
+def _message(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception as unreadable:  # noqa: BLE001 - whatever it is, the task's own error is what is reported
+        return f"its message cannot be read: {type(unreadable).__name__}"
 
 
 def _shortened(text: str) -> str:

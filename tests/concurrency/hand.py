@@ -140,6 +140,7 @@ class _Hand:
             "action": "mark_task_as_failed" if failed else "mark_task_as_completed",
             "task_id": event["task_id"],
             "attempt": event["attempt"],
+            "token": event["sosw_token"],
             "retryable": outcome != "fails for good",
         }
         answer = worker_assistant.handler(report, context())

@@ -75,6 +75,18 @@ def _slot(world: World, execution: Execution) -> int:
     return int(world.now["tasks"][execution.event.attempt[0]]["slot"]["N"])
 
 
+def _without_token(event: Event) -> dict[str, Any]:
+    """As a Worker that was packaged with version 0.1.0 reports."""
+    return completed(event, has_token=False)
+
+
+def _noted(world: World) -> None:
+    """Two tasks were reported without their tokens, and their leases have ended."""
+    _reported(_without_token)(world)
+    world.lose_records()
+    world.clock.wait(3 * MINUTE)
+
+
 def _waiting(world: World) -> None:
     """Two tasks have failed once, and wait until now."""
     _reported(failed)(world)
@@ -190,6 +202,8 @@ FLOWS: Final = {
     "invoke-refused": Flow(_submitted(3), _refused),
     "report-completed": Flow(_running(3), lambda world: _report_all(world, completed)),
     "report-failed": Flow(_running(3), lambda world: _report_all(world, failed)),
+    "report-without-token": Flow(_running(3), lambda world: _report_all(world, _without_token)),
+    "report-noted": Flow(_noted, lambda world: world.run("scavenger", {})),
     "hand-on": Flow(_reported(completed), lambda world: world.deliver("orchestrator")),
     "hand-on-lowered": Flow(_lowered, lambda world: world.deliver("orchestrator")),
     "hand-on-nothing": Flow(_reported(completed, 2), lambda world: world.deliver("orchestrator")),

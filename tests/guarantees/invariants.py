@@ -113,13 +113,17 @@ class Watch:
             self._found("I4", f"task {key}: attempt {is_['attempt']} of at most {most}")
 
     def _i5(self, key: str, was: dict[str, Any] | None, is_: dict[str, Any]) -> None:
-        """Only the current attempt finishes a task."""
+        """Only the current attempt finishes a task, by its token if it has one."""
         if was is None or was["status"] != "running" or is_["status"] not in _REPORTED:
             return
         report = self.world.reporting or {}
         named = report.get("requestPayload", report).get("attempt", was["attempt"])
         if (named, is_["attempt"]) != (was["attempt"], was["attempt"]):
             self._found("I5", f"task {key}: attempt {named} finished attempt {was['attempt']}")
+        if report and was.get("token") == was["claim"]:
+            token = report["requestPayload"].get("sosw_token") if "requestPayload" in report else report.get("token")
+            if token != was["token"]:
+                self._found("I5", f"task {key}: a report with the token {token} finished attempt {was['attempt']}")
 
     def _i6(self, key: str, places: list[tuple[str, dict[str, Any]]]) -> None:
         """Completed is final."""

@@ -15,7 +15,17 @@ from sosw_runtime.storage.items import Item, to_task
 from tests.guarantees.invariants import Watch
 from tests.support.builders import SECOND
 from tests.support.faults import Call, Fault, Plan, Stop
-from tests.support.world import Essential, Event, Execution, World, completed, destination_record, failed, job
+from tests.support.world import (
+    Essential,
+    Event,
+    Execution,
+    World,
+    completed,
+    destination_record,
+    failed,
+    job,
+    undelivered,
+)
 
 #: Limits by Worker: one that runs one at a time, one that runs some.
 LIMITS: Final = {"single": 1, "several": 3}
@@ -36,9 +46,13 @@ _ENDINGS: Final[Mapping[str, Callable[[Event], list[dict[str, Any]]]]] = {
     "well": lambda event: [completed(event)],
     "well, by its destination": lambda event: [destination_record(event, "Success", {"done": True})],
     "well, as sosw 0.7 says it": lambda event: [completed(event, names_attempt=False)],
+    "well, as version 0.1.0 says it": lambda event: [completed(event, has_token=False)],
+    "well, after somebody said otherwise": lambda event: [failed(event, has_token=False), completed(event)],
+    "well, and could not report it": lambda event: [undelivered(event)],
     "well, and says it twice": lambda event: [completed(event), completed(event)],
     "well, and then fails": lambda event: [completed(event), failed(event)],
     "badly": lambda event: [failed(event)],
+    "badly, as version 0.1.0 says it": lambda event: [failed(event, has_token=False), _exhausted(event)],
     "badly, by its destination": lambda event: [_exhausted(event)],
     "for good": lambda event: [failed(event, retryable=False)],
     "without a word": lambda event: [],
@@ -74,6 +88,13 @@ _OF_VERSION_0_1: Final = frozenset(
         "queue_key",
     }
 )
+
+#: What another Worker's report says, or one of another installation.
+_WRONG: Final[Mapping[str, dict[str, Any]]] = {
+    "a guessed token": {"token": "0123456789abcdef"},
+    "another Worker": {"worker_id": "another"},
+    "another installation": {"installation": "another"},
+}
 
 
 def _exhausted(event: Event) -> dict[str, Any]:
@@ -151,11 +172,11 @@ class Machine(RuleBasedStateMachine):
         self.paused ^= {worker_id}
         self.world.pause(worker_id, worker_id in self.paused)
 
-    @rule(worker_id=_WORKERS, limit=st.integers(1, 4))
-    def apply(self, worker_id: str, limit: int) -> None:
-        """Somebody applies another limit; what runs above a lower one may finish."""
+    @rule(worker_id=_WORKERS, limit=st.integers(1, 4), require_token=st.booleans())
+    def apply(self, worker_id: str, limit: int, require_token: bool) -> None:
+        """Somebody applies another limit, or asks for tokens or for none; what runs above a lower limit may finish."""
         most = self.world.limits[worker_id]
-        self.world.register(worker_id, limit)
+        self.world.register(worker_id, limit, require_token=require_token)
         self.world.limits[worker_id] = max(most, limit)
 
     @rule(worker_id=_WORKERS, which=_ANY, strikes=_STRIKES)
@@ -297,6 +318,15 @@ class Machine(RuleBasedStateMachine):
     def end(self, which: int, how: str, strikes: dict[int, Fault]) -> None:
         """A Worker ends."""
         self._end(self.world.running[which % len(self.world.running)], how, strikes)
+
+    @precondition(lambda self: self.world.running)
+    @rule(which=_ANY, well=st.booleans(), wrong=st.sampled_from(sorted(_WRONG)), strikes=_STRIKES)
+    def impersonate(self, which: int, well: bool, wrong: str, strikes: dict[int, Fault]) -> None:
+        """Another Worker, or one of another installation, reports for one that is at work."""
+        event = self.world.running[which % len(self.world.running)].event
+        report = (completed if well else failed)(event) | _WRONG[wrong]
+        if "sosw_token" in event.payload or "token" not in _WRONG[wrong]:
+            self._report(report, strikes)
 
     @precondition(lambda self: self.world.accepted)
     @rule(which=_ANY, well=st.booleans(), strikes=_STRIKES)

@@ -11,7 +11,7 @@ import pytest
 from tests.guarantees.flows import WORKER
 from tests.guarantees.invariants import Watch
 from tests.support.builders import MINUTE, SECOND
-from tests.support.world import Event, World, completed, destination_record, failed
+from tests.support.world import Event, World, completed, destination_record, failed, undelivered
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["moto"], indirect=True)
 
@@ -215,6 +215,68 @@ def test_a_report_for_a_task_that_is_gone_does_no_harm(world: World, watch: Watc
             world.end(execution)
 
     assert _live(world, watch, tell=_all_is_told, work=report_the_gone) == {"completed": _TASKS}
+
+
+def test_a_report_without_its_token_does_no_harm(world: World, watch: Watch) -> None:
+    """Of a Worker that was packaged with version 0.1.0: it counts, and no attempt is wasted."""
+
+    def report_without_token(world: World) -> None:
+        for event in list(world.events):
+            execution = world.start(event)
+            for report in (completed(event, has_token=False), failed(event, has_token=False)):
+                assert not _accepted(world.report(report))
+            world.end(execution)
+
+    assert _live(world, watch, tell=_all_is_told, work=report_without_token) == {"completed": _TASKS}
+    assert Counter(event.attempt[1] for event in world.accepted) == {1: _TASKS}
+
+
+def test_a_report_without_its_token_is_not_lost_where_reads_lag(world: World, watch: Watch) -> None:
+    def report_without_token(world: World) -> None:
+        for event in list(world.events):
+            execution = world.start(event)
+            world.report(completed(event, has_token=False))
+            world.end(execution)
+
+    for seconds in (5, 60, 119):
+        world.clear()
+        watch.forget()
+        world.lag = seconds * SECOND
+        assert _live(world, watch, tell=World.lose_records, work=report_without_token) == {"completed": _TASKS}
+        assert Counter(event.attempt[1] for event in world.accepted) == {1: _TASKS}
+
+
+def test_a_report_of_another_worker_does_no_harm(world: World, watch: Watch) -> None:
+    """It guesses ids and attempts, and fails all that runs; nothing comes of it, with or without the right token."""
+
+    def be_impersonated(world: World) -> None:
+        for event in list(world.events):
+            execution = world.start(event)
+            report = failed(event, retryable=False)
+            for wrong in ({"token": "0123456789abcdef"}, {"worker_id": "another"}, {"installation": "another"}):
+                before = world.now
+                assert not _accepted(world.report(report | wrong))
+                assert world.now is before
+            world.report(failed(event, retryable=False, has_token=False))
+            assert _accepted(world.report(completed(event)))
+            world.end(execution)
+
+    assert _live(world, watch, tell=_all_is_told, work=be_impersonated) == {"completed": _TASKS}
+    assert Counter(event.attempt[1] for event in world.accepted) == {1: _TASKS}
+
+
+def test_a_report_that_could_not_be_delivered_does_no_harm(world: World, watch: Watch) -> None:
+    """Lambda delivers it, once or twice."""
+
+    def raise_it(world: World) -> None:
+        for event in list(world.events):
+            execution = world.start(event)
+            assert _accepted(world.report(undelivered(event)))
+            assert not _accepted(world.report(undelivered(event)))
+            world.end(execution)
+
+    assert _live(world, watch, tell=_all_is_told, work=raise_it) == {"completed": _TASKS}
+    assert Counter(event.attempt[1] for event in world.accepted) == {1: _TASKS}
 
 
 def _accepted(answer: dict[str, Any] | BaseException) -> bool:

@@ -235,10 +235,17 @@ def test_i5_only_the_current_attempt_finishes_a_task(lived: World, watch: Watch)
     watch.raise_violations()
 
     def takes_any(tables: Tables, reported: tasks.Report, now: int) -> tasks.Recorded:
-        return tasks.report(tables, replace(reported, attempt=None), now)
+        token = world.now["tasks"][reported.task_id]["token"]["S"]
+        return tasks.report(tables, replace(reported, attempt=None, token=token), now)
 
     with mock.patch.object(worker_assistant, "report", takes_any):
         assert _at_once(watch, lambda: world.report(completed(old))) == {"I5"}
+
+    _anew(world, watch, "report-completed")
+    one, another = (execution.event for execution in world.running)
+    with mock.patch.object(worker_assistant, "report", takes_any):
+        assert _at_once(watch, lambda: world.report(completed(one, has_token=False))) == {"I5"}
+        assert _at_once(watch, lambda: world.report(completed(another) | {"token": "0123456789abcdef"})) == {"I5"}
 
 
 def test_i6_completed_is_final(lived: World, watch: Watch) -> None:
@@ -349,6 +356,7 @@ def _recorded(world: World) -> Iterator[_Moves]:
         for name in originals:
             patches.enter_context(mock.patch.object(tasks, name, recorder(name)))
         patches.enter_context(mock.patch.object(worker_assistant, "report", tasks.report))
+        patches.enter_context(mock.patch.object(worker_assistant, "note", tasks.note))
         yield moves
 
 

@@ -105,7 +105,9 @@ def test_clocks_that_differ_do_no_harm(world: World, watch: Watch, fast: tuple[E
         watch.check_quiet()
 
 
-@pytest.mark.parametrize("flow", ["dispatch-tick", "hand-on", "report-completed", "retry", "mend"])
+@pytest.mark.parametrize(
+    "flow", ["dispatch-tick", "hand-on", "report-completed", "report-without-token", "report-noted", "retry", "mend"]
+)
 def test_no_slot_is_held_longer_than_its_lease_and_two_ticks(world: World, watch: Watch, flow: str) -> None:
     """The process ends after each call in turn, no Worker ever reports, and the stream is silent."""
     for call in _calls(world, watch, FLOWS[flow]):

@@ -55,10 +55,10 @@ class Installation:
 
     # --- what happens ------------------------------------------------------------------------------------------------
 
-    def register(self, worker_id: str = "resize", **inputs: Any) -> Registration:
+    def register(self, worker_id: str = "resize", *, require_token: bool = True, **inputs: Any) -> Registration:
         """Register a Worker, by default one that may run three at once."""
         registration = builders.registration(worker_id, **inputs)
-        registry.put_registration(self.tables, registration)
+        registry.put_registration(self.tables, registration, require_token=require_token)
         return registration
 
     def submit(self, event: Any, context: FakeContext | None = None) -> dict[str, Any]:
@@ -90,13 +90,11 @@ class Installation:
 
     def complete(self, task: Task, **more: Any) -> dict[str, Any]:
         """Report, as a Worker does, that an attempt succeeded."""
-        return self.report(
-            {"action": "mark_task_as_completed", "task_id": task.task_id, "attempt": task.attempt, **more}
-        )
+        return self.report({"action": "mark_task_as_completed", **_of_attempt(task), **more})
 
     def fail(self, task: Task, **more: Any) -> dict[str, Any]:
         """Report, as a Worker does, that an attempt failed."""
-        return self.report({"action": "mark_task_as_failed", "task_id": task.task_id, "attempt": task.attempt, **more})
+        return self.report({"action": "mark_task_as_failed", **_of_attempt(task), **more})
 
     def wake_scavenger(self, *tasks: Task, event: str = "MODIFY") -> dict[str, Any]:
         """Hand the Scavenger the stream's records of tasks."""
@@ -158,6 +156,11 @@ class Installation:
 def stream(tasks: Iterable[Task], event: str) -> dict[str, Any]:
     """A batch of the stream of the tasks table."""
     return {"Records": [{"eventID": "1", "eventName": event, "dynamodb": {"NewImage": to_item(t)}} for t in tasks]}
+
+
+def _of_attempt(task: Task) -> dict[str, Any]:
+    token = {} if task.required_token is None else {"token": task.required_token}
+    return {"task_id": task.task_id, "attempt": task.attempt, **token}
 
 
 def _day_after_new_year(days: int) -> str:

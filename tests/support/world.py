@@ -29,6 +29,7 @@ from sosw_runtime.storage.items import Item, decoded
 from sosw_runtime.storage.registry import Control
 from sosw_runtime.storage.tables import Tables
 from sosw_runtime.testing import register_worker
+from sosw_runtime.worker import ReportUndelivered
 from tests.support.builders import MINUTE, NOON
 from tests.support.faults import WRITES, Call, Faults, Stop
 from tests.support.lambdas import FakeContext, FakeLambda
@@ -221,7 +222,7 @@ class World(AbstractContextManager["World"]):
 
     # --- Workers -----------------------------------------------------------------------------------------------------
 
-    def register(self, worker_id: str, limit: int, **inputs: Any) -> Registration:
+    def register(self, worker_id: str, limit: int, *, require_token: bool = True, **inputs: Any) -> Registration:
         """Register a Worker that may run so many at once, for ten seconds each, and is retried after a second."""
         registration = Registration.model_validate(
             {
@@ -233,7 +234,7 @@ class World(AbstractContextManager["World"]):
                 **inputs,
             }
         )
-        register_worker(self.dynamodb, self.name, registration)
+        register_worker(self.dynamodb, self.name, registration, require_token=require_token)
         self.registrations[worker_id] = registration
         self.limits[worker_id] = limit
         self._observe(("registry",))
@@ -523,24 +524,33 @@ def job(worker_id: str, count: int, job_id: str, **keys: Any) -> dict[str, Any]:
     return {"job": {"worker": worker_id, "job_id": job_id, **days, **keys}}
 
 
-def completed(event: Event, *, names_attempt: bool = True) -> dict[str, Any]:
-    """A Worker's report that all went well; sosw 0.7 Workers do not name the attempt."""
+def completed(event: Event, *, names_attempt: bool = True, has_token: bool = True) -> dict[str, Any]:
+    """A Worker's report that all went well; version 0.1.0 knows no token, and sosw 0.7 Workers name no attempt."""
     task_id, attempt = event.attempt
-    report = {"action": "mark_task_as_completed", "task_id": task_id, "result": {"attempt": attempt}}
-    return {**report, "attempt": attempt} if names_attempt else report
+    report: dict[str, Any] = {"action": "mark_task_as_completed", "task_id": task_id, "result": {"attempt": attempt}}
+    if not names_attempt:
+        return report
+    return {**report, "attempt": attempt, **(repeated(event) if has_token else {})}
 
 
-def failed(event: Event, *, retryable: bool = True) -> dict[str, Any]:
+def failed(event: Event, *, retryable: bool = True, has_token: bool = True) -> dict[str, Any]:
     """A Worker's report that it failed."""
     task_id, attempt = event.attempt
     error = {"type": "Broken", "message": "as asked"}
-    return {
+    report = {
         "action": "mark_task_as_failed",
         "task_id": task_id,
         "attempt": attempt,
         "error": error,
         "retryable": retryable,
     }
+    return report | repeated(event) if has_token else report
+
+
+def repeated(event: Event) -> dict[str, Any]:
+    """What a report repeats of its event, beside task and attempt."""
+    names = {"worker_id": "worker_id", "installation": "sosw_installation", "token": "sosw_token"}
+    return {name: event.payload[key] for name, key in names.items() if key in event.payload}
 
 
 def destination_record(event: Event, condition: str, response: Any = None, invocations: int = 1) -> dict[str, Any]:
@@ -551,6 +561,12 @@ def destination_record(event: Event, condition: str, response: Any = None, invoc
         "requestPayload": event.payload,
         "responsePayload": response,
     }
+
+
+def undelivered(event: Event) -> dict[str, Any]:
+    """What Lambda tells of a Worker that completed its task and could not report it."""
+    error = str(ReportUndelivered("throttled", {"attempt": event.attempt[1]}, {}))
+    return destination_record(event, "RetriesExhausted", {"errorType": "ReportUndelivered", "errorMessage": error})
 
 
 class _SameThread:

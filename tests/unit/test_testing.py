@@ -114,11 +114,14 @@ def test_terraform_registers_workers_by_the_fields_that_the_runtime_reads(dynamo
 def test_a_registered_worker_is_the_item_that_terraform_writes(dynamodb: DynamoDBClient) -> None:
     create_tables(dynamodb)
     inputs = {"function_name": "resize", "timeout_seconds": 10, "max_concurrency": 3}
-    registered = register_worker(dynamodb, "sosw", inputs)
-    assert registered == Registration.model_validate(inputs)
-    item: Any = dynamodb.get_item(TableName="sosw_registry", Key={"pk": {"S": "worker"}, "sk": {"S": "resize"}})["Item"]
-    assert item.keys() == {"pk", "sk", "spec"}
-    assert Registration.model_validate_json(item["spec"]["S"]) == registered
+    for require_token in (False, True):
+        registered = register_worker(dynamodb, "sosw", inputs, require_token=require_token)
+        assert registered == Registration.model_validate(inputs)
+        key: Any = {"pk": {"S": "worker"}, "sk": {"S": "resize"}}
+        item: Any = dynamodb.get_item(TableName="sosw_registry", Key=key)["Item"]
+        assert item.keys() == {"pk", "sk", "spec", "require_token"}
+        assert Registration.model_validate_json(item["spec"]["S"]) == registered
+        assert item["require_token"] == {"BOOL": require_token}
 
     [written] = [
         resource["aws_dynamodb_table_item"]["registration"]

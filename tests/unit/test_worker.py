@@ -20,9 +20,11 @@ from moto import mock_aws
 
 from sosw_runtime import worker as worker_module
 from sosw_runtime.errors import Misconfigured, Unavailable
-from sosw_runtime.worker import Event, NotRetryable, Worker, client, worker
+from sosw_runtime.worker import Event, Handler, NotRetryable, ReportUndelivered, Worker, client, worker
 
-TASK = {"task_id": "t-1", "worker_id": "resize", "job_id": "j-1", "attempt": 2, "created_at": 1, "secret": "s3cr3t"}
+#: As version 0.1.0 hands it out, and as this one does.
+OLD_TASK = {"task_id": "t-1", "worker_id": "resize", "job_id": "j-1", "attempt": 2, "created_at": 1, "secret": "s3cr3t"}
+TASK = {**OLD_TASK, "sosw_installation": "media", "sosw_token": "t0k3n"}
 
 #: Bytes, https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 LARGEST_REQUEST = 6 * 1024 * 1024
@@ -81,12 +83,19 @@ class _Call(BaseHTTPRequestHandler):
                 self.close_connection = True
             case "throttled":
                 self._refuse(429, "TooManyRequestsException")
+            case "fails":
+                self._refuse(502, "ServiceException")
+            case "is not ready":
+                self._refuse(409, "ResourceConflictException")
             case "denied":
                 self._refuse(403, "AccessDeniedException")
             case "absent":
                 self._refuse(404, "ResourceNotFoundException")
             case "raises":
                 error = {"errorType": "Unavailable", "errorMessage": "DynamoDB"}
+                self._answer(200, error, {"X-Amz-Function-Error": "Unhandled"})
+            case "refuses":
+                error = {"errorType": "Refused", "errorMessage": "attempt: 'x' is refused"}
                 self._answer(200, error, {"X-Amz-Function-Error": "Unhandled"})
             case "is another function":
                 self._answer(200, "hello")
@@ -115,6 +124,20 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     monkeypatch.setattr(worker_module, "_clients", {})
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
+
+
+class Context:
+    """Lambda's context of an invocation that ends after a time, which goes by where the Worker waits."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+        self.left = 1000 * seconds
+        monkeypatch.setattr("time.sleep", self._wait)
+
+    def _wait(self, seconds: float) -> None:
+        self.left -= 1000 * seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.left)
 
 
 @pytest.fixture
@@ -153,10 +176,26 @@ class TestCompleted:
                 "action": "mark_task_as_completed",
                 "task_id": "t-1",
                 "attempt": 2,
+                "worker_id": "resize",
+                "installation": "media",
+                "token": "t0k3n",
                 "result": {"width": 800},
                 "stats": {"images": 1},
             }
         ]
+
+    def test_an_event_of_version_0_1_is_reported_without_what_it_lacks(self, assistant: Assistant) -> None:
+        assert Resize.handler()(OLD_TASK, None) == {"width": 800}
+        assert assistant.reports[0].keys() == {"action", "task_id", "attempt", "worker_id", "result", "stats"}
+
+    def test_the_workers_own_code_does_not_see_the_token(self, assistant: Assistant) -> None:
+        @worker
+        def handler(event: Event, context: Any) -> dict[str, Any]:
+            return {"seen": event}
+
+        seen = handler(TASK)["seen"]
+        assert seen == {key: value for key, value in TASK.items() if key != "sosw_token"}
+        assert TASK["sosw_token"] == "t0k3n", "the event is as it was"
 
     def test_a_call_that_returns_none_reports_what_it_put_into_result(self, assistant: Assistant) -> None:
         assert Resize.handler()({**TASK, "then": "fill the result"}) == {"width": 7}
@@ -196,6 +235,9 @@ class TestFailed:
                 "action": "mark_task_as_failed",
                 "task_id": "t-1",
                 "attempt": 2,
+                "worker_id": "resize",
+                "installation": "media",
+                "token": "t0k3n",
                 "error": {"type": "ConnectionError", "message": "upstream is down"},
                 "retryable": True,
                 "stats": {"images": 1},
@@ -234,6 +276,20 @@ class TestFailed:
             handler(TASK)
         assert len(assistant.reports[0]["error"]["message"]) == 2_000
 
+    def test_an_error_whose_message_cannot_be_read_is_reported_all_the_same(self, assistant: Assistant) -> None:
+        deep: Any = 0
+        for _ in range(100_000):
+            deep = [deep]
+
+        @worker
+        def handler(event: Event, context: Any) -> None:
+            raise ValueError(deep)
+
+        with pytest.raises(ValueError):  # noqa: PT011 - its message is what cannot be read
+            handler(TASK)
+        error = {"type": "ValueError", "message": "its message cannot be read: RecursionError"}
+        assert assistant.reports[0]["error"] == error
+
     def test_no_payload_and_no_message_of_an_error_is_logged(
         self, assistant: Assistant, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -244,6 +300,7 @@ class TestFailed:
         assert "reported: completed task_id=t-1 worker_id=resize job_id=j-1 attempt=2" in caplog.text
         assert "failed with ConnectionError, worth another try task_id=t-2" in caplog.text
         assert "s3cr3t" not in caplog.text
+        assert "t0k3n" not in caplog.text
         assert "upstream" not in caplog.text
         assert {record.__dict__["attempt"] for record in caplog.records} == {2}
 
@@ -285,38 +342,107 @@ class TestWhatIsTooLargeToKeep:
 
 
 class TestDelivery:
-    @pytest.mark.parametrize("trouble", ["throttled", "drops the connection", "raises"])
-    def test_trouble_that_passes_is_waited_out(self, assistant: Assistant, trouble: str) -> None:
-        assistant.troubles = [trouble, trouble]
-        Resize.handler()(TASK)
-        assert len(assistant.functions) == 3
+    @pytest.mark.parametrize("trouble", ["throttled", "drops the connection", "raises", "fails", "is not ready"])
+    def test_trouble_that_passes_is_waited_out(
+        self, assistant: Assistant, monkeypatch: pytest.MonkeyPatch, trouble: str
+    ) -> None:
+        assistant.troubles = [trouble] * 40
+        Resize.handler()(TASK, Context(monkeypatch, seconds=900))
+        assert len(assistant.functions) == 41
         assert len(assistant.reports) == 1
 
     def test_a_report_whose_answer_was_lost_is_sent_again_and_counts_once(
         self, assistant: Assistant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(worker_module, "REPORT_READ_TIMEOUT_SECONDS", 0.3)
+        monkeypatch.setattr(worker_module, "REPORT_READ_TIMEOUTS_SECONDS", (0.3,))
         assistant.troubles = ["acts, then the answer is lost"]
         assert Resize.handler()(TASK) == {"width": 800}
         assert len(assistant.reports) == 2
         assert "report not accepted: not running" in caplog.text
 
-    @pytest.mark.parametrize("trouble", ["throttled", "drops the connection", "raises"])
-    def test_a_completed_task_whose_report_is_undeliverable_fails_loudly(
-        self, assistant: Assistant, trouble: str, caplog: pytest.LogCaptureFixture
+    @pytest.mark.parametrize(
+        ("seconds", "longest"),
+        [(60, 35), (38, 35), (37.9, 10), (13, 10), (12.9, 3), (6, 3), (5.9, 1), (3, 1), (0, 1)],
+    )
+    def test_a_call_may_take_as_long_as_the_time_out_allows(
+        self, monkeypatch: pytest.MonkeyPatch, seconds: float, longest: float
     ) -> None:
-        assistant.troubles = [trouble] * 9
-        with pytest.raises(Unavailable, match="sosw_worker_assistant"):
+        """A second is left, after a connection that took its 2 s, or 1 s where there is no time for more."""
+        left = worker_module._milliseconds_left(Context(monkeypatch, seconds))
+        assert worker_module._read_timeout(left()) == longest
+
+    @pytest.mark.parametrize("trouble", ["throttled", "drops the connection", "raises", "fails"])
+    @pytest.mark.parametrize("seconds", [900, 60, 10, 3])
+    def test_no_report_is_sent_that_could_outlast_the_time_out(
+        self, assistant: Assistant, monkeypatch: pytest.MonkeyPatch, trouble: str, seconds: float
+    ) -> None:
+        context, left, read_timeout = Context(monkeypatch, seconds), list[float](), worker_module._read_timeout
+
+        def noted(left_ms: float) -> float:
+            left.append(left_ms)
+            return read_timeout(left_ms)
+
+        monkeypatch.setattr(worker_module, "_read_timeout", noted)
+        assistant.troubles = [trouble] * 10_000
+        with pytest.raises(ReportUndelivered):
+            Resize.handler()(TASK, context)
+        assert len(left) == len(assistant.functions)
+        in_time = [ms >= 1000 * worker_module._longest(read_timeout(ms)) for ms in left]
+        assert all(in_time), "each could have ended in time"
+        assert context.left < 1000 * (1 + 2 + 5), "and no time was left that a report might have had"
+
+    def test_a_report_is_sent_once_however_little_time_is_left(
+        self, assistant: Assistant, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert Resize.handler()(TASK, Context(monkeypatch, seconds=0.1)) == {"width": 800}
+        assert len(assistant.reports) == 1
+
+    def test_outside_lambda_a_report_has_some_seconds(
+        self, assistant: Assistant, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(worker_module, "PATIENCE_MS", 2_300)
+        assistant.troubles = ["throttled"] * 10_000
+        with pytest.raises(ReportUndelivered):
             Resize.handler()(TASK)
-        assert len(assistant.functions) == 3
+        assert 1 < len(assistant.functions) < 10_000
+
+    @pytest.mark.parametrize("trouble", ["throttled", "denied", "absent", "is another function", "raises", "refuses"])
+    def test_a_completed_task_whose_report_is_undeliverable_hands_its_outcome_to_lambda(
+        self,
+        assistant: Assistant,
+        monkeypatch: pytest.MonkeyPatch,
+        trouble: str,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        assistant.troubles = [trouble] * 10_000
+        with pytest.raises(ReportUndelivered) as undelivered:
+            Resize.handler()(TASK, Context(monkeypatch, seconds=20))
+        assert ReportUndelivered.outcome(str(undelivered.value)) == ({"width": 800}, {"images": 1})
+        assert "sosw_worker_assistant" in json.loads(str(undelivered.value))["reason"]
+        assert "t0k3n" not in str(undelivered.value)
         assert "completed, but the report was not delivered" in caplog.text
+        assert "width" not in caplog.text
+
+    def test_what_hinders_a_report_is_no_failure_of_the_task(
+        self, assistant: Assistant, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A package without what a report needs, for instance."""
+        monkeypatch.setitem(sys.modules, "tenacity", None)
+        with pytest.raises(ReportUndelivered, match="tenacity"):
+            Resize.handler()(TASK)
+
+    @pytest.mark.parametrize(
+        "message", ["", "{", '{"reason": "", "result": {"wid', "[1]", "[" * 100_000, '{"result": 1}']
+    )
+    def test_of_a_message_that_was_cut_no_outcome_is_read(self, message: str) -> None:
+        assert ReportUndelivered.outcome(message) == (None, None)
 
     def test_a_failed_task_whose_report_is_undeliverable_raises_its_own_error(
-        self, assistant: Assistant, caplog: pytest.LogCaptureFixture
+        self, assistant: Assistant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        assistant.troubles = ["throttled"] * 3
+        assistant.troubles = ["throttled"] * 10_000
         with pytest.raises(ConnectionError, match="upstream is down"):
-            Resize.handler()({**TASK, "then": "fail"})
+            Resize.handler()({**TASK, "then": "fail"}, Context(monkeypatch, seconds=20))
         assert "failed, and the report was not delivered" in caplog.text
 
     @pytest.mark.parametrize("trouble", ["denied", "absent", "is another function"])
@@ -324,7 +450,15 @@ class TestDelivery:
         self, assistant: Assistant, trouble: str
     ) -> None:
         assistant.troubles = [trouble]
-        with pytest.raises(Misconfigured, match="SOSW_WORKER_ASSISTANT: sosw_worker_assistant"):
+        with pytest.raises(ReportUndelivered) as undelivered:
+            Resize.handler()(TASK)
+        assert isinstance(undelivered.value.__cause__, Misconfigured)
+        assert str(undelivered.value.__cause__).startswith("SOSW_WORKER_ASSISTANT: sosw_worker_assistant")
+        assert len(assistant.functions) == 1
+
+    def test_a_report_that_is_refused_is_not_sent_again(self, assistant: Assistant) -> None:
+        assistant.troubles = ["refuses"] * 2
+        with pytest.raises(ReportUndelivered, match="Refused"):
             Resize.handler()(TASK)
         assert len(assistant.functions) == 1
 
@@ -337,6 +471,10 @@ class TestDelivery:
         monkeypatch.setenv("SOSW_WORKER_ASSISTANT", "elsewhere")
         Resize.handler()(TASK)
         assert assistant.functions == ["sosw_worker_assistant", "acme_worker_assistant", "elsewhere"]
+
+
+def _returning(result: dict[str, Any]) -> Handler:
+    return worker(lambda event, context: result)
 
 
 class TestWhatJsonCannotCarry:
@@ -357,6 +495,36 @@ class TestWhatJsonCannotCarry:
         with pytest.raises(NotRetryable, match=message):
             handler(TASK)
         assert assistant.reports[0]["retryable"] is False
+
+    def test_a_deep_result_is_replaced_and_the_task_is_done(self, assistant: Assistant) -> None:
+        for levels in (199, 200, 201, 900, 5_000, 100_000):
+            deep: dict[str, Any] = {}
+            for _ in range(levels - 1):
+                deep = {"in": deep}
+            returned = _returning(deep)({**TASK, "task_id": f"t-{levels}"})
+            report = assistant.reports.pop()
+            assert report["action"] == "mark_task_as_completed"
+            assert (returned == {"dropped": "it has more than 200 levels"}) is (levels > 200)
+            assert report["result"] == returned
+
+    def test_stats_that_are_too_deep_do_not_fail_a_task(self, assistant: Assistant) -> None:
+        @worker
+        def handler(event: Event, context: Any) -> dict[str, Any]:
+            deep: Any = 0
+            for _ in range(100_000):
+                deep = [deep]
+            handler.stats["share"] = deep
+            return {}
+
+        assert handler(TASK) == {}
+        assert assistant.reports[0]["stats"] == {"dropped": "it has more than 200 levels"}
+
+    def test_the_culprit_of_a_deep_result_is_named(self, assistant: Assistant) -> None:
+        deep: Any = date(2012, 1, 1)
+        for _ in range(700):
+            deep = [deep]
+        with pytest.raises(NotRetryable, match=r"result\['in'\]\[0\].* is refused: .*type date"):
+            _returning({"in": deep})(TASK)
 
     def test_a_circle_is_named(self, assistant: Assistant) -> None:
         circle: dict[str, Any] = {}

@@ -25,6 +25,10 @@ from sosw_runtime.errors import Refused
 #: Keys of a Worker's event that are not the job's to set; `labourer_id` and `attempts` are as sosw 0.7 code reads them.
 RESERVED_KEYS: Final = frozenset({"task_id", "worker_id", "job_id", "attempt", "created_at", "labourer_id", "attempts"})
 
+#: More of them, which version 0.1.0 did not reserve. Only a new job is refused for one: in the tasks of a job that was
+#: accepted with it the event has the runtime's value in its place.
+_RESERVED_SINCE: Final = frozenset({"sosw_installation", "sosw_token"})
+
 #: A number in `start_at` below this is read as seconds: as milliseconds it would be a day before March 1973.
 _LEAST_MILLISECONDS: Final = 10**11
 
@@ -126,7 +130,7 @@ class Job(BaseModel):
     def _own_keys(self) -> Self:
         for key in self.keys:
             if key in RESERVED_KEYS:
-                raise Refused(key, self.keys[key], "expected another name, as every task has this one of its own")
+                raise _reserved(key, self.keys[key])
         return self
 
     @model_validator(mode="after")
@@ -173,6 +177,10 @@ def _days(date_list: object) -> list[date]:
         ) from invalid
 
 
+def _reserved(key: str, value: object) -> Refused:
+    return Refused(key, value, "expected another name, as every task has this one of its own")
+
+
 class Request(BaseModel):
     """A job as an event brought it."""
 
@@ -207,7 +215,7 @@ def parse(event: object, zone: str = "UTC") -> Request:
     else:
         job, envelope = envelope, {}
     try:
-        return Request.model_validate(
+        request = Request.model_validate(
             {"job": job, "id": envelope.get("id"), "time": envelope.get("time")}, context={"zone": zone}
         )
     except ValidationError as invalid:
@@ -215,6 +223,9 @@ def parse(event: object, zone: str = "UTC") -> Request:
         field = str(error["loc"][-1] if len(error["loc"]) == 1 else error["loc"][1])
         value = None if error["type"] == "missing" else error["input"]
         raise Refused(field, value, f"expected {_EXPECTED[field]}") from invalid
+    for key in _RESERVED_SINCE & request.job.keys.keys():
+        raise _reserved(key, request.job.keys[key])
+    return request
 
 
 def messages(event: object) -> list[object] | None:

@@ -54,6 +54,7 @@ class Move(StrEnum):
     CLAIM = "claim"
     UNCLAIM = "unclaim"
     VOID = "void"
+    NOTE = "note"  # the only one without an entry in the history, where version 0.1.0 could not read it
     REPORT = "report"
     ARCHIVE = "archive"
     RETRY = "retry"
@@ -136,6 +137,19 @@ class Error:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """A report that lacked the token of its attempt. It counts if the lease ends without another report."""
+
+    claim: str  # of the attempt
+    completed: bool
+    result: str | None = None  # JSON
+    stats: str | None = None  # JSON
+    error: str | None = None  # JSON: type and message
+    retryable: bool = True
+    never_ran: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One invocation of one Worker, wherever it stands."""
 
@@ -152,7 +166,9 @@ class Task:
     queue_key: str | None = None  # only while queued
     queue_rank: str | None = None  # only while queued
     slot: int | None = None  # index of the slot of the current or last attempt
-    claim: str | None = None  # unique token of the current or last claim, on the slot as well
+    claim: str | None = None  # unique id of the current or last claim, on the slot as well
+    token: str | None = None  # the claim once more, if a report of its attempt must carry it; a secret of the Worker's
+    note: Note | None = None  # a report without the token
     started_at: int | None = None  # ms, of the current or last attempt
     lease_until: int | None = None  # ms, of the current or last attempt
     finished_at: int | None = None  # ms, when it was reported, until it is closed
@@ -178,8 +194,22 @@ class Task:
         """The last reported error."""
         return None if self.error is None else Error.from_json(self.error)
 
-    def event(self) -> dict[str, Any]:
+    @property
+    def required_token(self) -> str | None:
+        """The token that a report of the current attempt must carry; None: it needs none.
+
+        Version 0.1.0 claims without a token and leaves the one of an older claim in place, which nobody was handed.
+        """
+        return self.token if self.token == self.claim else None
+
+    @property
+    def noted(self) -> Note | None:
+        """The note on the current attempt."""
+        return self.note if self.note is not None and self.note.claim == self.claim else None
+
+    def event(self, installation: str) -> dict[str, Any]:
         """What the Worker receives; `labourer_id` and `attempts` are as sosw 0.7 code reads them."""
+        token = {} if self.required_token is None else {"sosw_token": self.required_token}
         return {
             **json.loads(self.payload),
             "task_id": self.task_id,
@@ -189,6 +219,8 @@ class Task:
             "created_at": self.created_at,
             "labourer_id": self.worker_id,
             "attempts": self.attempt,
+            "sosw_installation": installation,
+            **token,
         }
 
     def moved(self, move: Move, at: int, reason: str | None = None, **changes: Any) -> Task:
@@ -214,6 +246,8 @@ class Task:
             self,
             slot=None,
             claim=None,
+            token=None,
+            note=None,
             started_at=None,
             lease_until=None,
             finished_at=None,

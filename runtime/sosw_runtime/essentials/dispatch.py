@@ -171,7 +171,9 @@ class _Filler:
             held_by = slot
             lease_until = slot.claimed_at + self._standing.known.lease_ms
             try:
-                task = tasks.claim(self._invocation.tables, slot, lease_until, deadline)
+                task = tasks.claim(
+                    self._invocation.tables, slot, lease_until, deadline, require_token=self._standing.requires_token
+                )
             except NotWritten:
                 # The task is queued as before, and the slot need not wait for the tick.
                 self._free(slot)
@@ -193,7 +195,8 @@ class _Filler:
     def _start(self, task: Task, slot: Slot) -> Tally:
         try:
             # As it was measured when the job was taken: escapes would make it up to three times as long.
-            payload = json.dumps(task.event(), separators=(",", ":"), ensure_ascii=False).encode()
+            event = task.event(self._invocation.settings.name)
+            payload = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
         except (TypeError, ValueError) as error:
             return self._bury(task, Error("UnreadablePayload", str(error)))
         latest = slot.claimed_at + _LATEST_INVOKE_MS
@@ -213,7 +216,7 @@ class _Filler:
 
     def _bury(self, task: Task, error: Error) -> Tally:
         """No Worker can ever be given this task: it is reported on the spot, and buried with the reason."""
-        poison = Report(task.task_id, False, task.attempt, error=error, retryable=False)
+        poison = Report(task.task_id, False, task.attempt, error=error, retryable=False, token=task.required_token)
         tasks.report(self._invocation.tables, poison, self._invocation.clock())
         return Tally()
 

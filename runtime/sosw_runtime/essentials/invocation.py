@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from math import floor
 from typing import Any, Protocol, Self, TypeVar
 from uuid import uuid4
 
-from sosw_runtime import aws
+from sosw_runtime import __version__, aws, telemetry
 from sosw_runtime.domain.task import Task
 from sosw_runtime.settings import Settings
 from sosw_runtime.storage.items import to_tasks
@@ -56,6 +58,8 @@ class Invocation:
     def begin(cls, context: LambdaContext | None) -> Self:
         """Read the settings and take the clients of this process."""
         settings = Settings()
+        if settings.is_of_another_version:
+            _tell_of_another_version(settings)
         remaining = _DEFAULT_REMAINING_MS if context is None else context.get_remaining_time_in_millis()
         return cls(
             settings=settings,
@@ -79,6 +83,20 @@ class Invocation:
         now = self.clock()
         left = self.ends_at - self.reserve - now
         return replace(self, ends_at=now + floor(part * left) + self.reserve)
+
+
+def _tell_of_another_version(settings: Settings) -> None:
+    """Count an invocation by a package that is not the pinned one. Neighbouring versions work together."""
+    essential = os.environ.get("POWERTOOLS_SERVICE_NAME", "essentials")
+    _warn_of_another_version(essential, settings.version)
+    telemetry.count(essential, settings.name, {"VersionMismatch": 1})
+
+
+@cache
+def _warn_of_another_version(essential: str, pinned: str) -> None:
+    """Once a process."""
+    about = {"pinned": pinned, "package": __version__}
+    telemetry.logger(essential).warning("the package is not of the pinned version", extra=about)
 
 
 def side_by_side(

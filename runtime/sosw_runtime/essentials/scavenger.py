@@ -12,7 +12,7 @@ from sosw_runtime import aws, telemetry
 from sosw_runtime.domain.registration import Registration, RetryPolicy
 from sosw_runtime.domain.retry import Cancel, Die, Retry, decide, decide_due
 from sosw_runtime.domain.slot import Slot
-from sosw_runtime.domain.task import REPORTED, Status, Task
+from sosw_runtime.domain.task import REPORTED, Note, Status, Task
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.essentials import closing
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, written_tasks
@@ -221,9 +221,22 @@ def _ended(invocation: Invocation, task: Task, standing: Standing | None) -> Tal
     if task.status not in REPORTED | {Status.RUNNING}:
         # A later version knows what becomes of it; in a slot it does not run.
         return Tally() if slot is None else _freed(invocation, slot)
+    if task.status is Status.RUNNING and task.noted is not None:
+        reported = _report_noted(invocation, task, task.noted)
+        if reported is None:
+            return Tally()
+        task = reported
     tally = _settled(invocation, [task], {} if standing is None else {task.worker_id: standing})
     settled = tally["Archived"] + tally["Retried"] + tally["DeadTasks"] + tally["Cancelled"] > 0
     return tally + _freed(invocation, slot) if settled and slot is not None else tally
+
+
+def _report_noted(invocation: Invocation, task: Task, noted: Note) -> Task | None:
+    """Count a report that lacked its token, since no other came in the lease; the task as it is then reported."""
+    if tasks.report_noted(invocation.tables, task, noted, invocation.clock()).accepted:
+        logger.info("noted report counted", extra=telemetry.ids(task))
+    found = tasks.get(invocation.tables, task.task_id)
+    return found if found is not None and found.claim == task.claim and found.status in REPORTED else None
 
 
 def _freed(invocation: Invocation, slot: Slot) -> Tally:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from sosw_runtime import telemetry
-from sosw_runtime.domain.task import Error, Status
+from sosw_runtime.domain.task import Error, Status, Task
 from sosw_runtime.errors import Refused
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext
-from sosw_runtime.kept import to_json, too_large
-from sosw_runtime.storage.tasks import Recorded, Report, report
+from sosw_runtime.kept import replacement, replacement_of_json, to_json
+from sosw_runtime.storage.tasks import Recorded, Report, note, report
+from sosw_runtime.worker import NotRetryable, ReportUndelivered
 
 logger = telemetry.logger("worker_assistant")
+
+
+def _text(value: object) -> str | None:
+    """A text, and None of all else: an event of version 0.1.0 may have anything under these keys."""
+    return value if isinstance(value, str) else None
+
+
+_OptionalText = Annotated[str | None, BeforeValidator(_text)]
 
 
 class _WorkerReport(BaseModel):
@@ -25,6 +34,9 @@ class _WorkerReport(BaseModel):
     action: Literal["mark_task_as_completed", "mark_task_as_failed"]
     task_id: str = Field(min_length=1)
     attempt: int | None = Field(default=None, ge=1)
+    worker_id: _OptionalText = None
+    installation: _OptionalText = None
+    token: _OptionalText = None
     stats: Any = None
     result: Any = None
     error: Any = None
@@ -40,6 +52,8 @@ class _WorkerReport(BaseModel):
             stats=_kept(self.stats),
             error=None if completed else _error(self.error),
             retryable=self.retryable,
+            worker_id=self.worker_id,
+            token=self.token,
         )
 
 
@@ -64,6 +78,9 @@ class _TaskEvent(BaseModel):
 
     task_id: str = Field(min_length=1)
     attempt: int = Field(ge=1)
+    worker_id: _OptionalText = None
+    sosw_installation: _OptionalText = None
+    sosw_token: _OptionalText = None
 
 
 class _DestinationRecord(BaseModel):
@@ -84,17 +101,45 @@ class _DestinationRecord(BaseModel):
     def _nothing_said(cls, value: object) -> object:
         return None if value == {} else value
 
+    @property
+    def installation(self) -> str | None:
+        return self.requestPayload.sosw_installation
+
     def report(self) -> Report:
-        completed = self.requestContext.condition == "Success"
+        result, stats = self._outcome()
         return Report(
             task_id=self.requestPayload.task_id,
-            completed=completed,
+            completed=self._completed,
             attempt=self.requestPayload.attempt,
-            result=_kept(self.responsePayload) if completed else None,
-            error=None if completed else self._error(),
-            retryable=completed or not _says_final(self.responsePayload),
+            result=_kept(result),
+            stats=_kept(stats),
+            error=None if self._completed else self._error(),
+            retryable=self._raised is not NotRetryable,
             never_ran=self._never_ran(),
+            worker_id=self.requestPayload.worker_id,
+            token=self.requestPayload.sosw_token,
         )
+
+    @property
+    def _raised(self) -> type[Exception] | None:
+        """Which of the exceptions that are known here the function ended with."""
+        match self.responsePayload:
+            case {"errorType": str(name)}:
+                return {raised.__name__: raised for raised in (NotRetryable, ReportUndelivered)}.get(name)
+        return None
+
+    @property
+    def _completed(self) -> bool:
+        return self.requestContext.condition == "Success" or self._raised is ReportUndelivered
+
+    def _outcome(self) -> tuple[Any, Any]:
+        """Result and stats."""
+        if self.requestContext.condition == "Success":
+            return self.responsePayload, None
+        match self.responsePayload:
+            case {"errorMessage": str(message)} if self._completed:
+                return ReportUndelivered.outcome(message)
+        return None, None
 
     def _never_ran(self) -> bool:
         """Whether Lambda dropped the event without having started the Worker.
@@ -117,8 +162,10 @@ class _DestinationRecord(BaseModel):
 
     def _error(self) -> Error:
         match self.responsePayload:
-            case {"errorMessage": str(message), **rest}:
-                return Error(_storable(str(rest.get("errorType", "Unhandled"))), _storable(message))
+            case {"errorType": str(type_), "errorMessage": str(message)}:
+                return Error(_storable(type_), _storable(message))
+            case {"errorMessage": str(message)}:
+                return Error("Unhandled", _storable(message))
             case _:
                 what = "never started" if self._never_ran() else "ended without an answer"
                 return Error(self.requestContext.condition, f"the Worker {what}")
@@ -140,14 +187,36 @@ def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, A
     invocation = Invocation.begin(context)
     if _is_destination_record(event) and not _is_of_a_task(event):
         # Somebody invoked the Worker by hand, and asynchronously.
-        return {"task_id": None, "accepted": False, "state": "unknown", "reason": "the event carried no task"}
-    reported = _parsed(event)
+        return _refusal(None, "the event carried no task")
+    parsed = _parsed(event)
+    reported = parsed.report()
+    name = invocation.settings.name
+    if parsed.installation not in (None, name):
+        answer = _refusal(reported.task_id, f"the task is of installation {parsed.installation!r}, this is {name!r}")
+        logger.warning("report", extra=answer)
+        return answer
     recorded = report(invocation.tables, reported, invocation.clock())
+    found = recorded.found
+    if found is not None and _lacks_its_token(reported, found):
+        note(invocation.tables, found, reported)
+        logger.warning("report without its token", extra=telemetry.ids(found))
+        telemetry.count("worker_assistant", name, {"ReportsWithoutToken": 1})
     answer = _answer(reported, recorded)
-    task = {} if recorded.found is None else telemetry.ids(recorded.found)
+    task = {} if found is None else telemetry.ids(found)
     attempt = {} if reported.attempt is None else {"attempt": reported.attempt}
     logger.info("report", extra={**task, **answer, **attempt})
     return answer
+
+
+def _lacks_its_token(reported: Report, found: Task) -> bool:
+    """Whether a report could end the attempt that runs, if it had the attempt's token."""
+    return (
+        found.status is Status.RUNNING
+        and found.required_token is not None
+        and reported.token is None
+        and reported.attempt in (None, found.attempt)
+        and reported.worker_id in (None, found.worker_id)
+    )
 
 
 def _is_destination_record(event: object) -> bool:
@@ -160,42 +229,62 @@ def _is_of_a_task(event: dict[str, Any]) -> bool:
     return isinstance(payload, dict) and "task_id" in payload and "attempt" in payload
 
 
-def _parsed(event: dict[str, Any]) -> Report:
+def _parsed(event: dict[str, Any]) -> _WorkerReport | _DestinationRecord:
     model = _DestinationRecord if _is_destination_record(event) else _WorkerReport
     try:
-        return model.model_validate(event).report()
+        return model.model_validate(event)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "event"
-        raise Refused(field, first["input"] if field != "event" else type(event).__name__, first["msg"]) from None
+        # Of what is missing pydantic shows all around it, of which nobody is to see anything.
+        value = type(event).__name__ if field == "event" else None if first["type"] == "missing" else first["input"]
+        raise Refused(field, value, first["msg"]) from None
 
 
 def _answer(reported: Report, recorded: Recorded) -> dict[str, Any]:
-    found = recorded.found
     if recorded.accepted:
-        state, reason = (Status.COMPLETED if reported.completed else Status.FAILED).value, None
-    elif found is None:
-        state, reason = "unknown", "no such task is running: it is closed, waits for another try, or never was"
-    elif found.status is Status.RUNNING:
-        state, reason = str(found.status), f"attempt {reported.attempt} is over, attempt {found.attempt} is running"
-    else:
-        state, reason = str(found.status), f"the task is {found.status} already"
-    return {"task_id": reported.task_id, "accepted": recorded.accepted, "state": state, "reason": reason}
+        state = Status.COMPLETED if reported.completed else Status.FAILED
+        return {"task_id": reported.task_id, "accepted": True, "state": state.value, "reason": None}
+    if recorded.found is None:
+        reason = "no such task is running: it is closed, waits for another try, or never was"
+        return _refusal(reported.task_id, reason)
+    return _refusal(reported.task_id, _reason(reported, recorded.found), str(recorded.found.status))
+
+
+def _reason(reported: Report, found: Task) -> str:
+    """Why a report of a task was not accepted."""
+    if reported.worker_id not in (None, found.worker_id):
+        return f"the task is of Worker {found.worker_id!r}, the report of {reported.worker_id!r}"
+    if found.status is not Status.RUNNING:
+        return f"the task is {found.status} already"
+    if reported.attempt not in (None, found.attempt):
+        return f"attempt {reported.attempt} is over, attempt {found.attempt} is running"
+    if reported.token is None:
+        return "the token of the attempt is missing: it counts when the lease ends, unless another report comes first"
+    return "the token is not that of the attempt"
+
+
+def _refusal(task_id: str | None, reason: str, state: str = "unknown") -> dict[str, Any]:
+    return {"task_id": task_id, "accepted": False, "state": state, "reason": reason}
 
 
 def _kept(value: object) -> str | None:
-    """A result or stats as JSON text; what is too large to keep is replaced by its size, so that the report counts."""
+    """A result or stats as JSON text; what cannot be kept is replaced by what tells so, so that the report counts."""
     if value is None:
         return None
-    text = value if isinstance(value, str) and _is_json(value) else to_json(value)
-    size = too_large(text)
-    return text if size is None else to_json(size)
+    if isinstance(value, str) and _is_json(value):
+        replaced = replacement_of_json(value)
+        return value if replaced is None else to_json(replaced)
+    replaced = replacement(value)
+    return to_json(value if replaced is None else replaced)
 
 
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
         text.encode()
+    except RecursionError:
+        return True
     except ValueError:
         return False
     return True
@@ -210,14 +299,16 @@ def _error(value: object) -> Error:
         case None:
             return Error("Error", "the Worker gave no reason")
         case _:
-            return Error("Error", json.dumps(value))
+            return Error("Error", _shown(value))
+
+
+def _shown(value: object) -> str:
+    try:
+        return json.dumps(value)
+    except (ValueError, RecursionError):
+        return "an error that cannot be shown"
 
 
 def _storable(text: str) -> str:
     """Without halves of surrogate pairs, as Python's messages have them of file names that are no UTF-8."""
     return text.encode(errors="replace").decode()
-
-
-def _says_final(response: object) -> bool:
-    """Whether a Worker ended with the exception by which it says that another try is of no use."""
-    return isinstance(response, dict) and response.get("errorType") == "NotRetryable"

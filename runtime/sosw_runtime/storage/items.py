@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
-from sosw_runtime.domain.task import CLOSED, Entry, Error, Move, Status, Task
+from sosw_runtime.domain.task import CLOSED, Entry, Error, Move, Note, Status, Task
 
 Item = dict[str, Any]  # {"name": {"S": "text"}}, as the low-level client takes and gives it
 
@@ -21,6 +21,7 @@ _WHEN_SET: Final = (
     "queue_rank",
     "slot",
     "claim",
+    "token",
     "started_at",
     "lease_until",
     "finished_at",
@@ -39,6 +40,7 @@ _TYPES: Final = {
 
 #: Attributes of which a task consists, by their names in the tables.
 _ATTRIBUTES: Final = (_TYPES.keys() - {"due_at", "in_outbox"}) | {"due", "outbox", "outcome_key", "expires_at"}
+_NOTE_ATTRIBUTES: Final = frozenset(attribute.name for attribute in fields(Note))
 
 #: What a task cannot do without, and what stands for it where it cannot be read.
 _LEAST: Final[Mapping[str, str | int]] = {
@@ -74,7 +76,7 @@ def due_key(due_at: int, task_id: str) -> str:
     return f"{due_at:013d}#{task_id}"
 
 
-def encode(value: str | int | bool | list[Any]) -> dict[str, Any]:
+def encode(value: str | int | bool | list[Any] | dict[str, Any]) -> dict[str, Any]:
     """A value as DynamoDB takes it."""
     match value:
         case bool():
@@ -85,6 +87,8 @@ def encode(value: str | int | bool | list[Any]) -> dict[str, Any]:
             return {"S": value}
         case list():
             return {"L": [encode(part) for part in value]}
+        case dict():
+            return {"M": encoded(value)}
 
 
 def decode(value: Mapping[str, Any]) -> Any:
@@ -95,6 +99,8 @@ def decode(value: Mapping[str, Any]) -> Any:
             return int(content)
         case "L":
             return [decode(part) for part in content]
+        case "M":
+            return decoded(content)
         case "NS":
             return {int(part) for part in content}
         case _:
@@ -122,6 +128,11 @@ def decode_entry(entry: Sequence[Any]) -> Entry:
     return Entry(at, _known(Move, move), attempt, rest[0] if rest else None, tuple(rest[1:]))
 
 
+def encode_note(note: Note) -> dict[str, Any]:
+    """A note as a map attribute: texts of JSON inside one of JSON could be twice as long."""
+    return encode(asdict(note))
+
+
 def to_item(task: Task, expires_at: int | None = None) -> Item:
     """A task as the item of the table that its status belongs to.
 
@@ -146,6 +157,8 @@ def to_item(task: Task, expires_at: int | None = None) -> Item:
         values["expires_at"] = expires_at
     item = encoded(values)
     item["history"] = encode_history(task.history)
+    if task.note is not None:
+        item["note"] = encode_note(task.note)
     return {**task.more, **item}
 
 
@@ -174,6 +187,8 @@ def _task(values: dict[str, Any]) -> Task:
         raise ValueError("it was set aside")
     values["due_at"] = None if due is None else int(due.split("#", 1)[0])
     values["history"] = tuple(map(decode_entry, values["history"]))
+    if "note" in values:
+        values["note"] = Note(**{name: value for name, value in values["note"].items() if name in _NOTE_ATTRIBUTES})
     for name, value in values.items():
         if not isinstance(value, _TYPES[name]):
             raise TypeError(f"{name} is of the type {type(value).__name__}")

@@ -37,6 +37,7 @@ class Standing:
     shards: int = 1  # of its queue: the most that it ever had, so that a lowered number hides no task
     noted_shards: int = 0  # as the health item has it; 0: never noted
     noted_as_gone: bool = False  # the health item says that it was not registered any more, and nothing of it ran
+    requires_token: bool = False  # whether a report of its tasks must carry the token of the attempt
 
     @property
     def level(self) -> Level:
@@ -151,10 +152,11 @@ def put_sweep_position(tables: Tables, after: str | None) -> None:
     repeatable(lambda: tables.client.put_item(TableName=tables.registry, Item=item))
 
 
-def put_registration(tables: Tables, registration: Registration) -> None:
+def put_registration(tables: Tables, registration: Registration, *, require_token: bool) -> None:
     """Register a Worker as Terraform does. Cost: 1 write unit per KB."""
     spec = registration.model_dump_json(exclude_defaults=True)
-    item = encoded({"pk": "worker", "sk": registration.worker_id, "spec": spec})
+    # Beside the specification, which version 0.1.0 does not read with keys that it does not know.
+    item = encoded({"pk": "worker", "sk": registration.worker_id, "spec": spec, "require_token": require_token})
     repeatable(lambda: tables.client.put_item(TableName=tables.registry, Item=item))
 
 
@@ -172,12 +174,14 @@ def _standing(worker_id: str, parts: Mapping[str, Item | None]) -> Standing:
         max(noted_shards, registration.queue_shards if isinstance(registration, Registration) else 1),
         noted_shards,
         noted_as_gone=health is not None and "gone" in health,
+        requires_token=parts["worker"] is not None and parts["worker"].get("require_token") == {"BOOL": True},
     )
 
 
 def _registration(worker_id: str, item: Item) -> Registration | Misconfigured:
     try:
-        registration = Registration.model_validate_json(item["spec"]["S"])
+        # Keys that a later version added are left out, so that its Workers go on after a roll-back.
+        registration = Registration.model_validate_json(item["spec"]["S"], extra="ignore")
     except (KeyError, ValidationError) as error:
         return Misconfigured(f"the registration of Worker {worker_id!r} cannot be read: {error}")
     if registration.worker_id != worker_id:

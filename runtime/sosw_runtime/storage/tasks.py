@@ -7,6 +7,7 @@ of which a transaction takes two an item and one an index; larger items multiply
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from heapq import merge
@@ -16,7 +17,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from sosw_runtime.domain.slot import Slot
-from sosw_runtime.domain.task import Entry, Error, Move, Rank, Status, Task, queue_keys
+from sosw_runtime.domain.task import Entry, Error, Move, Note, Rank, Status, Task, queue_keys
 from sosw_runtime.storage.items import (
     OUTBOX,
     Item,
@@ -24,6 +25,7 @@ from sosw_runtime.storage.items import (
     due_key,
     encode,
     encode_history,
+    encode_note,
     encoded,
     outcome_key,
     salvaged,
@@ -72,6 +74,8 @@ class Report:
     error: Error | None = None
     retryable: bool = True
     never_ran: bool = False
+    worker_id: str | None = None  # None: a Worker packaged with version 0.1.0, or one of sosw 0.7
+    token: str | None = None  # as the attempt's event had it
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +175,12 @@ def _shard(tables: Tables, queue_key: str, page: int) -> Iterator[Candidate]:
     return (Candidate(item["task_id"]["S"], item["queue_rank"]["S"]) for item in items)
 
 
-def claim(tables: Tables, slot: Slot, lease_until: int, deadline: Deadline | None = None) -> Task | None:
+def claim(
+    tables: Tables, slot: Slot, lease_until: int, deadline: Deadline | None = None, *, require_token: bool = False
+) -> Task | None:
     """Start an attempt in a slot that was taken for it. From queued to running; the task as it runs.
+
+    With `require_token` a report of the attempt must carry the claim, which the event hands to the Worker.
 
     Conditional on the rank that the claim saw. No task has the same rank twice, so that a claim which was overtaken
     fails, however late it arrives:
@@ -194,6 +202,7 @@ def claim(tables: Tables, slot: Slot, lease_until: int, deadline: Deadline | Non
             "attempt": attempt,
             "slot": slot.index,
             "claim": slot.claim,
+            "token": slot.claim if require_token else None,
             "started_at": slot.claimed_at,
             "lease_until": lease_until,
         },
@@ -276,7 +285,7 @@ def unclaim(tables: Tables, task: Task, rank: str, shards: int, now: int, reason
 def report(tables: Tables, reported: Report, now: int) -> Recorded:
     """Record the end of an attempt. From running to completed or failed.
 
-    Conditional on the attempt, where the report names it:
+    Conditional on the attempt and the Worker, where the report names them, and on the attempt's token, if it has one:
 
         attempt 1 runs ── its lease ends ── attempt 2 runs ── attempt 1 reports: refused
 
@@ -294,14 +303,19 @@ def report(tables: Tables, reported: Report, now: int) -> Recorded:
             "never_ran": reported.never_ran or None,
         },
         # The error of an earlier attempt is no property of one that completed.
-        remove=("error",) if reported.completed else (),
+        remove=("note", "error") if reported.completed else ("note",),
         entry=Entry(now, Move.REPORT, reported.attempt or 0, None if reported.completed else status.value),
     )
     condition = "#status = :running"
-    values: dict[str, str | int | None] = {":running": Status.RUNNING.value}
-    if reported.attempt is not None:
-        condition += " AND attempt = :attempt"
-        values[":attempt"] = reported.attempt
+    named = {"attempt": reported.attempt, "worker_id": reported.worker_id}
+    condition += "".join(f" AND {name} = :{name}" for name, value in named.items() if value is not None)
+    has_token = "" if reported.token is None else " OR #token = :token"
+    condition += f" AND (attribute_not_exists(#token) OR #token <> claim{has_token})"
+    values = {
+        ":running": Status.RUNNING.value,
+        ":token": reported.token,
+        **{f":{name}": value for name, value in named.items()},
+    }
     try:
         answer = conditional(
             lambda: tables.client.update_item(
@@ -317,7 +331,68 @@ def report(tables: Tables, reported: Report, now: int) -> Recorded:
     return Recorded(True, to_task(answer["Attributes"]))
 
 
+def note(tables: Tables, task: Task, reported: Report) -> bool:
+    """Keep a report that lacks the token of the current attempt. From running to running.
+
+    Anybody could have sent it, so that it ends nothing; and a Worker that was packaged before there were tokens may
+    have, so that it is not lost. A report with the token wins over it at any time:
+
+        attempt 1 runs ── is noted completed ── its lease ends ── the Scavenger reports it completed
+        attempt 1 runs ── is noted completed ── reports with its token that it failed: failed
+
+    Conditional on the claim; the first note on an attempt stays. Cost: 1 write unit.
+    """
+    if task.claim is None:
+        raise ValueError(f"task {task.task_id} was never claimed")
+    noted = Note(
+        claim=task.claim,
+        completed=reported.completed,
+        result=reported.result,
+        stats=reported.stats,
+        error=None if reported.error is None else reported.error.to_json(),
+        retryable=reported.retryable,
+        never_ran=reported.never_ran,
+    )
+    try:
+        conditional(
+            lambda: tables.client.update_item(
+                **_at(tables.tasks, task.task_id),
+                UpdateExpression="SET #note = :note",
+                ConditionExpression=(
+                    "#status = :running AND #claim = :claim AND (attribute_not_exists(#note) OR #note.#claim <> :claim)"
+                ),
+                ExpressionAttributeNames={"#note": "note", "#status": "status", "#claim": "claim"},
+                ExpressionAttributeValues={
+                    **encoded({":running": Status.RUNNING.value, ":claim": task.claim}),
+                    ":note": encode_note(noted),
+                },
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        )
+    except ConditionFailed as failure:
+        found = None if failure.found is None else to_task(failure.found)
+        # Noted before: by another, or by this call, whose first answer was lost.
+        return found is not None and found.status is Status.RUNNING and found.claim == task.claim
+    return True
+
+
 # --- Scavenger ---------------------------------------------------------------------------------------------------
+
+
+def report_noted(tables: Tables, task: Task, noted: Note, now: int) -> Recorded:
+    """`report` what was noted of an attempt whose lease ended, with the token that the note lacked."""
+    reported = Report(
+        task_id=task.task_id,
+        completed=noted.completed,
+        attempt=task.attempt,
+        result=noted.result,
+        stats=noted.stats,
+        error=None if noted.error is None else Error.from_json(noted.error),
+        retryable=noted.retryable,
+        never_ran=noted.never_ran,
+        token=task.required_token,
+    )
+    return report(tables, reported, now)
 
 
 def void(tables: Tables, task_id: str, rank: str, now: int) -> bool:
@@ -381,8 +456,8 @@ def archive(tables: Tables, tasks: Sequence[Task], retention_days: int | None) -
 def retry(tables: Tables, task: Task, due_at: int, now: int, reason: str, *, spare: bool) -> bool:
     """Let a failed attempt wait for its next try. From failed, or running with an ended lease, to waiting.
 
-    One transaction, conditional on the claim and the status: a report or another Scavenger that was first wins.
-    Cost: 4 write units.
+    One transaction, conditional on the claim and the status, and of a running task on no note: a report or another
+    Scavenger that was first wins. Cost: 4 write units.
     """
     waiting = replace(task.unassigned(), status=Status.WAITING, due_at=due_at, spared=task.spared + int(spare))
     return _transfer(
@@ -703,9 +778,7 @@ class _Update:
         text = f"SET {', '.join(sets)}"
         if self.remove:
             text += f" REMOVE {', '.join(f'#{name}' for name in self.remove)}"
-        placed = {*names, *self.remove, "history"} | {
-            name for name in ("status", "queue_rank") if f"#{name}" in condition
-        }
+        placed = {*names, *self.remove, "history", *re.findall(r"#(\w+)", condition)}
         return {
             "UpdateExpression": text,
             "ConditionExpression": condition,
@@ -736,8 +809,12 @@ def _delete_open(tables: Tables, task: Task) -> dict[str, Any]:
             return _delete_waiting(tables, task)
         case Status.QUEUED:
             return _delete_seen(tables, task, "queue_rank", task.queue_rank)
-        case _:
-            return _delete_seen(tables, task, "claim", task.claim)
+    delete = _delete_seen(tables, task, "claim", task.claim)
+    if task.status is Status.RUNNING:
+        # What lags may not show a note: an attempt with one ends by `report_noted`.
+        delete["Delete"]["ConditionExpression"] += " AND (attribute_not_exists(#note) OR #note.#claim <> :seen)"
+        delete["Delete"]["ExpressionAttributeNames"] |= {"#note": "note", "#claim": "claim"}
+    return delete
 
 
 def _delete_seen(tables: Tables, task: Task, name: str, value: str | None) -> dict[str, Any]:
@@ -790,6 +867,8 @@ def _closed(task: Task, status: Status, move: Move, at: int, reason: str | None 
         duration_ms=duration,
         finished_at=None,
         claim=None,
+        token=None,
+        note=None,
         lease_until=None,
         due_at=None,
     )

@@ -21,7 +21,8 @@ def handler(event: dict[str, Any], context: Any) -> None:
     if event["attempt"] == 1:
         [ending] = event["endings"]
         end(ending, context)
-    report = {"action": "mark_task_as_completed", "task_id": event["task_id"], "attempt": event["attempt"]}
+    attempt = {"task_id": event["task_id"], "attempt": event["attempt"], "token": event.get("sosw_token")}
+    report = {"action": "mark_task_as_completed", **attempt}
     # Not waited for: the function's time-out is short, and the WorkerAssistant may have to start first.
     lambda_.invoke(
         FunctionName=os.environ["SOSW_WORKER_ASSISTANT"], InvocationType="Event", Payload=json.dumps(report).encode()

@@ -50,6 +50,8 @@ def test_a_new_task_starts_when_its_record_comes(sosw: Installation, lambdas: Fa
         "created_at": NOON,
         "labourer_id": "resize",
         "attempts": 1,
+        "sosw_installation": sosw.tables.name,
+        "sosw_token": sosw.task().claim,
     }
     task = sosw.task()
     assert (task.status, task.attempt, task.started_at) == (Status.RUNNING, 1, NOON)
@@ -57,6 +59,15 @@ def test_a_new_task_starts_when_its_record_comes(sosw: Installation, lambdas: Fa
     assert (task.queue_key, task.queue_rank) == (None, None)
     [slot] = sosw.slots()
     assert (slot.index, slot.task_id, slot.claim) == (task.slot, task.task_id, task.claim)
+
+
+def test_a_worker_that_needs_no_token_is_handed_none(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(require_token=False)
+    sosw.put(queued())
+    sosw.tick_orchestrator()
+    [call] = lambdas.accepted
+    assert "sosw_token" not in call.event
+    assert (sosw.task().token, sosw.task().required_token) == (None, None)
 
 
 def test_the_tick_starts_what_no_record_told_of(sosw: Installation, lambdas: FakeLambda) -> None:

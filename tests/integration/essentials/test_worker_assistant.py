@@ -10,6 +10,7 @@ import pytest
 from sosw_runtime import aws
 from sosw_runtime.domain.task import HISTORY_HEAD, HISTORY_TAIL, Error, Move, Status
 from sosw_runtime.errors import Refused
+from sosw_runtime.worker import ReportUndelivered
 from tests.support.builders import HOUR, NOON, SECOND, completed, queued, running, waiting
 from tests.support.installation import Installation
 from tests.support.lambdas import FakeLambda
@@ -135,6 +136,36 @@ def test_an_error_of_any_length_is_kept_short(second_later: Installation) -> Non
     assert len(str(kept)) < 1_000
 
 
+def _deep(levels: int, inside: Any = 0) -> Any:
+    for _ in range(levels):
+        inside = [inside]
+    return inside
+
+
+@pytest.mark.parametrize("levels", [200, 201, 900, 5_000, 100_000])
+@pytest.mark.parametrize("as_text", [True, False], ids=["as a text", "as it is"])
+def test_a_deep_result_keeps_a_completed_task_completed(second_later: Installation, levels: int, as_text: bool) -> None:
+    value = "[" * levels + "0" + "]" * levels if as_text else _deep(levels)
+    assert second_later.report({**COMPLETED, "result": value, "stats": value})["accepted"]
+    task = second_later.task()
+    assert task.status is Status.COMPLETED
+    for kept in (task.result, task.stats):
+        found = json.loads(kept or "")
+        if levels <= 200:
+            assert found == _deep(levels)
+        else:
+            assert found.keys() in ({"dropped"}, {"dropped_bytes", "largest_bytes"})
+
+
+@pytest.mark.parametrize("levels", [900, 100_000])
+def test_a_deep_error_keeps_a_failed_task_failed(second_later: Installation, levels: int) -> None:
+    for error in (_deep(levels), {"type": "E", "message": _deep(levels)}, {"type": _deep(levels), "message": "m"}):
+        assert reported_anew(second_later, {**FAILED, "error": error}).status is Status.FAILED
+    for response in ({"errorType": _deep(levels), "errorMessage": "m"}, {"errorMessage": _deep(levels)}, _deep(levels)):
+        record = destination("RetriesExhausted", response)
+        assert reported_anew(second_later, record).status is Status.FAILED
+
+
 def test_text_that_is_no_unicode_costs_its_odd_characters_and_not_the_report(sosw: Installation) -> None:
     """Python's messages hold halves of surrogate pairs where they name files whose names are no UTF-8."""
     sosw.register()
@@ -195,6 +226,165 @@ def test_an_attempt_that_succeeds_forgets_the_error_of_the_one_before(sosw: Inst
     assert sosw.task().failure is None
 
 
+# --- tokens ----------------------------------------------------------------------------------------------------------
+
+#: As version 0.1.0's `Worker` reports, and as an unmodified one of sosw 0.7 does.
+OF_OLDER_WORKERS: dict[str, dict[str, Any]] = {
+    "0.1.0": {**COMPLETED, "attempt": 1, "result": {"bytes": 7}, "stats": {"calls": 2}},
+    "sosw 0.7": {**COMPLETED, "result": '{"bytes":7}', "stats": '{"calls":2}'},
+}
+
+
+@pytest.fixture
+def guarded(sosw: Installation, lambdas: FakeLambda) -> Installation:
+    """A task runs since a second, and its Worker was handed a token."""
+    sosw.register()
+    sosw.put(queued())
+    sosw.tick_orchestrator()
+    assert sosw.task().required_token is not None
+    sosw.clock.advance(SECOND)
+    return sosw
+
+
+def test_a_report_with_the_token_of_its_event_counts(guarded: Installation, lambdas: FakeLambda) -> None:
+    [call] = lambdas.accepted
+    repeated = {"worker_id": "worker_id", "installation": "sosw_installation", "token": "sosw_token"}
+    report = {**COMPLETED, "attempt": 1, **{name: call.event[key] for name, key in repeated.items()}}
+    assert guarded.report(report)["accepted"]
+    assert guarded.task().status is Status.COMPLETED
+
+
+@pytest.mark.parametrize("condition", ["Success", "RetriesExhausted", "EventAgeExceeded"])
+def test_a_record_has_the_token_with_its_event(guarded: Installation, lambdas: FakeLambda, condition: str) -> None:
+    [call] = lambdas.accepted
+    assert guarded.report({**destination(condition), "requestPayload": call.event})["accepted"]
+
+
+def test_nobody_else_ends_an_attempt(guarded: Installation, lambdas: FakeLambda) -> None:
+    """Neither another Worker, whose own token is of no use, nor a Worker of another installation with the same jobs."""
+    [call] = lambdas.accepted
+    token, name = call.event["sosw_token"], guarded.tables.name
+    before = guarded.everything()
+    for what, repeated, reason in [
+        ("a guessed token", {"token": "0123456789abcdef"}, "the token is not that of the attempt"),
+        ("an empty token", {"token": ""}, "the token is not that of the attempt"),
+        ("another Worker", {"token": token, "worker_id": "crop"}, "of Worker 'resize', the report of 'crop'"),
+        ("another installation", {"token": token, "installation": "staging"}, f"'staging', this is '{name}'"),
+    ]:
+        event = {f"sosw_{key}" if key != "worker_id" else key: value for key, value in repeated.items()}
+        for report in (
+            {**COMPLETED, **repeated},
+            {**FAILED, **repeated, "attempt": 1},
+            {**destination("Success"), "requestPayload": {**call.event, **event}},
+            {**destination("ZeroReservedConcurrency"), "requestPayload": {**call.event, **event}},
+        ):
+            answer = guarded.report(report)
+            assert not answer["accepted"], what
+            assert reason in answer["reason"], what
+            assert token not in json.dumps(answer), what
+        assert guarded.everything() == before, what
+
+
+@pytest.mark.parametrize("version", OF_OLDER_WORKERS)
+def test_a_report_of_an_older_worker_counts_when_the_lease_ends(guarded: Installation, version: str) -> None:
+    """An upgrade wastes no attempt, although the report could be anybody's."""
+    running_task = guarded.task()
+    answer = guarded.report(OF_OLDER_WORKERS[version])
+    assert (answer["accepted"], answer["state"]) == (False, "running")
+    assert "it counts when the lease ends" in answer["reason"]
+    noted = guarded.everything()
+    assert not guarded.report(OF_OLDER_WORKERS[version])["accepted"]
+    assert guarded.everything() == noted, "it is noted once"
+    guarded.tick_scavenger()
+    assert guarded.everything() == noted, "as long as the lease lasts"
+    assert guarded.task().history == running_task.history, "version 0.1.0 can read the task"
+
+    guarded.clock.now = (running_task.lease_until or 0) + 1
+    assert guarded.tick_scavenger() == {"Archived": 1, "Freed": 1}
+    task = guarded.task()
+    assert (task.status, task.attempt, task.closed_at) == (Status.COMPLETED, 1, guarded.clock.now)
+    assert (task.result, task.stats) == ('{"bytes":7}', '{"calls":2}')
+    assert (task.token, task.note) == (None, None)
+    assert guarded.slots() == []
+
+
+def test_a_failure_that_an_older_worker_reports_counts_when_the_lease_ends(guarded: Installation) -> None:
+    error = {"type": "StoreDown", "message": "busy"}
+    guarded.report({**FAILED, "attempt": 1, "error": error, "retryable": False})
+    guarded.clock.now = (guarded.task().lease_until or 0) + 1
+    guarded.tick_scavenger()
+    task = guarded.task()
+    assert (task.status, task.failure, task.retryable) == (Status.DEAD, Error("StoreDown", "busy"), False)
+
+
+def test_lambda_tells_of_an_older_workers_failure_with_the_token(guarded: Installation, lambdas: FakeLambda) -> None:
+    """It raises after its report, so that only what completes waits for the end of a lease."""
+    [call] = lambdas.accepted
+    guarded.report({**FAILED, "attempt": 1, "error": "busy"})
+    response = {"errorType": "StoreDown", "errorMessage": "busy"}
+    record = {**destination("RetriesExhausted", response), "requestPayload": call.event}
+    assert guarded.report(record)["accepted"]
+    assert guarded.task().failure == Error("StoreDown", "busy")
+
+
+def test_a_report_with_the_token_wins_over_what_anybody_said(guarded: Installation) -> None:
+    guarded.report({**FAILED, "attempt": 1, "error": "nonsense", "retryable": False})
+    assert guarded.complete(guarded.task(), result={"bytes": 7})["accepted"]
+    task = guarded.task()
+    assert (task.status, task.result, task.failure, task.retryable) == (Status.COMPLETED, '{"bytes":7}', None, True)
+
+
+def test_a_worker_that_needs_no_token_reports_as_ever(sosw: Installation) -> None:
+    sosw.register(require_token=False)
+    for number, report in enumerate(OF_OLDER_WORKERS.values()):
+        sosw.put(queued(number))
+        sosw.tick_orchestrator()
+        assert sosw.report({**report, "task_id": queued(number).task_id})["accepted"]
+
+
+def test_a_worker_of_this_version_is_understood_with_an_event_of_version_0_1(second_later: Installation) -> None:
+    """Its attempt has no token, and its report none of what the event lacks."""
+    assert second_later.report({**COMPLETED, "attempt": 1, "worker_id": "resize"})["accepted"]
+
+
+@pytest.mark.parametrize("value", [7, None, {"a": 1}, ["x"]])
+def test_a_payload_may_have_had_anything_where_the_token_is_now(second_later: Installation, value: Any) -> None:
+    record = destination("Success")
+    record["requestPayload"] |= {"sosw_token": value, "sosw_installation": value}
+    assert second_later.report(record)["accepted"]
+
+
+# --- what could not be reported ---------------------------------------------------------------------------------------
+
+
+def test_an_undelivered_report_completes_the_task_with_its_outcome(second_later: Installation) -> None:
+    error = ReportUndelivered("throttled", {"bytes": 7}, {"calls": 2})
+    response = {"errorType": "ReportUndelivered", "errorMessage": str(error), "stackTrace": []}
+    answer = second_later.report(destination("RetriesExhausted", response, context=UNHANDLED))
+    assert (answer["accepted"], answer["state"]) == (True, "completed")
+    task = second_later.task()
+    assert (task.status, task.result, task.stats) == (Status.COMPLETED, '{"bytes":7}', '{"calls":2}')
+    assert (task.failure, task.retryable, task.never_ran) == (None, True, False)
+
+
+@pytest.mark.parametrize("message", [None, "", 7, "{", '{"reason": "", "result": {"bytes', "[" * 50_000, "[1]"])
+def test_an_undelivered_report_that_was_cut_completes_without_result(second_later: Installation, message: Any) -> None:
+    response = {"errorType": "ReportUndelivered", "errorMessage": message}
+    assert second_later.report(destination("RetriesExhausted", response, context=UNHANDLED))["accepted"]
+    task = second_later.task()
+    assert (task.status, task.result, task.stats) == (Status.COMPLETED, None, None)
+
+
+def test_an_undelivered_report_is_fenced_like_any_other(guarded: Installation, lambdas: FakeLambda) -> None:
+    [call] = lambdas.accepted
+    before = guarded.everything()
+    response = {"errorType": "ReportUndelivered", "errorMessage": str(ReportUndelivered("throttled", {}, {}))}
+    for wrong in ({"sosw_token": "0123456789abcdef"}, {"attempt": 2}, {"worker_id": "crop"}):
+        record = {**destination("RetriesExhausted", response), "requestPayload": {**call.event, **wrong}}
+        assert not guarded.report(record)["accepted"]
+    assert guarded.everything() == before
+
+
 # --- what Lambda says ------------------------------------------------------------------------------------------------
 
 
@@ -230,9 +420,9 @@ def test_the_exception_that_says_that_another_try_is_of_no_use_is_understood(sec
     assert not second_later.task().retryable
 
 
-def never_invoked(condition: str, *, attempt: int = 1) -> dict[str, Any]:
+def never_invoked(condition: str) -> dict[str, Any]:
     """As Lambda sends it of an event for which it tried no invocation: without any word on an answer."""
-    record = destination(condition, count=0, attempt=attempt)
+    record = destination(condition, count=0)
     return {name: value for name, value in record.items() if not name.startswith("response")}
 
 
@@ -292,7 +482,8 @@ def test_a_worker_that_is_stopped_for_a_day_by_its_reserved_concurrency_loses_no
     delays, morning = [], sosw.clock.now + 24 * HOUR
     while sosw.clock.now < morning:
         sosw.tick_orchestrator()
-        assert sosw.report(never_invoked("ZeroReservedConcurrency", attempt=sosw.task().attempt))["accepted"]
+        event = lambdas.accepted[-1].event
+        assert sosw.report({**never_invoked("ZeroReservedConcurrency"), "requestPayload": event})["accepted"]
         sosw.wake_scavenger(sosw.task())
         task = sosw.task()
         assert (task.status, task.counted_attempts) == (Status.WAITING, 0)

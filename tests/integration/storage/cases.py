@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sosw_runtime.domain.task import Entry, Error, Move, Rank, Status, Task
+from sosw_runtime.domain.task import Entry, Error, Move, Note, Rank, Status, Task
 from sosw_runtime.storage import tasks
 from sosw_runtime.storage.items import Item, due_key, encoded, to_item
 from sosw_runtime.storage.tables import Tables
@@ -109,6 +109,10 @@ CASES: dict[str, Case] = {
     "void": Case(
         lambda tables, _: tasks.void(tables, queued().task_id, queued().queue_rank or "", NOW),
         {"queued": _entry(queued(), Move.VOID).in_queue(Rank(0, fresh=False, time=NOW, sequence=0), 1)},
+    ),
+    "note": Case(
+        lambda tables, _: tasks.note(tables, running(), Report(running().task_id, True, 1, "[7]", "{}")),
+        {"running": replace(running(), note=Note("claim-1", True, "[7]", "{}"))},
     ),
     "report of a success": Case(
         lambda tables, _: tasks.report(tables, Report(running().task_id, True, 1, "[7]", "{}"), NOW).accepted,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sosw_runtime.domain.task import Entry, Move, Rank, Status, Task
+from sosw_runtime.domain.task import Entry, Error, Move, Note, Rank, Status, Task
 from sosw_runtime.storage import jobs, slots, tasks
 from sosw_runtime.storage.items import OUTBOX, Unreadable, encoded, to_item, to_task
 from sosw_runtime.storage.jobs import Cursor, JobRecord
@@ -120,6 +120,119 @@ def test_a_report_without_an_attempt_is_of_the_current_one(sosw: Installation) -
     assert recorded.accepted
     assert recorded.found == running(attempt=7), "what was found tells of the attempt"
     assert sosw.task().status is Status.COMPLETED
+
+
+# --- tokens ----------------------------------------------------------------------------------------------------------
+
+GUARDED = running(token="claim-1")
+DONE = Report(GUARDED.task_id, True, 1, "[7]", "{}")
+BROKEN = Report(GUARDED.task_id, False, 1, error=Error("Busy", "later"), retryable=False)
+
+
+def test_a_claim_has_a_token_only_where_the_worker_requires_one(sosw: Installation) -> None:
+    sosw.put(queued(0), queued(1))
+    for number, require_token in enumerate((False, True)):
+        place = slot(queued(number), claim=f"claim-{number}")
+        task = tasks.claim(sosw.tables, place, NOW, require_token=require_token)
+        assert task is not None
+        assert task.required_token == (f"claim-{number}" if require_token else None)
+        assert sosw.task(number) == task
+
+
+def test_an_attempt_with_a_token_is_ended_by_it_alone(sosw: Installation) -> None:
+    sosw.put(GUARDED)
+    for report in (DONE, BROKEN):
+        for token in (None, "", "claim-0"):
+            recorded = tasks.report(sosw.tables, replace(report, token=token), NOW)
+            assert (recorded.accepted, recorded.found) == (False, GUARDED)
+        without_attempt = replace(report, attempt=None)
+        assert not tasks.report(sosw.tables, without_attempt, NOW).accepted
+    assert sosw.task() == GUARDED
+    assert tasks.report(sosw.tables, replace(DONE, token="claim-1"), NOW).accepted
+
+
+def test_a_report_for_another_workers_task_is_refused(sosw: Installation) -> None:
+    for task in (running(), GUARDED):
+        put(sosw, task)
+        assert not tasks.report(sosw.tables, replace(DONE, worker_id="crop", token=task.token), NOW).accepted
+        assert sosw.task() == task
+        assert tasks.report(sosw.tables, replace(DONE, worker_id="resize", token=task.token), NOW).accepted
+
+
+def test_a_token_of_an_older_claim_is_asked_of_nobody(sosw: Installation) -> None:
+    """Version 0.1.0 claims without one, and leaves what it does not know."""
+    put(sosw, running(attempt=2, claim="claim-2", token="claim-1"))
+    assert sosw.task().required_token is None
+    assert tasks.report(sosw.tables, replace(DONE, attempt=2), NOW).accepted
+
+
+def test_the_first_note_on_an_attempt_stays(sosw: Installation) -> None:
+    put(sosw, GUARDED)
+    assert tasks.note(sosw.tables, GUARDED, DONE)
+    noted = sosw.task()
+    assert noted == replace(GUARDED, note=Note("claim-1", True, "[7]", "{}"))
+    assert tasks.note(sosw.tables, GUARDED, BROKEN), "one is noted"
+    assert sosw.task() == noted
+
+
+def test_a_note_on_an_older_attempt_is_none_and_gives_way(sosw: Installation) -> None:
+    again = replace(GUARDED, attempt=2, claim="claim-2", token="claim-2", note=Note("claim-1", True))
+    put(sosw, again)
+    assert again.noted is None
+    assert not tasks.note(sosw.tables, GUARDED, DONE), "the attempt is over"
+    assert sosw.task() == again
+    assert tasks.note(sosw.tables, again, BROKEN)
+    kept = Error("Busy", "later").to_json()
+    assert sosw.task().noted == Note("claim-2", False, error=kept, retryable=False)
+
+
+def test_a_report_with_the_token_wins_over_a_note_and_takes_it_away(sosw: Installation) -> None:
+    for report in (replace(DONE, token="claim-1"), replace(BROKEN, token="claim-1")):
+        put(sosw, replace(GUARDED, note=Note("claim-1", not report.completed)))
+        assert tasks.report(sosw.tables, report, NOW).accepted
+        ended = sosw.task()
+        assert (ended.status is Status.COMPLETED, ended.note) == (report.completed, None)
+
+
+def test_a_noted_report_is_reported_as_it_was_noted(sosw: Installation) -> None:
+    for report in (DONE, BROKEN):
+        put(sosw, GUARDED)
+        assert tasks.note(sosw.tables, GUARDED, report)
+        task = sosw.task()
+        assert task.noted is not None
+        assert tasks.report_noted(sosw.tables, task, task.noted, NOW).accepted
+        noted = sosw.task()
+        put(sosw, GUARDED)
+        tasks.report(sosw.tables, replace(report, token="claim-1"), NOW)
+        assert noted == sosw.task()
+
+
+def test_an_attempt_with_a_note_that_was_not_seen_is_not_given_up(sosw: Installation) -> None:
+    """The sweep reads what may lag."""
+    noted = replace(GUARDED, note=Note("claim-1", True))
+    put(sosw, noted)
+    assert not tasks.retry(sosw.tables, GUARDED, NOON + HOUR, NOW, "lease ended", spare=False)
+    assert tasks.die(sosw.tables, GUARDED, NOW, "lease ended") is None
+    assert sosw.task() == noted
+
+    put(sosw, replace(noted, note=Note("claim-0", True)))
+    assert tasks.retry(sosw.tables, GUARDED, NOON + HOUR, NOW, "lease ended", spare=False), "it is of an older attempt"
+
+
+def test_a_failed_attempt_goes_on_whatever_was_noted(sosw: Installation) -> None:
+    """A WorkerAssistant of version 0.1.0 asks for no token and leaves the note in place."""
+    reported = replace(failed(token="claim-1"), note=Note("claim-1", True))
+    put(sosw, reported)
+    assert tasks.retry(sosw.tables, reported, NOON + HOUR, NOW, "Busy: later", spare=False)
+    assert (sosw.task().status, sosw.task().token, sosw.task().note) == (Status.WAITING, None, None)
+
+
+def test_a_closed_task_keeps_neither_token_nor_note(sosw: Installation) -> None:
+    """So that Scavengers of every version write the same."""
+    done = completed(token="claim-1", note=Note("claim-1", True))
+    put(sosw, done)
+    tasks.archive(sosw.tables, [done], None)
+    assert sosw.task() == closed(completed(), Status.COMPLETED, Move.ARCHIVE, None, at=NOON + SECOND)
 
 
 # --- many at once ----------------------------------------------------------------------------------------------------

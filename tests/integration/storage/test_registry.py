@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -123,6 +124,32 @@ def test_a_registration_that_cannot_be_read_says_why_when_it_is_needed(
     [found] = registry.standings(sosw.tables)
     with pytest.raises(Misconfigured, match=f"(?s)'resize'.*{reason}"):
         _ = found.known
+
+
+def test_what_a_later_version_added_to_a_registration_is_left_out(sosw: Installation) -> None:
+    """Beside the specification and in it, at any depth: after a roll-back the Worker goes on."""
+    given = registration(job_schemas={"default": {"chunkable_attrs": ["store"]}}, retry={"max_attempts": 5})
+    spec = given.model_dump(mode="json")
+    for part in (spec, spec["retry"], spec["job_schemas"]["default"]):
+        part["mood"] = "new"
+    item = encoded({"pk": "worker", "sk": "resize", "spec": json.dumps(spec), "mood": "new"})
+    sosw.client.put_item(TableName=sosw.tables.registry, Item=item)
+    [found] = registry.standings(sosw.tables)
+    assert found.known == given
+
+
+def test_whether_reports_need_a_token_stands_beside_the_specification(sosw: Installation) -> None:
+    """Version 0.1.0 registers Workers without a word on it, and reads no specification that has a key more."""
+    spec = registration().model_dump_json(exclude_defaults=True)
+    for require_token in (True, False, None):
+        item = encoded({"pk": "worker", "sk": "resize", "spec": spec, "require_token": require_token})
+        sosw.client.put_item(TableName=sosw.tables.registry, Item=item)
+        [found] = registry.standings(sosw.tables)
+        assert found == registry.standing(sosw.tables, ["resize"])["resize"]
+        assert found.requires_token is bool(require_token)
+        if require_token is not None:
+            sosw.register(require_token=require_token)
+            assert registry.standings(sosw.tables) == [found]
 
 
 def test_a_registration_is_stored_and_read_whole(sosw: Installation) -> None:

@@ -133,11 +133,15 @@ def test_a_malformed_job_is_refused_by_the_field_s_own_name(event: object, field
     assert refused.value.field == field
 
 
-@pytest.mark.parametrize("key", sorted(RESERVED_KEYS - {"job_id"}))
+@pytest.mark.parametrize("key", [*sorted(RESERVED_KEYS - {"job_id"}), "sosw_installation", "sosw_token"])
 def test_a_key_that_every_task_has_of_its_own_is_refused(key: str) -> None:
     with pytest.raises(Refused) as refused:
         parse({**JOB, key: "mine"})
     assert (refused.value.field, refused.value.value) == (key, "mine")
+
+
+def test_a_job_that_an_older_version_accepted_goes_on_whatever_its_keys() -> None:
+    assert Job.model_validate({**JOB, "sosw_token": "mine"}).keys["sosw_token"] == "mine"
 
 
 def test_the_job_s_id_is_its_own_to_set() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -18,6 +19,7 @@ from sosw_runtime.domain.task import (
     Entry,
     Error,
     Move,
+    Note,
     Rank,
     Status,
     Task,
@@ -148,7 +150,7 @@ def test_an_error_reads_as_a_line() -> None:
 
 
 def test_the_event_is_the_payload_with_what_tells_the_attempt() -> None:
-    event = replace(running(attempt=2), payload='{"photo": "cat.jpg", "sizes": [1, 2]}').event()
+    event = replace(running(attempt=2), payload='{"photo": "cat.jpg", "sizes": [1, 2]}').event("media")
     assert event == {
         "photo": "cat.jpg",
         "sizes": [1, 2],
@@ -159,12 +161,22 @@ def test_the_event_is_the_payload_with_what_tells_the_attempt() -> None:
         "created_at": NOON,
         "labourer_id": "resize",
         "attempts": 2,
+        "sosw_installation": "media",
     }
 
 
 def test_no_payload_can_pass_itself_off_as_another_task() -> None:
-    event = replace(running(), payload='{"task_id": "another", "attempt": 99}').event()
+    payload = '{"task_id": "another", "attempt": 99, "sosw_installation": "another", "sosw_token": "another"}'
+    event = running(payload=payload, token="claim-1").event("media")
     assert (event["task_id"], event["attempt"]) == (running().task_id, 1)
+    assert (event["sosw_installation"], event["sosw_token"]) == ("media", "claim-1")
+
+
+@pytest.mark.parametrize(("token", "required"), [(None, None), ("claim-0", None), ("claim-1", "claim-1")])
+def test_an_event_has_the_token_that_its_report_needs(token: str | None, required: str | None) -> None:
+    task = running(token=token)
+    assert task.required_token == required
+    assert task.event("media").get("sosw_token") == required
 
 
 # --- parts of moves --------------------------------------------------------------------------------------------------
@@ -177,10 +189,12 @@ def test_spared_attempts_do_not_count(attempt: int, spared: int, counted: int) -
 
 def test_what_belongs_to_an_attempt_goes_with_it_and_the_last_error_stays() -> None:
     error = Error("StoreDown", "busy").to_json()
-    task = completed(error=error, result="[]", stats="{}", retryable=False, never_ran=True).unassigned()
+    attempt: dict[str, Any] = {"token": "claim-1", "note": Note("claim-1", True)}
+    task = completed(error=error, result="[]", stats="{}", retryable=False, never_ran=True, **attempt).unassigned()
     assert task.error == error
     assert (task.slot, task.claim, task.started_at, task.lease_until, task.finished_at) == (None,) * 5
     assert (task.result, task.stats, task.retryable, task.never_ran) == (None, None, True, False)
+    assert (task.token, task.note) == (None, None)
     assert (task.attempt, task.payload, task.history) == (1, completed().payload, completed().history)
 
 
@@ -188,6 +202,9 @@ def test_what_belongs_to_an_attempt_goes_with_it_and_the_last_error_stays() -> N
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 entries = st.builds(Entry, at=times, move=st.sampled_from(Move), attempt=st.integers(0, 99), reason=st.none() | texts)
+notes = st.builds(
+    Note, texts, st.booleans(), *[st.none() | texts] * 3, retryable=st.booleans(), never_ran=st.booleans()
+)
 
 
 @st.composite
@@ -200,6 +217,8 @@ def tasks(draw: st.DrawFn) -> Task:
         "spared": st.integers(0, 99),
         "slot": st.integers(0, 9_999),
         "claim": texts,
+        "token": texts,
+        "note": notes,
         "started_at": times,
         "lease_until": times,
         "finished_at": times,
