@@ -16,7 +16,7 @@ from sosw_runtime.domain.task import REPORTED, Status, Task
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.essentials import closing
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, written_tasks
-from sosw_runtime.essentials.tally import Tally, done
+from sosw_runtime.essentials.tally import Tally, do_batch, done
 from sosw_runtime.storage import jobs, registry, slots, tasks
 from sosw_runtime.storage.jobs import Cursor
 from sosw_runtime.storage.registry import Standing
@@ -81,6 +81,7 @@ def on_tick(invocation: Invocation) -> Tally:
             [
                 partial(closing.outbox_announced, invocation),
                 partial(closing.jobs_closed, invocation),
+                partial(closing.look_after_grouped_jobs, invocation),
                 partial(_jobs_resumed, invocation),
                 *(partial(_slots_mended, invocation, standing) for standing in standings),
             ]
@@ -107,7 +108,7 @@ def _settled(invocation: Invocation, ended: Sequence[Task], standings: Mapping[s
 
     completed = [task for task in ended if task.status is Status.COMPLETED]
     failed = [task for task in ended if task.status is not Status.COMPLETED]
-    archived = done(archive, [completed] if completed else [], 1, logger, "tasks not archived")
+    archived = do_batch(archive, completed, _CALLS_AT_ONCE, logger, "not archived", telemetry.ids)
     return archived + done(settle, failed, _CALLS_AT_ONCE, logger, "task not settled", telemetry.ids)
 
 

@@ -40,6 +40,7 @@ class JobRecord:
     fingerprint: str  # of what was asked for: another job under the same id has another
     schema_name: str | None = None  # the job schema that it names
     full_blocks: frozenset[int] = frozenset()  # blocks of tasks that are all closed
+    full_groups: frozenset[int] = frozenset()  # of a large job groups of such blocks, in place of the blocks
     closed_at: int | None = None  # ms, once all its tasks were closed
     completed: int | None = None  # tasks by outcome, as it was closed
     dead: int | None = None
@@ -77,6 +78,7 @@ class JobRecord:
             fingerprint=values["fingerprint"],
             schema_name=values.get("schema_name"),
             full_blocks=frozenset(values.get("full_blocks", ())),
+            full_groups=frozenset(values.get("full_groups", ())),
             closed_at=values.get("closed_at"),
             completed=values.get("completed"),
             dead=values.get("dead"),
