@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
+from unittest import mock
 
 from sosw_runtime.domain.task import Status, Task
-from sosw_runtime.storage import tasks
+from sosw_runtime.storage import progress, tasks
 from sosw_runtime.storage.items import to_task
 from tests.support.builders import MINUTE, SECOND
 from tests.support.faults import Fault, Stop
@@ -104,6 +105,39 @@ def _dead(world: World) -> None:
 
 def _final(event: Event) -> dict[str, Any]:
     return failed(event, retryable=False)
+
+
+def _replayed(world: World) -> None:
+    """Two dead tasks of a full group were replayed, and have just been reported as completed."""
+    _reported(_final, 4)(world)
+    world.deliver("scavenger")
+    world.deliver("orchestrator")
+    world.work()
+    world.deliver("scavenger")
+    world.deliver("orchestrator")
+    FLOWS["replay"].act(world)
+    world.tick("orchestrator")
+    world.lose_records()
+    world.work()
+    assert len(world.unread["scavenger"]) == 2
+    assert [item["dead"] for item in world.rows("registry") if item["pk"].startswith("progress_groups#")] == [2]
+
+
+def _noted_on_the_job(world: World) -> None:
+    """Of a job's five tasks version 0.1.0 counted the first four, which are a group now, and this version the fifth."""
+    _running(5, limit=5)(world)
+    *first, last = world.running
+    for execution in first:
+        world.report(completed(execution.event))
+        world.end(execution)
+    with mock.patch.object(progress, "LARGEST_UNGROUPED", 5):
+        world.deliver("scavenger")
+    world.report(completed(last.event))
+    world.end(last)
+    world.deliver("scavenger")
+    world.lose_records()
+    [record] = [item for item in world.rows("registry") if item["pk"] == "job"]
+    assert (record["full_blocks"], record["full_groups"]) == ({0, 1}, {1})
 
 
 def _orphaned(world: World) -> None:
@@ -209,6 +243,8 @@ FLOWS: Final = {
     "hand-on-nothing": Flow(_reported(completed, 2), lambda world: world.deliver("orchestrator")),
     "archive": Flow(_reported(completed), lambda world: world.deliver("scavenger")),
     "retry": Flow(_reported(failed), lambda world: world.deliver("scavenger")),
+    "archive-replayed": Flow(_replayed, lambda world: world.deliver("scavenger")),
+    "regroup": Flow(_noted_on_the_job, lambda world: world.run("scavenger", {})),
     "bury": Flow(_reported(_final), lambda world: world.deliver("scavenger")),
     "requeue": Flow(_waiting, lambda world: world.run("scavenger", {})),
     "mend": Flow(_orphaned, lambda world: world.run("scavenger", {})),

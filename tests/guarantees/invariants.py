@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from typing import Any, Final
 
 from sosw_runtime.domain.task import CLOSED, task_id
+from sosw_runtime.storage import progress
 from tests.support.world import Snapshot, World, states
 
 _REPORTED: Final = {"completed", "failed"}
@@ -206,13 +207,29 @@ class Watch:
                 self._found("I8", f"job {job_id} of {job['total']} tasks has {sorted(numbers[job_id])}")
             if len(set(payloads[job_id])) < len(payloads[job_id]):
                 self._found("I8", f"job {job_id} has one payload twice")
-            counted = _counted([item for item in registry if item["pk"] == f"progress#{job_id}#{job['created_at']}"])
+            counted = self._counted(job, registry)
             if counted != outcomes[job_id]:
                 self._found("I8", f"job {job_id} counts {counted}, and its tasks are {outcomes[job_id]}")
             if "closed_at" not in job:
                 self._found("I7", f"job {job_id} is not closed")
         for job_id in numbers.keys() - jobs.keys():
             self._found("I8", f"tasks of a job {job_id} that nobody accepted")
+
+    def _counted(self, job: dict[str, Any], registry: list[dict[str, Any]]) -> Counter[str]:
+        """A job's closed tasks by outcome; a full group of blocks, unless none was written, counts what they count."""
+        name, counted = f"{job['sk']}#{job['created_at']}", Counter[str]()
+        blocks: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        for item in registry:
+            if item["pk"] == f"progress#{name}":
+                blocks[int(item["sk"]) // progress.GROUP].append(item)
+        groups = [item for item in registry if item["pk"] == f"progress_groups#{name}" and "dead" in item]
+        full = {int(item["sk"]): +Counter({outcome: item.get(outcome, 0) for outcome in CLOSED}) for item in groups}
+        for number in blocks.keys() | full.keys():
+            of_blocks = _counted(blocks[number])
+            if number in full and of_blocks and full[number] != of_blocks:
+                self._found("I8", f"group {number} of job {job['sk']} counts {full[number]}, its blocks {of_blocks}")
+            counted += of_blocks or full.get(number, Counter())
+        return counted
 
     def _found(self, number: str, what: str) -> None:
         if (number, what) not in self.violations:

@@ -14,7 +14,7 @@ from tests.guarantees import flows
 from tests.guarantees.flows import FLOWS, WORKER, Step
 from tests.guarantees.invariants import Watch
 from tests.support.builders import MINUTE, SECOND
-from tests.support.faults import WRITES, Call
+from tests.support.faults import WRITES, Call, Fault, Stop
 from tests.support.world import World, completed, failed, job
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["moto"], indirect=True)
@@ -125,6 +125,15 @@ def _hear(consumer: flows.Consumer) -> Step:
     return hear
 
 
+def _hear_one(number: int) -> Step:
+    """The Scavenger hears of one of the reports."""
+
+    def hear(world: World) -> None:
+        world.calmly("scavenger", {"Records": [world.unread["scavenger"][number]]})
+
+    return hear
+
+
 def _reports_well(world: World) -> None:
     for execution in world.executions:
         world.report(completed(execution.event))
@@ -140,6 +149,17 @@ def _lease_over(world: World) -> None:
     for execution in world.running:
         world.end(execution)
     world.clock.wait(3 * MINUTE)
+
+
+def _rest_cancelled(world: World) -> None:
+    """A job of nine tasks was cancelled when four were written: a group and a part of one are left."""
+    world.register(WORKER, 2)
+    with world.faults.armed(lambda call: Fault.STOP_AFTER if call.operation == "UpdateItem" else None):
+        assert isinstance(world.run("scheduler", job(WORKER, 9, "job-twice")), Stop)
+    world.cancel("job-twice")
+    world.clock.wait(3 * MINUTE)
+    world.run("scheduler", {"resume": "job-twice"})
+    world.lose_records()
 
 
 def _same_event(world: World) -> None:
@@ -167,6 +187,9 @@ PAIRS = {
     "report, end of the lease": Pair(_lease_over, _reports_well, _tick_scavenger),
     "report, report": Pair(FLOWS["report-completed"].prepare, _reports_well, _reports_badly),
     "archive, archive": Pair(FLOWS["archive"].prepare, _hear("scavenger"), _hear("scavenger")),
+    "archive of one, of another": Pair(FLOWS["archive-replayed"].prepare, _hear_one(0), _hear_one(1)),
+    "regroup, regroup": Pair(FLOWS["regroup"].prepare, _tick_scavenger, _tick_scavenger),
+    "count as cancelled, count as cancelled": Pair(_rest_cancelled, _tick_scavenger, _tick_scavenger),
     "retry, retry": Pair(FLOWS["retry"].prepare, _hear("scavenger"), _hear("scavenger")),
     "retry, tick": Pair(FLOWS["retry"].prepare, _hear("scavenger"), _tick_scavenger, pause=20 * SECOND),
     "bury, bury": Pair(FLOWS["bury"].prepare, _hear("scavenger"), _hear("scavenger")),

@@ -155,6 +155,8 @@ class World(AbstractContextManager["World"]):
         # A job of a few tasks then takes several batches and windows.
         patch(mock.patch.object(scheduler, "BATCH_WRITE", 2))
         patch(mock.patch.object(scheduler, "WINDOW", 4))
+        # One of three tasks or more is counted in groups of four, one of five in two of them.
+        patch(mock.patch.multiple(progress, BLOCK=2, GROUP=2, LARGEST_UNGROUPED=2))
         logging.disable(logging.CRITICAL)
         self._exit.callback(logging.disable, logging.NOTSET)
         clients = (
@@ -328,7 +330,7 @@ class World(AbstractContextManager["World"]):
             or self.now["retry_tasks"]
             or self.events
             or unannounced
-            or registry_kinds & {"slots", "enqueuing", "closing"}
+            or registry_kinds & {"slots", "enqueuing", "closing", "grouped"}
         )
 
     # --- what stands -------------------------------------------------------------------------------------------------
@@ -371,7 +373,8 @@ class World(AbstractContextManager["World"]):
         self._replicas.seed(0)
         self._serial = 0
         # What the Scavenger remembers of jobs whose ids come again.
-        progress._size.cache_clear()
+        progress._total.cache_clear()
+        progress._remember_grouped.cache_clear()
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

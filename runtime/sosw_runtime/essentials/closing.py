@@ -13,15 +13,12 @@ from sosw_runtime import aws, telemetry
 from sosw_runtime.domain.task import REASON_LENGTH, Status, Task
 from sosw_runtime.essentials.invocation import Invocation, side_by_side
 from sosw_runtime.essentials.rounds import Turns
-from sosw_runtime.essentials.tally import Tally, counted, done
+from sosw_runtime.essentials.tally import Tally, counted, do_batch, done
 from sosw_runtime.storage import jobs, progress, tasks
 from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.tables import BATCH_READ
 
 _CALLS_AT_ONCE: Final = 8
-
-#: Tasks of a cancelled job that are counted in a turn.
-_CANCELLED_AT_ONCE: Final = 20 * progress.BLOCK
 
 #: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 _LONGEST_SUBJECT: Final = 100
@@ -51,17 +48,19 @@ def announce(invocation: Invocation, closed: Sequence[Task]) -> Tally:
         tally += counted(outcome, logger, "alarm not sent", **about)
         if not isinstance(outcome, Exception):
             published += dead
-    try:
-        count(invocation, published)
-    except Exception as error:  # noqa: BLE001 - logged and counted, and done again by the next tick
-        return tally + counted(error, logger, "closed tasks not counted")
 
     def leave_outbox(task: Task) -> Tally:
         retention = invocation.settings.closed_tasks_retention_days
         tasks.announce(invocation.tables, task, invocation.clock(), retention)
         return Tally()
 
-    return tally + done(leave_outbox, published, _CALLS_AT_ONCE, logger, "closed task not announced", telemetry.ids)
+    def count_and_leave_outbox(some: Sequence[Task]) -> Tally:
+        count(invocation, some)
+        return done(leave_outbox, some, _CALLS_AT_ONCE, logger, "closed task not announced", telemetry.ids)
+
+    return tally + do_batch(
+        count_and_leave_outbox, published, _CALLS_AT_ONCE, logger, "closed tasks not counted", telemetry.ids
+    )
 
 
 def outbox_announced(invocation: Invocation) -> Turns:
@@ -123,10 +122,10 @@ def rest_cancelled(invocation: Invocation, cursor: Cursor) -> Turns:
     """Count what is not written of a cancelled job as cancelled, some blocks at a time, then be done with it."""
     job = jobs.get(invocation.tables, cursor.job_id)
     while job is not None and cursor.position < job.total:
-        some = range(cursor.position, min(cursor.position + _CANCELLED_AT_ONCE, job.total))
         retention = invocation.settings.closed_tasks_retention_days
-        _close_all(invocation, progress.note_unwritten(invocation.tables, job, some, invocation.clock(), retention))
-        advanced = jobs.advance(invocation.tables, cursor, some.stop, cursor.lease_until)
+        position, full = progress.note_unwritten(invocation.tables, job, cursor.position, invocation.clock(), retention)
+        _close_all(invocation, full)
+        advanced = jobs.advance(invocation.tables, cursor, position, cursor.lease_until)
         if advanced is None:
             return Tally()
         cursor = advanced
@@ -150,6 +149,25 @@ def jobs_closed(invocation: Invocation) -> Tally:
 
     waiting = progress.closing(invocation.tables)
     return done(close, waiting, _CALLS_AT_ONCE, logger, "job not closed", about, invocation.has_time)
+
+
+def look_after_grouped_jobs(invocation: Invocation) -> Tally:
+    """Move what version 0.1.0 noted of large jobs to their groups, and close the jobs that are full with it."""
+
+    def look_after(job_id: str) -> Tally:
+        job = jobs.get(invocation.tables, job_id)
+        if job is None or job.closed_at is not None or not progress.is_grouped(job):
+            progress.forget_grouped(invocation.tables, job_id)
+            return Tally()
+        retention = invocation.settings.closed_tasks_retention_days
+        while job is not None and job.full_blocks and not invocation.out_of_time:
+            job = progress.regroup(invocation.tables, job, invocation.clock(), retention)
+        if job is not None and progress.is_full(job):
+            _close_all(invocation, [job])
+        return Tally()
+
+    found = progress.grouped(invocation.tables)
+    return done(look_after, found, _CALLS_AT_ONCE, logger, "job not regrouped", lambda job_id: {"job_id": job_id})
 
 
 def _close_all(invocation: Invocation, done: Iterable[JobRecord]) -> None:

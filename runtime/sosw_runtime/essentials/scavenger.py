@@ -17,7 +17,7 @@ from sosw_runtime.errors import Unavailable
 from sosw_runtime.essentials import closing
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, written_tasks
 from sosw_runtime.essentials.rounds import Turns, in_one_turn, serve_in_rounds
-from sosw_runtime.essentials.tally import Tally, done
+from sosw_runtime.essentials.tally import Tally, do_batch, done
 from sosw_runtime.storage import jobs, registry, slots, tasks
 from sosw_runtime.storage.items import Item, Unreadable
 from sosw_runtime.storage.jobs import Cursor
@@ -120,7 +120,7 @@ def _settled(invocation: Invocation, ended: Sequence[Task], standings: Mapping[s
 
     completed = [task for task in ended if task.status is Status.COMPLETED]
     failed = [task for task in ended if task.status is not Status.COMPLETED]
-    archived = done(archive, [completed] if completed else [], 1, logger, "tasks not archived")
+    archived = do_batch(archive, completed, _CALLS_AT_ONCE, logger, "not archived", telemetry.ids)
     cancelled = jobs.cancelled(invocation.tables, (task.job_id for task in failed))
     return archived + done(settle, failed, _CALLS_AT_ONCE, logger, "task not settled", telemetry.ids)
 
@@ -297,6 +297,7 @@ def _swept(invocation: Invocation, standings: Mapping[str, Standing]) -> Turns:
 def _jobs_looked_after(invocation: Invocation) -> dict[str, Turns]:
     return {
         "jobs to close": in_one_turn(lambda: closing.jobs_closed(invocation)),
+        "large jobs": in_one_turn(lambda: closing.look_after_grouped_jobs(invocation)),
         "stopped jobs": in_one_turn(lambda: _jobs_resumed(invocation)),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -50,6 +50,29 @@ def done(
     """
     outcomes = side_by_side(work, arguments, threads, in_time)
     return sum((counted(outcome, logger, message, **about(argument)) for argument, outcome in outcomes), Tally())
+
+
+def do_batch(
+    work: Callable[[Sequence[Argument]], Tally],
+    batch: Sequence[Argument],
+    threads: int,
+    logger: Logger,
+    message: str,
+    about: Callable[[Argument], Mapping[str, object]],
+) -> Tally:
+    """What was done of a batch; where it fails, and AWS is not at fault, of each of its parts, side by side as `done`.
+
+    `work` is repeatable. Arguments as of `done`.
+    """
+    if not batch:
+        return Tally()
+    try:
+        return work(batch)
+    except Exception as error:  # noqa: BLE001 - logged and counted
+        if len(batch) == 1 or _is_transient(error):
+            return counted(error, logger, message, **(about(batch[0]) if len(batch) == 1 else {}))
+        logger.warning("batch of %d failed; each by itself: %s", len(batch), error)
+    return done(lambda part: work([part]), batch, threads, logger, message, about)
 
 
 def _is_transient(error: Exception) -> bool:

@@ -47,6 +47,7 @@ class JobRecord:
     schema_name: str | None = None  # the job schema that it names
     full_blocks: frozenset[int] = frozenset()  # blocks of tasks that are all closed
     cancelled_at: int | None = None  # ms, once somebody cancelled it: no task of it starts again
+    full_groups: frozenset[int] = frozenset()  # of a large job groups of such blocks, in place of the blocks
     closed_at: int | None = None  # ms, once all its tasks were closed
     completed: int | None = None  # tasks by outcome, as it was closed
     dead: int | None = None
@@ -85,6 +86,7 @@ class JobRecord:
             schema_name=values.get("schema_name"),
             full_blocks=frozenset(values.get("full_blocks", ())),
             cancelled_at=values.get("cancelled_at"),
+            full_groups=frozenset(values.get("full_groups", ())),
             closed_at=values.get("closed_at"),
             completed=values.get("completed"),
             dead=values.get("dead"),

@@ -16,7 +16,7 @@ from sosw_runtime.domain.task import Entry, Error, Move, Status, Task, task_id
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.essentials import scavenger
 from sosw_runtime.essentials.scavenger import GRACE_MS
-from sosw_runtime.storage import jobs, slots, tasks
+from sosw_runtime.storage import jobs, progress, slots, tasks
 from sosw_runtime.storage.items import encoded, to_item
 from tests.integration.storage.cases import DEAD
 from tests.support.builders import (
@@ -661,6 +661,32 @@ def test_an_outage_has_lambda_hand_the_batch_over_again_and_poison_has_not(
     assert sosw.wake_scavenger(failed()) == {"Retried": 1}
 
 
+@pytest.fixture
+def uncountable(sosw: Installation) -> str:
+    """The id of a job, the first block of which nothing can be added to."""
+    block = encoded({"pk": f"progress#broken#{NOON}", "sk": "000000", "completed": "x", "cancelled": "x"})
+    sosw.client.put_item(TableName=sosw.tables.registry, Item=block)
+    return "broken"
+
+
+def test_a_task_that_cannot_be_counted_keeps_no_other_from_the_archive(sosw: Installation, uncountable: str) -> None:
+    sosw.register()
+    done = [completed(number, slot=number, claim=f"{number}") for number in range(5)]
+    done[2] = replace(done[2], job_id=uncountable)
+    sosw.put(*done)
+    assert sosw.wake_scavenger(*done) == {"Archived": 4, "Failures": 1}
+    assert [task.number for task in sosw.all_tasks() if task.finished_at] == [2], "it alone stays"
+
+
+def test_a_task_that_cannot_be_counted_keeps_no_other_in_the_outbox(sosw: Installation, uncountable: str) -> None:
+    sosw.register()
+    for task in (queued(0), queued(1, job_id=uncountable), queued(2)):
+        sosw.put(task)
+        assert tasks.cancel(sosw.tables, task, NOON, "tests")
+    assert sosw.tick_scavenger() == {"Failures": 1}
+    assert [task.number for task in sosw.all_tasks() if task.in_outbox] == [1]
+
+
 def test_a_stalled_job_whose_scheduler_cannot_be_reached_stops_no_other(
     sosw: Installation, lambdas: FakeLambda
 ) -> None:
@@ -700,3 +726,45 @@ def test_a_job_is_closed_with_its_last_task_and_announced(
         "dead": 1,
         "cancelled": 0,
     }
+
+
+def test_a_large_job_that_0_1_0_began_to_count_is_closed_by_the_tick(
+    sosw: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "BLOCK", 1)
+    monkeypatch.setattr(progress, "GROUP", 2)
+    sosw.register(max_concurrency=4)
+    sosw.submit_photos(4)
+    sosw.tick_orchestrator()
+    for number in range(4):
+        sosw.complete(sosw.task(number))
+    first, *others = sosw.all_tasks()
+    sosw.wake_scavenger(*others)
+    assert sosw.tick_scavenger() == {}, "none is counted in groups"
+    monkeypatch.setattr(progress, "LARGEST_UNGROUPED", 3)
+    sosw.wake_scavenger(first)
+    job = jobs.get(sosw.tables, "album")
+    assert job is not None
+    assert (set(job.full_blocks), set(job.full_groups), job.closed_at) == ({1, 2, 3}, set(), None)
+
+    sosw.tick_scavenger()
+    job = jobs.get(sosw.tables, "album")
+    assert job is not None
+    assert (set(job.full_blocks), set(job.full_groups), job.completed) == (set(), {0, 1}, 4)
+    assert progress.grouped(sosw.tables) == ["album"]
+    sosw.tick_scavenger()
+    assert progress.grouped(sosw.tables) == []
+
+
+def test_a_small_job_with_the_id_of_a_large_one_stays_as_it_is(sosw: Installation) -> None:
+    sosw.register()
+    sosw.submit_photos(300)
+    sosw.client.put_item(TableName=sosw.tables.registry, Item=encoded({"pk": "grouped", "sk": "album"}))
+    for number in range(progress.BLOCK):
+        sosw.client.delete_item(TableName=sosw.tables.tasks, Key=encoded({"task_id": queued(number).task_id}))
+    sosw.wake_scavenger(*(completed(number) for number in range(progress.BLOCK)))
+    sosw.tick_scavenger()
+    job = jobs.get(sosw.tables, "album")
+    assert job is not None
+    assert (set(job.full_blocks), set(job.full_groups)) == ({0}, set())
+    assert progress.grouped(sosw.tables) == []
