@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -17,7 +18,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from sosw_runtime.domain import periods
 from sosw_runtime.errors import Refused
@@ -28,12 +29,25 @@ RESERVED_KEYS: Final = frozenset({"task_id", "worker_id", "job_id", "attempt", "
 #: A number in `start_at` below this is read as seconds: as milliseconds it would be a day before March 1973.
 _LEAST_MILLISECONDS: Final = 10**11
 
+#: Times before this, in ms, have 13 digits at most, as the keys have that are ordered by time: up to November 2286.
+_END_OF_TIME: Final = 10**13
+
+#: Ids are sort keys, of 1,024 bytes in UTF-8 at most, and are printed: none of their characters controls a terminal.
+#: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+_MOST_CHARACTERS: Final = 256
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+#: Objects and lists within each other in the value of a key. Python and pydantic both end at more.
+_DEEPEST: Final = 100
+
+_ID: Final = f"a text of 1 to {_MOST_CHARACTERS} characters, no control characters"
+
 _EXPECTED: Final = {
-    "worker": "the Worker's id, or its function's name or ARN, as `worker` or `lambda_name`",
-    "job_id": "a text of 1 to 256 characters",
+    "worker": "the Worker's id, or its function's name or ARN in at most 256 characters, as `worker` or `lambda_name`",
+    "job_id": _ID,
     "job_schema_name": "the name of one of the Worker's job schemas",
     "priority": "a whole number from 0 to 9, 9 first",
-    "start_at": "a time such as '2026-01-31T06:00:00Z', or milliseconds or seconds since the epoch",
+    "start_at": "a time from 1970 to 2286 such as '2026-01-31T06:00:00Z', or milliseconds or seconds since the epoch",
     "time_zone": "an IANA time zone such as 'Europe/Berlin' or 'UTC'",
     "period": f"one of {', '.join(periods.PERIODS)}, or a period of your own",
     "start_date": "a day as YYYY-MM-DD",
@@ -41,9 +55,33 @@ _EXPECTED: Final = {
     "isolate_days": "true or false",
     "isolate_weeks": "true or false",
     "isolate_months": "true or false",
-    "id": "the event's id, a text",
-    "time": "the event's time such as '2026-01-31T06:00:00Z'",
+    "id": f"the event's id, {_ID}",
+    "time": "the event's time such as '2026-01-31T06:00:00Z', from 1970 to 2286",
 }
+
+
+def is_id(value: object) -> bool:
+    """Whether a value may be the id of a job or of an event."""
+    return isinstance(value, str) and 0 < len(value) <= _MOST_CHARACTERS and not _UNPRINTABLE.search(value)
+
+
+def _id(value: str) -> str:
+    if not is_id(value):
+        raise ValueError("no id")
+    return value
+
+
+def _name(worker: str) -> str:
+    if len(worker) > _MOST_CHARACTERS or not all(worker_id_candidates(worker)):
+        raise ValueError("no name of a Worker")
+    return worker
+
+
+def no_switch(value: object) -> object:
+    """A value as it is, unless it is true or false, which pydantic would take for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("not a number")
+    return value
 
 
 def _day(value: object) -> object:
@@ -56,6 +94,7 @@ def _day(value: object) -> object:
 
 
 Day = Annotated[date, BeforeValidator(_day)]
+Id = Annotated[str, AfterValidator(_id)]
 
 
 class Job(BaseModel):
@@ -66,10 +105,11 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    worker: str = Field(min_length=1)  # id of the Worker, or its function's name or ARN, as the caller knows it
-    job_id: str | None = Field(default=None, min_length=1, max_length=256)
+    #: Id of the Worker, or its function's name or ARN, as the caller knows it.
+    worker: Annotated[str, AfterValidator(_name)]
+    job_id: Id | None = None
     job_schema_name: str | None = None
-    priority: int = Field(default=0, ge=0, le=9)  # 9 first
+    priority: Annotated[int, BeforeValidator(no_switch), Field(ge=0, le=9)] = 0  # 9 first
     time_zone: str | None = None  # IANA; before start_at, which is read in it
     start_at: int | None = None  # ms
     period: str | None = None
@@ -108,19 +148,16 @@ class Job(BaseModel):
     @field_validator("start_at", mode="before")
     @classmethod
     def _milliseconds(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, bool):
-            raise ValueError("not a time")
-        if isinstance(value, int | float):
-            if not math.isfinite(value) or value < 0:
-                raise ValueError("not a time")
-            return int(value if value >= _LEAST_MILLISECONDS else value * 1000)
         if isinstance(value, str):
             time = datetime.fromisoformat(value)
             if time.tzinfo is None:
                 default = (info.context or {}).get("zone", "UTC")
                 time = time.replace(tzinfo=periods.zone(info.data.get("time_zone") or default))
-            return round(time.timestamp() * 1000)
-        return value
+            return _checked_time(round(time.timestamp() * 1000))
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            number = _checked_time(value)
+            return _checked_time(int(number if number >= _LEAST_MILLISECONDS else number * 1000))
+        raise ValueError("not a time")
 
     @model_validator(mode="after")
     def _own_keys(self) -> Self:
@@ -137,6 +174,10 @@ class Job(BaseModel):
             raise Refused("start_date", None, "expected a day as YYYY-MM-DD, since end_date is given")
         if self.start_date and self.end_date and self.end_date < self.start_date:
             raise Refused("end_date", f"{self.end_date}", f"expected a day not before start_date, {self.start_date}")
+        if self.start_date and self.end_date and (self.end_date - self.start_date).days >= periods.MOST_DAYS:
+            raise Refused(
+                "end_date", f"{self.end_date}", f"expected at most {periods.MOST_DAYS} days from start_date on"
+            )
         if self.period and self.start_date:
             raise Refused("period", self.period, "expected either `period` or `start_date` and `end_date`")
         if (self.period or self.start_date) and "date_list" in self.keys:
@@ -161,6 +202,13 @@ class Job(BaseModel):
         return None
 
 
+def _checked_time(ms: float) -> float:
+    """A time that keys can tell, as it is; a number that is none (NaN) is within no bounds."""
+    if not 0 <= ms < _END_OF_TIME:
+        raise ValueError("not from 1970 to 2286")
+    return ms
+
+
 def _days(date_list: object) -> list[date]:
     class DateList(BaseModel):
         date_list: list[Day] = Field(min_length=1)
@@ -179,13 +227,17 @@ class Request(BaseModel):
     model_config = ConfigDict(frozen=True, validate_by_name=True)
 
     job: Job
-    event_id: str | None = Field(default=None, alias="id")
-    event_time: datetime | None = Field(default=None, alias="time")
+    event_id: Id | None = Field(default=None, alias="id")
+    event_time: Annotated[datetime, BeforeValidator(no_switch)] | None = Field(default=None, alias="time")
 
     @field_validator("event_time")
     @classmethod
     def _with_zone(cls, time: datetime | None) -> datetime | None:
-        return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
+        if time is None:
+            return None
+        aware = time.replace(tzinfo=UTC) if time.tzinfo is None else time
+        _checked_time(aware.timestamp() * 1000)
+        return aware
 
 
 def parse(event: object, zone: str = "UTC") -> Request:
@@ -206,6 +258,8 @@ def parse(event: object, zone: str = "UTC") -> Request:
         job = json_object("job", envelope["job"])
     else:
         job, envelope = envelope, {}
+    for key, value in job.items():
+        _check_json(key, value)
     try:
         return Request.model_validate(
             {"job": job, "id": envelope.get("id"), "time": envelope.get("time")}, context={"zone": zone}
@@ -215,6 +269,30 @@ def parse(event: object, zone: str = "UTC") -> Request:
         field = str(error["loc"][-1] if len(error["loc"]) == 1 else error["loc"][1])
         value = None if error["type"] == "missing" else error["input"]
         raise Refused(field, value, f"expected {_EXPECTED[field]}") from invalid
+
+
+def _check_json(key: str, value: object) -> None:
+    """Refuse what is no JSON that everyone can read: half of a surrogate pair, or what nests too deep."""
+    parts = [value]
+    for _ in range(_DEEPEST + 1):
+        parts = [part for whole in parts for part in _parts(whole)]
+    if parts:
+        raise Refused(key, value, f"expected at most {_DEEPEST} objects and lists within each other")
+    try:
+        to_json({key: value})
+    except ValueError as invalid:
+        raise Refused(key, value, "expected what can be sent as JSON in UTF-8") from invalid
+
+
+def _parts(value: object) -> Iterable[object]:
+    """What an object or a list holds."""
+    match value:
+        case dict():
+            return value.values()
+        case list():
+            return value
+        case _:
+            return ()
 
 
 def messages(event: object) -> list[object] | None:
@@ -254,7 +332,7 @@ def json_object(field: str, value: object) -> dict[str, Any]:
         try:
             # Not Python's own, whose depth ends with the stack.
             value = from_json(value, allow_inf_nan=False)
-        except ValueError as invalid:
+        except (ValueError, TypeError) as invalid:  # TypeError: half of a surrogate pair
             raise Refused(field, value, f"expected a JSON object: {invalid}") from invalid
     if not isinstance(value, dict):
         raise Refused(field, value, "expected a JSON object")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import date
 from hashlib import sha256
 from itertools import islice
 from typing import Any, Final
@@ -16,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sosw_runtime import aws, telemetry
 from sosw_runtime.domain import periods
 from sosw_runtime.domain.chunking import JobSchema, payload_texts
-from sosw_runtime.domain.job import Job, Request, messages, parse, worker_id_candidates
+from sosw_runtime.domain.job import Job, Request, is_id, messages, parse, worker_id_candidates
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.task import Entry, Move, Rank, Status, Task, task_id
 from sosw_runtime.errors import JobInterrupted, Refused, Unavailable
@@ -37,6 +38,9 @@ _LATE_MS: Final = 30_000
 #: ms after which whoever asked gets an answer, and the rest of the job is handed over: AWS's SDKs wait for a minute,
 #: then ask again. https://docs.aws.amazon.com/botocore/latest/reference/config.html
 _ANSWER_WITHIN_MS: Final = 30_000
+
+#: Tasks that are counted between two looks at the clock.
+_COUNTED_AT_ONCE: Final = 10_000
 
 logger = telemetry.logger("scheduler")
 
@@ -160,7 +164,7 @@ def accept(invocation: Invocation, request: Request) -> tuple[JobRecord, Held | 
     record = JobRecord(
         job_id=job.job_id or request.event_id or invocation.request_id,
         worker_id=registration.worker_id,
-        total=sum(1 for _ in payload_texts(spec.job, spec.schemas, today)),
+        total=_count_tasks(invocation, spec, today),
         today=today,
         created_at=now,
         first_start=max(now, job.start_at or now),
@@ -168,8 +172,6 @@ def accept(invocation: Invocation, request: Request) -> tuple[JobRecord, Held | 
         fingerprint=_fingerprint(job),
         schema_name=job.job_schema_name,
     )
-    if record.total == 0:
-        raise Refused("job", "no task", "its period and attributes must cover at least one")
     stored = jobs.compress(spec.to_json())
     if len(stored) > jobs.LARGEST_JOB:
         raise Refused("job", f"{len(stored)} bytes compressed", f"the most is {jobs.LARGEST_JOB}; split the job")
@@ -309,10 +311,26 @@ def _registration(tables: Tables, worker: str) -> Registration:
 
 
 def _known(tables: Tables, job_id: Any) -> JobRecord:
-    record = jobs.get(tables, job_id) if isinstance(job_id, str) and job_id else None
+    """An accepted job."""
+    record = jobs.get(tables, job_id) if is_id(job_id) else None
     if record is None:
         raise Refused("resume", job_id, "no such job was accepted")
     return record
+
+
+def _count_tasks(invocation: Invocation, spec: _Spec, today: date) -> int:
+    """The number of a job's tasks, each of which is cut and looked at.
+
+    Raises:
+        Refused: a task is wrong, there is none, or they are more than an invocation has the time for.
+    """
+    total = 0
+    for total, _ in enumerate(payload_texts(spec.job, spec.schemas, today), 1):
+        if total % _COUNTED_AT_ONCE == 0 and invocation.out_of_time:
+            raise Refused("job", f"{total} tasks and more", "split it: one invocation has to look at each of its tasks")
+    if total == 0:
+        raise Refused("job", "no task", "its period and attributes must cover at least one")
+    return total
 
 
 def _tasks(record: JobRecord, spec: _Spec, start: int) -> Iterator[Task]:
