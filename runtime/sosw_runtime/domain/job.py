@@ -251,7 +251,7 @@ def parse(event: object, zone: str = "UTC") -> Request:
         Refused: names the field in the caller's words.
     """
     envelope = json_object("event", event)
-    if "detail-type" in envelope and "detail" in envelope:
+    if _is_eventbridge(envelope):
         job = json_object("detail", envelope["detail"])
         job = json_object("job", job["job"]) if "job" in job else job
     elif "job" in envelope:
@@ -295,31 +295,49 @@ def _parts(value: object) -> Iterable[object]:
             return ()
 
 
-def messages(event: object) -> list[object] | None:
-    """The events in a batch of messages of SQS or SNS, each with its message's id; None if the event is no batch.
+def _is_eventbridge(event: Mapping[str, Any]) -> bool:
+    """Whether an event is EventBridge's own."""
+    return {"detail-type", "detail"} <= event.keys()
+
+
+def identified(event: object, event_id: str, time: str | int | None) -> dict[str, Any]:
+    """An event, or a job as one, with an id and a time: its own, or else these.
+
+    Raises:
+        Refused: it is neither.
+    """
+    carried = json_object("message", event)
+    envelope = carried if "job" in carried or _is_eventbridge(carried) else {"job": carried}
+    own = {key: value for key, value in envelope.items() if value is not None}
+    return {"id": event_id, "time": time, **own}
+
+
+def records(event: object) -> list[object] | None:
+    """The records of a batch of messages of SQS or SNS; None if the event is no batch."""
+    if not isinstance(event, Mapping) or event.keys() != {"Records"} or not isinstance(event["Records"], list):
+        return None
+    return event["Records"]
+
+
+def message_event(record: object) -> dict[str, Any]:
+    """The event that a message of SQS or SNS carries; the message's own id and time are the event's, if it has none.
 
     Shapes: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html
 
     Raises:
-        Refused: a record is no message.
+        Refused: the record is no message, or the message no JSON.
     """
-    if not isinstance(event, Mapping) or event.keys() != {"Records"} or not isinstance(event["Records"], list):
-        return None
-    return [_message(record) for record in event["Records"]]
-
-
-def _message(record: object) -> object:
     match record:
-        case {"body": str(body), "messageId": str(message_id)}:
-            pass
-        case {"Sns": {"Message": str(body), "MessageId": str(message_id)}}:
-            pass
+        case {"body": str(text), "messageId": str(message_id), "attributes": {"SentTimestamp": str(sent_at)}}:
+            return identified(text, message_id, int(sent_at))
+        case {"body": str(text), "messageId": str(message_id)}:
+            return identified(text, message_id, None)
+        case {"Sns": {"Message": str(text), "MessageId": str(message_id), "Timestamp": str(published_at)}}:
+            return identified(text, message_id, published_at)
+        case {"Sns": {"Message": str(text), "MessageId": str(message_id)}}:
+            return identified(text, message_id, None)
         case _:
             raise Refused("Records", record, "expected messages of SQS or SNS, each with a job as its text")
-    carried = json_object("message", body)
-    # What the message carries may be an event, with an id of its own.
-    is_event = "job" in carried or "detail" in carried
-    return {"id": message_id, **carried} if is_event else {"job": carried, "id": message_id}
 
 
 def json_object(field: str, value: object) -> dict[str, Any]:
