@@ -86,6 +86,11 @@ def sqs() -> SQSClient:
     return cast("SQSClient", client("sqs"))
 
 
+def queue_url(account: str, name: str) -> str:
+    """The URL of a queue in this region, which nobody needs a right to know."""
+    return f"{sqs().meta.endpoint_url}/{account}/{name}"
+
+
 def client(service: Service, config: Config = _RETRIED) -> Any:
     """The process's client of a service at the endpoint and region that the environment names now."""
     variable = f"AWS_ENDPOINT_URL_{service.upper()}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 #: Characters of a value or a field's name that an error shows, so that a payload never fills a log.
 _SHOWN: Final = 80
@@ -23,6 +23,18 @@ class Refused(SoswError):
         self.value = value
         self.expected = expected
         super().__init__(f"{self.field}: {_shown(value)} is refused; {expected}")
+
+
+class JobRefused(Refused):
+    """A refusal as those read it who asked by Lambda: the message is JSON, `{"error", "field", "message"}`."""
+
+    def __str__(self) -> str:
+        return json.dumps({"error": "refused", "field": self.field, "message": super().__str__()})
+
+    @classmethod
+    def of(cls, refused: Refused) -> Self:
+        """The same refusal."""
+        return cls(refused.field, refused.value, refused.expected)
 
 
 class Misconfigured(SoswError):

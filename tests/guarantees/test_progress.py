@@ -53,7 +53,7 @@ def _counts(world: World, job: JobRecord) -> Counter[str]:
 def _last(told: Sequence[Task]) -> Counter[str]:
     """What became of the tasks in the end: of death there is a return, and from elsewhere none."""
     last = {task.number: task.status for task in sorted(told, key=lambda task: task.status is not Status.DEAD)}
-    return Counter(status.value for status in last.values())
+    return Counter(str(status) for status in last.values())
 
 
 def _struck(strikes: dict[int, Fault], call: Call) -> Fault | None:

@@ -14,7 +14,7 @@ from botocore.handlers import BUILTIN_HANDLERS
 if TYPE_CHECKING:
     from types import TracebackType
 
-#: An action of IAM, and what of the installation it acts on: `tasks`, `tasks/index/queue`, `function`, `topic`.
+#: An action of IAM, and what of the installation it acts on: `tasks`, `tasks/index/queue`, `function`, `rejected_jobs`.
 Right = tuple[str, str]
 
 _POLICIES: Final = Path(__file__).parents[2] / "policies.tf"
@@ -104,6 +104,10 @@ class Rights(AbstractContextManager["Rights"]):
                     yield "lambda:InvokeFunction", "function"
             case "sns", "Publish":
                 yield "sns:Publish", "topic"
+            case "sqs", _:
+                # Whoever lets Lambda read another queue grants what it takes.
+                if params["QueueUrl"].endswith(f"/{self._name}_rejected_jobs"):
+                    yield f"sqs:{operation}", "rejected_jobs"
             case _:
                 yield f"{service}:{operation}", "*"
 
@@ -115,7 +119,7 @@ def _subject(resource: str) -> str:
     """What a policy's resource is, in the words of `Right`."""
     if "table_arns." in resource:
         return resource.split("table_arns.", 1)[1].replace("}", "")
-    return next((word for word in ("topic", "function") if word in resource), resource)
+    return next((word for word in ("topic", "function", "rejected_jobs") if word in resource), resource)
 
 
 def _unquoted(value: Any) -> Any:

@@ -1,16 +1,22 @@
-"""Jobs that the Scheduler could not take, as Lambda left them in the queue `<name>_rejected_jobs`."""
+"""Jobs that the Scheduler could not take, or was not handed, in the queue `<name>_rejected_jobs`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from sosw_runtime import aws
+from sosw_runtime.cli.rules import target_input
 from sosw_runtime.cli.scheduler import FunctionError
+from sosw_runtime.domain.job import identified, json_object, message_event, parse, records
+from sosw_runtime.errors import Refused
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 #: Seconds for which nobody else receives a job: the longest that the Scheduler can take for its answer, and a grace.
 _OURS: Final = 16 * 60
@@ -46,13 +52,15 @@ class RejectedJob:
     @property
     def job_id(self) -> str:
         """The id that the job has, or will have."""
-        job = self.event.get("job")
-        named = job.get("job_id") if isinstance(job, dict) else None
-        return str(named or self.event.get("resume") or self.event.get("id"))
+        try:
+            request = parse(self.event)
+        except Refused:
+            return str(self.event.get("resume") or self.event.get("id"))
+        return str(request.job.job_id or request.event_id)
 
 
 class RejectedJobs:
-    """The queue."""
+    """The queue. Three write to it: Lambda, EventBridge, and the Scheduler itself for messages of a queue of SQS."""
 
     def __init__(self, name: str) -> None:
         self._sqs = aws.sqs()
@@ -61,9 +69,14 @@ class RejectedJobs:
     def receive(self) -> Iterator[RejectedJob]:
         """All of them, each once; until `give_back` or `delete` nobody else receives them."""
         while messages := self._sqs.receive_message(
-            QueueUrl=self._url, MaxNumberOfMessages=1, VisibilityTimeout=_OURS, WaitTimeSeconds=1
+            QueueUrl=self._url,
+            MaxNumberOfMessages=1,
+            VisibilityTimeout=_OURS,
+            WaitTimeSeconds=1,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["SentTimestamp"],
         ).get("Messages"):
-            yield _rejected(messages[0]["Body"], messages[0]["ReceiptHandle"])
+            yield _rejected(messages[0])
 
     def give_back(self, job: RejectedJob) -> None:
         """Leave a job in the queue."""
@@ -74,19 +87,50 @@ class RejectedJobs:
         self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=job.receipt)
 
 
-def _rejected(body: str, receipt: str) -> RejectedJob:
+def _rejected(message: MessageTypeDef) -> RejectedJob:
+    receipt = message["ReceiptHandle"]
     try:
-        record = _Record.model_validate_json(body)
+        record = _Record.model_validate_json(message["Body"])
     except ValidationError:
-        return RejectedJob({"job": body}, "not a record of Lambda's", receipt)
-    reason = record.context.condition if record.response is None else str(record.response.raised())
-    return RejectedJob(_again(record), reason, receipt)
+        attributes = {
+            name: value.get("StringValue", "") for name, value in message.get("MessageAttributes", {}).items()
+        }
+        return RejectedJob(_undelivered(message, attributes), _reason(attributes), receipt)
+    reason = record.context.condition if record.response is None else record.response.reason
+    return RejectedJob(_again(record.event, record.context.request_id, record.timestamp.isoformat()), reason, receipt)
 
 
-def _again(record: _Record) -> dict[str, Any]:
-    """The event as it was, and what it got its id and its days from: the first request."""
-    event = record.event
-    first = {"id": record.context.request_id, "time": record.timestamp.isoformat()}
-    if isinstance(event, dict) and ("resume" in event or "detail-type" in event):
+def _undelivered(message: MessageTypeDef, attributes: Mapping[str, str]) -> dict[str, Any]:
+    """The event that the Scheduler was not handed, or could not take out of a message.
+
+    EventBridge keeps what the rule matched, of which the rule's target may have made another input.
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+    """
+    event: object = message["Body"]
+    try:
+        carried = json_object("message", event)
+    except Refused:
+        carried = {}
+    if {"detail-type", "detail"} <= carried.keys() and "RULE_ARN" in attributes:
+        event = target_input(carried, attributes["RULE_ARN"], attributes.get("TARGET_ARN", ""))
+        carried = {key: carried[key] for key in ("id", "time") if key in carried}
+    sent_at = message["Attributes"]["SentTimestamp"]
+    return _again(event, carried.get("id") or message["MessageId"], carried.get("time") or int(sent_at))
+
+
+def _reason(attributes: Mapping[str, str]) -> str:
+    """Why EventBridge, or the Scheduler, left a job there."""
+    if "ERROR_CODE" not in attributes:
+        return "no reason is given"
+    return FunctionError(errorType=attributes["ERROR_CODE"], errorMessage=attributes.get("ERROR_MESSAGE", "")).reason
+
+
+def _again(event: object, event_id: str, time: str | int) -> dict[str, Any]:
+    """An event as it was, with the id and the time of the first request: the job's id and its days come of them."""
+    batch = records(event)
+    if isinstance(event, dict) and event.keys() == {"resume"}:
         return event
-    return {**first, **event} if isinstance(event, dict) and "job" in event else {**first, "job": event}
+    try:
+        return identified(message_event(batch[0]) if batch is not None and len(batch) == 1 else event, event_id, time)
+    except Refused:
+        return {"id": event_id, "time": time, "job": event}

@@ -62,6 +62,12 @@ class FunctionError(BaseModel):
     type: str = Field(alias="errorType", default="Error")
     message: str = Field(alias="errorMessage", default="")
 
+    @property
+    def reason(self) -> str:
+        """The same for people, whoever raised it."""
+        told = _told(self.message)
+        return f"{self.type}: {self.message}" if told is None else told.message
+
     def raised(self) -> SoswError:
         """The same as an exception of this side: one of those of `ask`."""
         match _told(self.message):

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, NamedTuple, Protocol, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from sosw_runtime.domain import periods
-from sosw_runtime.domain.job import RESERVED_KEYS, Job
+from sosw_runtime.domain.job import RESERVED_KEYS, Job, no_switch
 from sosw_runtime.errors import Refused
 
 #: Key of a payload's days, `YYYY-MM-DD` each.
@@ -32,7 +32,7 @@ _FLAG: Final = re.compile(r"isolate_(?P<isolated>.+)|max_(?P<batched>.+)_per_bat
 _NAME: Final = re.compile(r"[A-Za-z]\w*(?<!s)", re.ASCII)
 _TAKEN: Final = RESERVED_KEYS | Job.model_fields.keys() | {"lambda_name", DATE_LIST, *_SPANS}
 _SWITCH: Final = TypeAdapter(bool)
-_BATCH_SIZE: Final[TypeAdapter[int]] = TypeAdapter(Annotated[int, Field(ge=1)])
+_BATCH_SIZE: Final[TypeAdapter[int]] = TypeAdapter(Annotated[int, BeforeValidator(no_switch), Field(ge=1)])
 
 _T = TypeVar("_T")
 

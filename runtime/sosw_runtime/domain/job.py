@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -17,7 +18,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from sosw_runtime.domain import periods
 from sosw_runtime.errors import Refused
@@ -32,12 +33,25 @@ _RESERVED_SINCE: Final = frozenset({"sosw_installation", "sosw_token"})
 #: A number in `start_at` below this is read as seconds: as milliseconds it would be a day before March 1973.
 _LEAST_MILLISECONDS: Final = 10**11
 
+#: Times before this, in ms, have 13 digits at most, as the keys have that are ordered by time: up to November 2286.
+_END_OF_TIME: Final = 10**13
+
+#: Ids are sort keys, of 1,024 bytes in UTF-8 at most, and are printed: none of their characters controls a terminal.
+#: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+_MOST_CHARACTERS: Final = 256
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+#: Objects and lists within each other in the value of a key. Python and pydantic both end at more.
+_DEEPEST: Final = 100
+
+_ID: Final = f"a text of 1 to {_MOST_CHARACTERS} characters, no control characters"
+
 _EXPECTED: Final = {
-    "worker": "the Worker's id, or its function's name or ARN, as `worker` or `lambda_name`",
-    "job_id": "a text of 1 to 256 characters",
+    "worker": "the Worker's id, or its function's name or ARN in at most 256 characters, as `worker` or `lambda_name`",
+    "job_id": _ID,
     "job_schema_name": "the name of one of the Worker's job schemas",
     "priority": "a whole number from 0 to 9, 9 first",
-    "start_at": "a time such as '2026-01-31T06:00:00Z', or milliseconds or seconds since the epoch",
+    "start_at": "a time from 1970 to 2286 such as '2026-01-31T06:00:00Z', or milliseconds or seconds since the epoch",
     "time_zone": "an IANA time zone such as 'Europe/Berlin' or 'UTC'",
     "period": f"one of {', '.join(periods.PERIODS)}, or a period of your own",
     "start_date": "a day as YYYY-MM-DD",
@@ -45,9 +59,33 @@ _EXPECTED: Final = {
     "isolate_days": "true or false",
     "isolate_weeks": "true or false",
     "isolate_months": "true or false",
-    "id": "the event's id, a text",
-    "time": "the event's time such as '2026-01-31T06:00:00Z'",
+    "id": f"the event's id, {_ID}",
+    "time": "the event's time such as '2026-01-31T06:00:00Z', from 1970 to 2286",
 }
+
+
+def is_id(value: object) -> bool:
+    """Whether a value may be the id of a job or of an event."""
+    return isinstance(value, str) and 0 < len(value) <= _MOST_CHARACTERS and not _UNPRINTABLE.search(value)
+
+
+def _id(value: str) -> str:
+    if not is_id(value):
+        raise ValueError("no id")
+    return value
+
+
+def _name(worker: str) -> str:
+    if len(worker) > _MOST_CHARACTERS or not all(worker_id_candidates(worker)):
+        raise ValueError("no name of a Worker")
+    return worker
+
+
+def no_switch(value: object) -> object:
+    """A value as it is, unless it is true or false, which pydantic would take for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("not a number")
+    return value
 
 
 def _day(value: object) -> object:
@@ -60,6 +98,7 @@ def _day(value: object) -> object:
 
 
 Day = Annotated[date, BeforeValidator(_day)]
+Id = Annotated[str, AfterValidator(_id)]
 
 
 class Job(BaseModel):
@@ -70,10 +109,11 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    worker: str = Field(min_length=1)  # id of the Worker, or its function's name or ARN, as the caller knows it
-    job_id: str | None = Field(default=None, min_length=1, max_length=256)
+    #: Id of the Worker, or its function's name or ARN, as the caller knows it.
+    worker: Annotated[str, AfterValidator(_name)]
+    job_id: Id | None = None
     job_schema_name: str | None = None
-    priority: int = Field(default=0, ge=0, le=9)  # 9 first
+    priority: Annotated[int, BeforeValidator(no_switch), Field(ge=0, le=9)] = 0  # 9 first
     time_zone: str | None = None  # IANA; before start_at, which is read in it
     start_at: int | None = None  # ms
     period: str | None = None
@@ -112,19 +152,16 @@ class Job(BaseModel):
     @field_validator("start_at", mode="before")
     @classmethod
     def _milliseconds(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, bool):
-            raise ValueError("not a time")
-        if isinstance(value, int | float):
-            if not math.isfinite(value) or value < 0:
-                raise ValueError("not a time")
-            return int(value if value >= _LEAST_MILLISECONDS else value * 1000)
         if isinstance(value, str):
             time = datetime.fromisoformat(value)
             if time.tzinfo is None:
                 default = (info.context or {}).get("zone", "UTC")
                 time = time.replace(tzinfo=periods.zone(info.data.get("time_zone") or default))
-            return round(time.timestamp() * 1000)
-        return value
+            return _checked_time(round(time.timestamp() * 1000))
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            number = _checked_time(value)
+            return _checked_time(int(number if number >= _LEAST_MILLISECONDS else number * 1000))
+        raise ValueError("not a time")
 
     @model_validator(mode="after")
     def _own_keys(self) -> Self:
@@ -141,6 +178,10 @@ class Job(BaseModel):
             raise Refused("start_date", None, "expected a day as YYYY-MM-DD, since end_date is given")
         if self.start_date and self.end_date and self.end_date < self.start_date:
             raise Refused("end_date", f"{self.end_date}", f"expected a day not before start_date, {self.start_date}")
+        if self.start_date and self.end_date and (self.end_date - self.start_date).days >= periods.MOST_DAYS:
+            raise Refused(
+                "end_date", f"{self.end_date}", f"expected at most {periods.MOST_DAYS} days from start_date on"
+            )
         if self.period and self.start_date:
             raise Refused("period", self.period, "expected either `period` or `start_date` and `end_date`")
         if (self.period or self.start_date) and "date_list" in self.keys:
@@ -165,6 +206,13 @@ class Job(BaseModel):
         return None
 
 
+def _checked_time(ms: float) -> float:
+    """A time that keys can tell, as it is; a number that is none (NaN) is within no bounds."""
+    if not 0 <= ms < _END_OF_TIME:
+        raise ValueError("not from 1970 to 2286")
+    return ms
+
+
 def _days(date_list: object) -> list[date]:
     class DateList(BaseModel):
         date_list: list[Day] = Field(min_length=1)
@@ -187,13 +235,17 @@ class Request(BaseModel):
     model_config = ConfigDict(frozen=True, validate_by_name=True)
 
     job: Job
-    event_id: str | None = Field(default=None, alias="id")
-    event_time: datetime | None = Field(default=None, alias="time")
+    event_id: Id | None = Field(default=None, alias="id")
+    event_time: Annotated[datetime, BeforeValidator(no_switch)] | None = Field(default=None, alias="time")
 
     @field_validator("event_time")
     @classmethod
     def _with_zone(cls, time: datetime | None) -> datetime | None:
-        return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
+        if time is None:
+            return None
+        aware = time.replace(tzinfo=UTC) if time.tzinfo is None else time
+        _checked_time(aware.timestamp() * 1000)
+        return aware
 
 
 def parse(event: object, zone: str = "UTC") -> Request:
@@ -207,13 +259,15 @@ def parse(event: object, zone: str = "UTC") -> Request:
         Refused: names the field in the caller's words.
     """
     envelope = json_object("event", event)
-    if "detail-type" in envelope and "detail" in envelope:
+    if _is_eventbridge(envelope):
         job = json_object("detail", envelope["detail"])
         job = json_object("job", job["job"]) if "job" in job else job
     elif "job" in envelope:
         job = json_object("job", envelope["job"])
     else:
         job, envelope = envelope, {}
+    for key, value in job.items():
+        _check_json(key, value)
     try:
         request = Request.model_validate(
             {"job": job, "id": envelope.get("id"), "time": envelope.get("time")}, context={"zone": zone}
@@ -228,31 +282,73 @@ def parse(event: object, zone: str = "UTC") -> Request:
     return request
 
 
-def messages(event: object) -> list[object] | None:
-    """The events in a batch of messages of SQS or SNS, each with its message's id; None if the event is no batch.
+def _check_json(key: str, value: object) -> None:
+    """Refuse what is no JSON that everyone can read: half of a surrogate pair, or what nests too deep."""
+    parts = [value]
+    for _ in range(_DEEPEST + 1):
+        parts = [part for whole in parts for part in _parts(whole)]
+    if parts:
+        raise Refused(key, value, f"expected at most {_DEEPEST} objects and lists within each other")
+    try:
+        to_json({key: value})
+    except ValueError as invalid:
+        raise Refused(key, value, "expected what can be sent as JSON in UTF-8") from invalid
+
+
+def _parts(value: object) -> Iterable[object]:
+    """What an object or a list holds."""
+    match value:
+        case dict():
+            return value.values()
+        case list():
+            return value
+        case _:
+            return ()
+
+
+def _is_eventbridge(event: Mapping[str, Any]) -> bool:
+    """Whether an event is EventBridge's own."""
+    return {"detail-type", "detail"} <= event.keys()
+
+
+def identified(event: object, event_id: str, time: str | int | None) -> dict[str, Any]:
+    """An event, or a job as one, with an id and a time: its own, or else these.
+
+    Raises:
+        Refused: it is neither.
+    """
+    carried = json_object("message", event)
+    envelope = carried if "job" in carried or _is_eventbridge(carried) else {"job": carried}
+    own = {key: value for key, value in envelope.items() if value is not None}
+    return {"id": event_id, "time": time, **own}
+
+
+def records(event: object) -> list[object] | None:
+    """The records of a batch of messages of SQS or SNS; None if the event is no batch."""
+    if not isinstance(event, Mapping) or event.keys() != {"Records"} or not isinstance(event["Records"], list):
+        return None
+    return event["Records"]
+
+
+def message_event(record: object) -> dict[str, Any]:
+    """The event that a message of SQS or SNS carries; the message's own id and time are the event's, if it has none.
 
     Shapes: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html
 
     Raises:
-        Refused: a record is no message.
+        Refused: the record is no message, or the message no JSON.
     """
-    if not isinstance(event, Mapping) or event.keys() != {"Records"} or not isinstance(event["Records"], list):
-        return None
-    return [_message(record) for record in event["Records"]]
-
-
-def _message(record: object) -> object:
     match record:
-        case {"body": str(body), "messageId": str(message_id)}:
-            pass
-        case {"Sns": {"Message": str(body), "MessageId": str(message_id)}}:
-            pass
+        case {"body": str(text), "messageId": str(message_id), "attributes": {"SentTimestamp": str(sent_at)}}:
+            return identified(text, message_id, int(sent_at))
+        case {"body": str(text), "messageId": str(message_id)}:
+            return identified(text, message_id, None)
+        case {"Sns": {"Message": str(text), "MessageId": str(message_id), "Timestamp": str(published_at)}}:
+            return identified(text, message_id, published_at)
+        case {"Sns": {"Message": str(text), "MessageId": str(message_id)}}:
+            return identified(text, message_id, None)
         case _:
             raise Refused("Records", record, "expected messages of SQS or SNS, each with a job as its text")
-    carried = json_object("message", body)
-    # What the message carries may be an event, with an id of its own.
-    is_event = "job" in carried or "detail" in carried
-    return {"id": message_id, **carried} if is_event else {"job": carried, "id": message_id}
 
 
 def json_object(field: str, value: object) -> dict[str, Any]:
@@ -265,7 +361,7 @@ def json_object(field: str, value: object) -> dict[str, Any]:
         try:
             # Not Python's own, whose depth ends with the stack.
             value = from_json(value, allow_inf_nan=False)
-        except ValueError as invalid:
+        except (ValueError, TypeError) as invalid:  # TypeError: half of a surrogate pair
             raise Refused(field, value, f"expected a JSON object: {invalid}") from invalid
     if not isinstance(value, dict):
         raise Refused(field, value, "expected a JSON object")

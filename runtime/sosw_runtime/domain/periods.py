@@ -14,6 +14,9 @@ from sosw_runtime.errors import Misconfigured, Refused
 #: Entry point group of users' own periods: name -> callable(today: date) -> iterable of dates.
 ENTRY_POINT_GROUP: Final = "sosw_runtime.periods"
 
+#: Days of a job: nearly three centuries, and few enough to be held at once.
+MOST_DAYS: Final = 100_000
+
 Span = tuple[date, date]  # first and last day, both included
 
 _DAY: Final = timedelta(days=1)
@@ -83,6 +86,8 @@ def days_of(period: str, today: date) -> list[date]:
             first, last = builtin(today, int(numbers[0]) if numbers else 0)
         except (OverflowError, ValueError) as too_far:
             raise Refused("period", period, "expected a period that starts in the year 1 or later") from too_far
+        if (last - first).days >= MOST_DAYS:
+            raise Refused("period", period, f"expected a period of at most {MOST_DAYS} days")
         days = between(first, last)
     else:
         days = _own_days(period, today)
@@ -95,8 +100,13 @@ def _own_days(period: str, today: date) -> list[date]:
     own = entry_points(group=ENTRY_POINT_GROUP)
     if period not in own.names:
         raise Refused("period", period, f"expected one of {', '.join([*PERIODS, *sorted(own.names)])}")
-    days: Iterable[object] = own[period].load()(today)
-    unique = dict.fromkeys(days)
+    try:
+        days: Iterable[object] = own[period].load()(today)
+        unique = dict.fromkeys(days)
+    except Exception as error:
+        raise Misconfigured(
+            f"period {period!r} ({own[period].value}) must give dates, but raises {type(error).__name__}: {error}"
+        ) from error
     if wrong := [day for day in unique if type(day) is not date]:
         raise Misconfigured(f"period {period!r} ({own[period].value}) must give dates, but gives {wrong[0]!r}")
     return [day for day in unique if isinstance(day, date)]
@@ -106,8 +116,10 @@ def spans(
     days: Iterable[date], *, by_day: bool = False, by_week: bool = False, by_month: bool = False
 ) -> list[list[date]]:
     """Days cut at the bounds of days, calendar weeks and calendar months, as asked; uncut they are one span."""
-    cut: dict[tuple[date | None, ...], list[date]] = {}
+    cut: dict[tuple[object, ...], list[date]] = {}
     for day in days:
-        bounds = (day if by_day else None, sunday(day) if by_week else None, first_of_month(day) if by_month else None)
+        # Counted from the Sunday before the first Monday of the calendar, which has no date of its own.
+        week = day.toordinal() // 7
+        bounds = (day if by_day else None, week if by_week else None, (day.year, day.month) if by_month else None)
         cut.setdefault(bounds, []).append(day)
     return list(cut.values())

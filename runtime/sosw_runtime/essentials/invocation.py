@@ -34,6 +34,10 @@ class LambdaContext(Protocol):
 
     aws_request_id: str
 
+    @property
+    def invoked_function_arn(self) -> str:
+        """ARN of the function, with the alias if it was invoked by one."""
+
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until Lambda stops the invocation."""
 

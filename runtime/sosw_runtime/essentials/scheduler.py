@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import date
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from typing import Any, Final
@@ -16,11 +18,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sosw_runtime import aws, telemetry
 from sosw_runtime.domain import periods
 from sosw_runtime.domain.chunking import JobSchema, payload_texts
-from sosw_runtime.domain.job import Job, Request, messages, parse, worker_id_candidates
+from sosw_runtime.domain.job import Job, Request, is_id, message_event, parse, records, worker_id_candidates
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.task import Entry, Move, Rank, Status, Task, task_id
-from sosw_runtime.errors import JobInterrupted, Refused, Unavailable
+from sosw_runtime.errors import JobInterrupted, JobRefused, Refused, Unavailable
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext, side_by_side
+from sosw_runtime.essentials.messages import are_queued, take_messages
 from sosw_runtime.storage import jobs, progress, registry, tasks
 from sosw_runtime.storage.jobs import WINDOW, Cursor, JobRecord
 from sosw_runtime.storage.tables import BATCH_WRITE, ConditionFailed, Tables
@@ -37,6 +40,9 @@ _LATE_MS: Final = 30_000
 #: ms after which whoever asked gets an answer, and the rest of the job is handed over: AWS's SDKs wait for a minute,
 #: then ask again. https://docs.aws.amazon.com/botocore/latest/reference/config.html
 _ANSWER_WITHIN_MS: Final = 30_000
+
+#: Tasks that are counted between two looks at the clock.
+_COUNTED_AT_ONCE: Final = 10_000
 
 logger = telemetry.logger("scheduler")
 
@@ -73,13 +79,6 @@ class Held:
     cursor: Cursor
 
 
-class JobRefused(Refused):
-    """A refusal as those read it who asked by Lambda: the message is JSON, `{"error", "field", "message"}`."""
-
-    def __str__(self) -> str:
-        return json.dumps({"error": "refused", "field": self.field, "message": super().__str__()})
-
-
 def handler(event: Any, context: LambdaContext | None) -> dict[str, Any]:
     """Accept a job and queue its tasks, or resume one.
 
@@ -89,7 +88,8 @@ def handler(event: Any, context: LambdaContext | None) -> dict[str, Any]:
 
     Returns:
         `{"job_id", "tasks", "first_start"}`: their number, and the earliest start in ms. Asked again, the same.
-        For a batch of messages of SQS or SNS `{"jobs": [...]}`, one such answer for each.
+        For a batch of messages of SQS or SNS `{"jobs": [...]}`, one such answer for each that is accepted; of SQS
+        with `"batchItemFailures": []` beside it, as those that come again are an error.
 
     Raises:
         JobRefused: the job is wrong; nothing was written.
@@ -98,16 +98,32 @@ def handler(event: Any, context: LambdaContext | None) -> dict[str, Any]:
         JobInterrupted: the job is accepted, and the Scavenger resumes it.
     """
     invocation = Invocation.begin(context)
+    batch = records(event)
     try:
-        batch = messages(event)
-        return _take(invocation, event) if batch is None else {"jobs": _take_all(invocation, batch)}
+        if batch is None:
+            return _take(invocation, event)
+        if are_queued(batch):
+            answers = take_messages(partial(_take, invocation), batch, _rejected_jobs_url(invocation, context))
+            return {"jobs": answers, "batchItemFailures": []}
+        return {"jobs": _take_all(invocation, batch)}
     except Refused as refused:
-        raise JobRefused(refused.field, refused.value, refused.expected) from None
+        raise JobRefused.of(refused) from None
+
+
+def _rejected_jobs_url(invocation: Invocation, context: LambdaContext | None) -> str | None:
+    """The queue of jobs that nobody took, in the account of this function; None if there is no function."""
+    if context is None:
+        return None
+    account = context.invoked_function_arn.split(":")[4]
+    return aws.queue_url(account, f"{invocation.settings.name}_rejected_jobs")
 
 
 def _take_all(invocation: Invocation, batch: Sequence[object]) -> list[dict[str, Any]]:
-    """Take the jobs of a batch, each by itself; with the first error at the end the whole batch comes again."""
-    outcomes = [outcome for _, outcome in side_by_side(lambda event: _take(invocation, event), batch, threads=1)]
+    """Take the jobs of a batch that no queue keeps, each by itself; the first error is raised at the end."""
+    outcomes = [
+        outcome
+        for _, outcome in side_by_side(lambda record: _take(invocation, message_event(record)), batch, threads=1)
+    ]
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome
@@ -160,7 +176,7 @@ def accept(invocation: Invocation, request: Request) -> tuple[JobRecord, Held | 
     record = JobRecord(
         job_id=job.job_id or request.event_id or invocation.request_id,
         worker_id=registration.worker_id,
-        total=sum(1 for _ in payload_texts(spec.job, spec.schemas, today)),
+        total=_count_tasks(invocation, spec, today),
         today=today,
         created_at=now,
         first_start=max(now, job.start_at or now),
@@ -168,8 +184,6 @@ def accept(invocation: Invocation, request: Request) -> tuple[JobRecord, Held | 
         fingerprint=_fingerprint(job),
         schema_name=job.job_schema_name,
     )
-    if record.total == 0:
-        raise Refused("job", "no task", "its period and attributes must cover at least one")
     stored = jobs.compress(spec.to_json())
     if len(stored) > jobs.LARGEST_JOB:
         raise Refused("job", f"{len(stored)} bytes compressed", f"the most is {jobs.LARGEST_JOB}; split the job")
@@ -311,10 +325,26 @@ def _registration(tables: Tables, worker: str) -> Registration:
 
 
 def _known(tables: Tables, job_id: Any) -> JobRecord:
-    record = jobs.get(tables, job_id) if isinstance(job_id, str) and job_id else None
+    """An accepted job."""
+    record = jobs.get(tables, job_id) if is_id(job_id) else None
     if record is None:
         raise Refused("resume", job_id, "no such job was accepted")
     return record
+
+
+def _count_tasks(invocation: Invocation, spec: _Spec, today: date) -> int:
+    """The number of a job's tasks, each of which is cut and looked at.
+
+    Raises:
+        Refused: a task is wrong, there is none, or they are more than an invocation has the time for.
+    """
+    total = 0
+    for total, _ in enumerate(payload_texts(spec.job, spec.schemas, today), 1):
+        if total % _COUNTED_AT_ONCE == 0 and invocation.out_of_time:
+            raise Refused("job", f"{total} tasks and more", "split it: one invocation has to look at each of its tasks")
+    if total == 0:
+        raise Refused("job", "no task", "its period and attributes must cover at least one")
+    return total
 
 
 def _tasks(record: JobRecord, spec: _Spec, start: int) -> Iterator[Task]:

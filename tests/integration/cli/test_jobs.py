@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -340,6 +341,12 @@ class RejectedJobsQueue:
         }
         self._sqs.send_message(QueueUrl=self._url, MessageBody=json.dumps(record))
 
+    def put_aside(self, body: str, **attributes: str) -> str:
+        """As EventBridge does, and the Scheduler for messages of a queue; the message's id."""
+        given: Any = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+        answer = self._sqs.send_message(QueueUrl=self._url, MessageBody=body, MessageAttributes=given)
+        return str(answer["MessageId"])
+
     def size(self) -> int:
         return len(self._sqs.receive_message(QueueUrl=self._url, VisibilityTimeout=0).get("Messages", []))
 
@@ -425,3 +432,132 @@ def test_a_job_is_not_lost_when_aws_fails_before_it_is_accepted(
 
 def out_for_tea(*_: object, **__: object) -> None:
     raise Unavailable("1 reads were sent back")
+
+
+RULE = "arn:aws:events:eu-west-1:123456789012:rule/sosw_job_nightly"
+TARGET = "arn:aws:lambda:eu-west-1:123456789012:function:sosw_scheduler"
+UNDELIVERED = {
+    "RULE_ARN": RULE,
+    "TARGET_ARN": TARGET,
+    "ERROR_CODE": "NO_PERMISSIONS",
+    "ERROR_MESSAGE": "not authorized",
+}
+SCHEDULED = {
+    "version": "0",
+    "id": "e-1",
+    "detail-type": "Scheduled Event",
+    "source": "aws.events",
+    "time": "2024-03-01T03:00:00Z",
+    "resources": [RULE],
+    "detail": {},
+}
+JOB = {"worker": "resize", "period": "yesterday"}
+#: As the `job` module writes it.
+TEMPLATE = (
+    '{"id": <id>, "time": <time>, "job": {"worker": "resize", "period": "yesterday", "note": "\\u003cid\\u003e"}}'
+)
+
+
+def apply(**target: Any) -> None:
+    """Make the rule, with what its target makes of an event."""
+    events = boto3.client("events")
+    events.put_rule(Name="sosw_job_nightly", ScheduleExpression="rate(1 day)")
+    events.put_targets(Rule="sosw_job_nightly", Targets=[{"Id": "1", "Arn": TARGET, **target}])
+
+
+TRANSFORMED: dict[str, Any] = {
+    "InputTransformer": {"InputPathsMap": {"id": "$.id", "time": "$.time"}, "InputTemplate": TEMPLATE}
+}
+
+
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [
+        (TRANSFORMED, SCHEDULED),
+        ({"Input": json.dumps(JOB)}, SCHEDULED),
+        ({"InputPath": "$.detail"}, {**SCHEDULED, "detail": JOB}),
+        ({}, {**SCHEDULED, "detail": {"job": JOB}}),
+        (None, {**SCHEDULED, "detail": JOB}),
+        (TRANSFORMED, {"id": "e-1", "time": "2024-03-01T03:00:00Z", "job": JOB}),
+    ],
+    ids=[
+        "transformed",
+        "constant",
+        "by its path",
+        "as it is",
+        "of a rule that is gone",
+        "as the target would have got it",
+    ],
+)
+def test_a_job_whose_event_was_not_delivered_is_taken_as_its_rule_asks_for_it(
+    installation: Installation, rejected: RejectedJobsQueue, sosw: Command, target: dict[str, Any] | None, body: object
+) -> None:
+    if target is not None:
+        apply(**target)
+    for _ in range(2):  # asked twice, it is one job
+        rejected.put_aside(json.dumps(body), **UNDELIVERED)
+        assert sosw("jobs", "redrive") == 0
+        assert sosw.out == "e-1: taken\n"
+
+    [event] = installation.dispatch()
+    assert (event["job_id"], event["date_list"]) == ("e-1", ["2024-02-29"])
+    assert event.get("note") in {None, "<id>"}
+
+
+def test_an_event_that_was_not_delivered_is_told_with_its_reason(
+    installation: Installation, rejected: RejectedJobsQueue, sosw: Command
+) -> None:
+    rejected.put_aside(json.dumps(SCHEDULED), **UNDELIVERED)
+
+    assert sosw("jobs", "redrive", "--dry-run") == 0
+    assert sosw.out == "e-1: NO_PERMISSIONS: not authorized\n"
+    assert sosw("jobs", "redrive") == 1, "its rule is gone, and with it the job"
+    assert sosw.out.startswith("e-1: worker: None is refused; ")
+    assert rejected.size() == 1
+
+
+def test_a_message_whose_job_was_refused_is_taken_under_its_id(
+    installation: Installation, rejected: RejectedJobsQueue, sosw: Command
+) -> None:
+    refusal = {"error": "refused", "field": "worker", "message": "worker: 'mail' is refused; no such Worker"}
+    event = {"id": "m-1", "time": 1_709_262_000_000, "job": {**JOB, "worker": "mail"}}
+    rejected.put_aside(json.dumps(event), ERROR_CODE="JobRefused", ERROR_MESSAGE=json.dumps(refusal))
+
+    assert sosw("jobs", "redrive", "--dry-run") == 0
+    assert sosw.out == "m-1: worker: 'mail' is refused; no such Worker\n"
+    installation.register("mail")
+    assert sosw("jobs", "redrive") == 0
+    assert [(event["job_id"], event["date_list"]) for event in installation.dispatch()] == [("m-1", ["2024-02-29"])]
+
+
+def test_what_is_no_job_at_all_stays_with_its_reason(
+    installation: Installation, rejected: RejectedJobsQueue, sosw: Command
+) -> None:
+    message_id = rejected.put_aside("no JSON")
+
+    assert sosw("jobs", "redrive", "--dry-run") == 0
+    assert sosw.out == f"{message_id}: no reason is given\n"
+    assert sosw("jobs", "redrive") == 1
+    assert sosw.out.startswith(f"{message_id}: job: 'no JSON' is refused; ")
+    assert rejected.size() == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "job_id"),
+    [
+        ({"Records": [{"Sns": {"MessageId": "s-1", "Message": json.dumps(JOB)}}]}, "s-1"),
+        (json.dumps({"job": JOB, "id": "e-1"}), "e-1"),
+        (json.dumps(JOB), "request-7"),
+        ({**JOB, "resume": "anna.pdf"}, "request-7"),
+        ({"id": None, "job": json.dumps(JOB)}, "request-7"),
+    ],
+)
+def test_a_rejected_event_of_any_form_is_sent_again_as_the_same_job(
+    installation: Installation, rejected: RejectedJobsQueue, sosw: Command, event: object, job_id: str
+) -> None:
+    for _ in range(2):
+        rejected.put("request-7", event, "", at="2024-03-01T06:00:00Z")
+        assert sosw("jobs", "redrive") == 0
+
+    [task] = installation.dispatch()
+    assert (task["job_id"], task["date_list"]) == (job_id, ["2024-02-29"])

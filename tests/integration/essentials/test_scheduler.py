@@ -153,6 +153,15 @@ def test_a_business_key_may_be_called_resume(sosw: Installation) -> None:
 
 # --- a job is refused whole -------------------------------------------------------------------------------------------
 
+
+def nested(depth: int) -> object:
+    """Lists in lists."""
+    value: object = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 BAD_JOBS: dict[str, tuple[Any, str]] = {
     "no JSON": ("resize", "event"),
     "no object": ({"job": ["resize"]}, "job"),
@@ -179,7 +188,34 @@ BAD_JOBS: dict[str, tuple[Any, str]] = {
         "payload of task 0",
     ),
     "a number that JSON has not": ({"job": {**PHOTO, "ratio": float("inf")}}, "payload of task 0"),
-    "half a character": ({"job": {**PHOTO, "caption": "\ud83d"}}, "payload of task 0"),
+    "half a character": ({"job": {**PHOTO, "caption": "\ud83d"}}, "caption"),
+    "half a character in a key": ({"job": {**PHOTO, "\ud83d": 1}}, "\\ud83d"),
+    "what nests too deep": ({"job": {**PHOTO, "caption": nested(101)}}, "caption"),
+    "what nests deeper than Python can print": ({"job": {**PHOTO, "caption": nested(5000)}}, "caption"),
+    "a start that keys cannot tell": ({"job": {**PHOTO, "start_at": "2300-01-01T00:00:00Z"}}, "start_at"),
+    "a start in microseconds": ({"job": {**PHOTO, "start_at": NOON * 1000}}, "start_at"),
+    "a start of 400 digits": ({"job": {**PHOTO, "start_at": 10**400}}, "start_at"),
+    "a start before 1970": ({"job": {**PHOTO, "start_at": "0001-01-01T00:00:00+14:00"}}, "start_at"),
+    "a time that is no day anywhere": ({"job": PHOTO, "time": "9999-12-31T23:59:59-14:00"}, "time"),
+    "a priority that is no number": ({"job": {**PHOTO, "priority": True}}, "priority"),
+    "a priority of 5,000 digits": ({"job": {**PHOTO, "priority": 10**5000}}, "priority"),
+    "a batch size that is no number": (
+        {"job": {**PHOTO, "max_stores_per_batch": True, "stores": [1]}},
+        "max_stores_per_batch",
+    ),
+    "a worker without a name": ({"job": {"worker": ":w"}}, "worker"),
+    "an ARN without a name": ({"job": {"worker": "arn:aws:lambda:eu-west-1:123456789012:function:"}}, "worker"),
+    "a worker of 3,000 characters": ({"job": {"worker": "w" * 3000}}, "worker"),
+    "an id of a job that controls a terminal": ({"job": {**PHOTO, "job_id": "\x1b[2J"}}, "job_id"),
+    "an id of an event of 2,000 characters": ({"job": PHOTO, "id": "e" * 2000}, "id"),
+    "an empty id of an event": ({"job": PHOTO, "id": ""}, "id"),
+    "a job to resume of 2,000 characters": ({"resume": "j" * 2000}, "resume"),
+    "all days of the calendar": (
+        {"job": {**PHOTO, "start_date": "0001-01-01", "end_date": "9999-12-31", "isolate_days": True}},
+        "end_date",
+    ),
+    "a period of three centuries": ({"job": {**PHOTO, "period": "last_100001_days", "isolate_days": True}}, "period"),
+    "a key of 5,000 characters": ({"job": {**PHOTO, "isolate_" + "x" * 5000: True}}, f"isolate_{'x' * 69}..."),
     "a job to resume that is none": ({"resume": "album"}, "resume"),
     "a job to resume without a name": ({"resume": 7}, "resume"),
 }
@@ -204,6 +240,17 @@ def test_one_payload_too_large_refuses_the_whole_job(sosw: Installation) -> None
     albums = {"small": None, "large": {"pixels": "x" * 351 * 1024}}
     with pytest.raises(Refused, match="payload of task 1"):
         sosw.submit({"job": {"worker": "resize", "isolate_albums": True, "albums": albums}})
+    assert sosw.everything() == before
+
+
+def test_a_job_of_more_tasks_than_an_invocation_can_look_at_is_refused(
+    sosw: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sosw.register()
+    before = sosw.everything()
+    monkeypatch.setattr(scheduler, "_COUNTED_AT_ONCE", 10)
+    with pytest.raises(Refused, match=r"job: '50 tasks and more' is refused; split it"):
+        in_a_hurry(sosw, {"job": {**PHOTO, "period": "last_95_days", "isolate_days": True}}, looks=6)
     assert sosw.everything() == before
 
 

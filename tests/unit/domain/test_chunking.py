@@ -14,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from sosw_runtime.domain.chunking import LARGEST_PAYLOAD, JobSchema, payload_texts, payloads
-from sosw_runtime.domain.job import parse
+from sosw_runtime.domain.job import Job, parse
 from sosw_runtime.errors import Refused
 
 TODAY = date(2024, 5, 15)
@@ -527,7 +527,9 @@ class TestPayloadTexts:
 
     @pytest.mark.parametrize("value", [float("inf"), float("nan"), "\ud83d", "é" * (LARGEST_PAYLOAD // 2)])
     def test_refuse_what_cannot_be_stored(self, value: object) -> None:
-        job = parse({"worker": "crawl", "sections": {"a": None, "b": {"k": value}}, "isolate_sections": True}).job
+        job = Job.model_validate(
+            {"worker": "crawl", "sections": {"a": None, "b": {"k": value}}, "isolate_sections": True}
+        )
         texts = payload_texts(job, SHOP, TODAY)
 
         assert next(texts) == '{"sections":["a"]}'
@@ -541,7 +543,7 @@ import re, resource, sys
 from datetime import date
 from pathlib import Path
 from sosw_runtime.domain.chunking import JobSchema, payloads
-from sosw_runtime.domain.job import parse
+from sosw_runtime.domain.job import Job, parse
 
 job = parse({
     "worker": "crawl",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sosw_runtime.domain.job import RESERVED_KEYS, Job, messages, parse, worker_id_candidates
+from sosw_runtime.domain.job import RESERVED_KEYS, Job, message_event, parse, records, worker_id_candidates
 from sosw_runtime.errors import Refused
 
 JOB: dict[str, Any] = {"worker": "resize", "period": "yesterday", "isolate_days": True, "bucket": "photos"}
@@ -99,20 +99,31 @@ def test_an_event_that_is_no_object_is_refused(event: object) -> None:
         ({"job": JOB, "time": "noon"}, "time"),
         ({"job": {"bucket": "photos"}}, "worker"),
         ({"worker": ""}, "worker"),
+        ({"worker": ":w"}, "worker"),
+        ({"worker": f"{ARN.removesuffix('resize')}"}, "worker"),
+        ({"worker": "w" * 257}, "worker"),
         ({"worker": 7}, "worker"),
         ({"worker": None}, "worker"),
         ({"worker": "resize", "lambda_name": "rotate"}, "lambda_name"),
         ({**JOB, "job_id": ""}, "job_id"),
         ({**JOB, "job_id": 7}, "job_id"),
         ({**JOB, "job_id": "x" * 257}, "job_id"),
+        ({**JOB, "job_id": "album\n"}, "job_id"),
+        ({"job": JOB, "id": "x" * 257}, "id"),
         ({**JOB, "job_schema_name": ["default"]}, "job_schema_name"),
         ({**JOB, "priority": 10}, "priority"),
         ({**JOB, "priority": -1}, "priority"),
         ({**JOB, "priority": "high"}, "priority"),
+        ({**JOB, "priority": True}, "priority"),
         ({**JOB, "start_at": "tomorrow"}, "start_at"),
         ({**JOB, "start_at": -5}, "start_at"),
         ({**JOB, "start_at": True}, "start_at"),
         ({**JOB, "start_at": {}}, "start_at"),
+        ({**JOB, "start_at": float("nan")}, "start_at"),
+        ({**JOB, "start_at": 10**13}, "start_at"),
+        ({**JOB, "start_at": 10**10}, "start_at"),
+        ({**JOB, "start_at": "2286-11-20T17:46:40Z"}, "start_at"),
+        ({**JOB, "start_at": "1969-12-31T23:59:59Z"}, "start_at"),
         ({**JOB, "time_zone": "Mars/Olympus"}, "time_zone"),
         ({**JOB, "period": 3}, "period"),
         ({**JOB, "isolate_days": "perhaps"}, "isolate_days"),
@@ -223,33 +234,52 @@ def test_days_that_cannot_be_cut_are_refused(date_list: object) -> None:
 
 
 SQS = {"messageId": "m-1", "eventSource": "aws:sqs"}
+SENT = {"SentTimestamp": "1800000000000"}
+SNS = {"MessageId": "m-2", "Timestamp": "2027-01-15T08:00:00.000Z"}
+SENT_AT = datetime(2027, 1, 15, 8, tzinfo=UTC)
 CRAWL = {"worker": "crawler", "period": "yesterday"}
 
 
 @pytest.mark.parametrize(
-    ("record", "event_id"),
+    ("record", "event_id", "time"),
     [
-        ({**SQS, "body": json.dumps(CRAWL)}, "m-1"),
-        ({**SQS, "body": json.dumps({"job": CRAWL})}, "m-1"),
-        ({**SQS, "body": json.dumps({"job": CRAWL, "id": "e-1"})}, "e-1"),
-        ({**SQS, "body": json.dumps({"detail-type": "any", "detail": CRAWL, "id": "e-2"})}, "e-2"),
-        ({"Sns": {"MessageId": "m-2", "Message": json.dumps(CRAWL)}}, "m-2"),
+        ({**SQS, "body": json.dumps(CRAWL)}, "m-1", None),
+        ({**SQS, "body": json.dumps(CRAWL), "attributes": SENT}, "m-1", SENT_AT),
+        ({**SQS, "body": json.dumps({"job": CRAWL}), "attributes": SENT}, "m-1", SENT_AT),
+        ({**SQS, "body": json.dumps({"job": json.dumps(CRAWL), "id": None})}, "m-1", None),
+        ({**SQS, "body": json.dumps({"job": CRAWL, "id": "e-1"}), "attributes": SENT}, "e-1", SENT_AT),
+        ({**SQS, "body": json.dumps({"detail-type": "any", "detail": CRAWL, "id": "e-2"})}, "e-2", None),
+        ({"Sns": {"MessageId": "m-2", "Message": json.dumps(CRAWL)}}, "m-2", None),
+        ({"Sns": {**SNS, "Message": json.dumps(CRAWL)}}, "m-2", SENT_AT),
+        (
+            {"Sns": {**SNS, "Message": json.dumps({"job": CRAWL, "time": "2026-01-15"})}},
+            "m-2",
+            datetime(2026, 1, 15, tzinfo=UTC),
+        ),
     ],
 )
-def test_a_message_carries_a_job_and_its_id_unless_it_carries_an_event(record: object, event_id: str) -> None:
-    batch = messages({"Records": [record]})
+def test_a_message_carries_a_job_and_its_id_and_time_unless_it_carries_an_event(
+    record: object, event_id: str, time: datetime | None
+) -> None:
+    batch = records({"Records": [record]})
 
     assert batch is not None
-    [request] = map(parse, batch)
-    assert (request.job.worker, request.event_id) == ("crawler", event_id)
+    [request] = map(parse, map(message_event, batch))
+    assert (request.job.worker, request.event_id, request.event_time) == ("crawler", event_id, time)
+
+
+def test_a_job_of_a_message_may_have_a_key_that_events_have() -> None:
+    request = parse(message_event({**SQS, "body": json.dumps({**CRAWL, "detail": "fine"})}))
+
+    assert (request.job.keys, request.event_id) == ({"detail": "fine"}, "m-1")
 
 
 def test_an_event_without_records_is_no_batch() -> None:
-    assert messages(CRAWL) is None
-    assert messages({**CRAWL, "Records": [1, 2]}) is None
+    assert records(CRAWL) is None
+    assert records({**CRAWL, "Records": [1, 2]}) is None
 
 
 @pytest.mark.parametrize("record", [7, {}, {**SQS, "body": None}, {**SQS, "body": "no JSON"}, {"s3": {}}])
 def test_a_record_that_is_no_message_with_a_job_is_refused(record: object) -> None:
     with pytest.raises(Refused, match=r"^(Records|message): "):
-        messages({"Records": [record]})
+        message_event(record)

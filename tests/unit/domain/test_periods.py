@@ -183,12 +183,16 @@ def not_dates(on: date) -> list[str]:
     return [on.isoformat()]
 
 
+def out_of_order(on: date) -> list[date]:
+    raise LookupError("no such quarter")
+
+
 @pytest.fixture
 def own_periods() -> Iterator[None]:
     """A package that is installed with periods of its own."""
     installed = EntryPoints(
         EntryPoint(name, f"{__name__}:{name}", periods.ENTRY_POINT_GROUP)
-        for name in ("quarter_so_far", "twice_the_same", "none_at_all", "not_dates")
+        for name in ("quarter_so_far", "twice_the_same", "none_at_all", "not_dates", "out_of_order")
     )
     with patch("sosw_runtime.domain.periods.entry_points", lambda group: installed.select(group=group)):
         yield
@@ -205,7 +209,7 @@ class TestOwnPeriods:
         assert days_of("twice_the_same", WEDNESDAY) == [WEDNESDAY]
 
     def test_are_listed_beside_the_language_s_own(self) -> None:
-        with pytest.raises(Refused, match=r"last_N_months, none_at_all, not_dates, quarter_so_far, twice_the_same$"):
+        with pytest.raises(Refused, match=r"none_at_all, not_dates, out_of_order, quarter_so_far, twice_the_same$"):
             days_of("quarter", WEDNESDAY)
 
     def test_must_have_a_day(self) -> None:
@@ -215,3 +219,23 @@ class TestOwnPeriods:
     def test_must_give_dates(self) -> None:
         with pytest.raises(Misconfigured, match=r"'not_dates' .*must give dates, but gives '2024-05-15'"):
             days_of("not_dates", WEDNESDAY)
+
+    def test_must_not_fail(self) -> None:
+        with pytest.raises(Misconfigured, match=r"'out_of_order' .*raises LookupError: no such quarter"):
+            days_of("out_of_order", WEDNESDAY)
+
+
+def test_a_period_of_more_days_than_can_be_held_is_refused() -> None:
+    assert len(days_of("last_100000_days", WEDNESDAY)) == 100_000
+    with pytest.raises(Refused, match="expected a period of at most 100000 days"):
+        days_of("last_100001_days", WEDNESDAY)
+
+
+@pytest.mark.parametrize("day", [date.min, date(1, 1, 6), date.max])
+def test_days_at_the_ends_of_the_calendar_can_be_cut(day: date) -> None:
+    assert spans([day], by_week=True) == spans([day], by_month=True) == [[day]]
+
+
+def test_weeks_are_cut_before_sundays_from_the_first_day_of_the_calendar_on() -> None:
+    first = [date(1, 1, day) for day in range(1, 9)]  # a Monday, and the Sunday is the 7th
+    assert spans(first, by_week=True) == [first[:6], first[6:]]
