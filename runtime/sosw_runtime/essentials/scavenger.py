@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -64,7 +65,18 @@ def on_stream(invocation: Invocation, records: Iterable[Mapping[str, Any]]) -> T
     reported = list({task.task_id: task for task in written_tasks(records) if task.status in REPORTED}.values())
     failed = (task.worker_id for task in reported if task.status is Status.FAILED)
     standings = registry.standing(invocation.tables, failed)
-    return _settled(invocation, reported, standings)
+    tally = _settled(invocation, reported, standings)
+    if tally["DeadTasks"] > 0:
+        # They stand in the outbox: an alarm that failed is the tick's to send, no reason to settle the batch again.
+        told = done(partial(_dead_announced, invocation), [reported], 1, logger, "dead tasks not announced")
+        tally += Tally(Alarms=told["Alarms"], Failures=told["Failures"])
+    return tally
+
+
+def _dead_announced(invocation: Invocation, settled: Sequence[Task]) -> Tally:
+    """Announce those tasks that are dead by now, together."""
+    found = tasks.find_closed(invocation.tables, (task.task_id for task in settled)).values()
+    return closing.announce(invocation, [task for task in found if task.in_outbox])
 
 
 def on_tick(invocation: Invocation) -> Tally:
@@ -133,9 +145,7 @@ def _retried_or_buried(invocation: Invocation, task: Task, standing: Standing | 
         if dead is None:
             return Tally()
         logger.warning("dead", extra={**telemetry.ids(task), "reason": decision.reason})
-        told = closing.announce(invocation, [dead])
-        # It is buried, and stands in the outbox: an alarm that failed is the tick's to send, no reason to settle again.
-        return Tally(DeadTasks=1, Alarms=told["Alarms"], Failures=told["Failures"])
+        return Tally(DeadTasks=1)
     if not tasks.retry(invocation.tables, task, decision.due_at, now, failure, spare=decision.spare):
         return Tally()
     logger.info("retry", extra={**telemetry.ids(task), "due_in_ms": decision.due_at - now})

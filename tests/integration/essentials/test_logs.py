@@ -68,3 +68,21 @@ def test_every_line_on_a_task_names_it_with_its_worker_job_and_attempt(
     for line in on_task:
         assert (line["task_id"], line["worker_id"], line["job_id"]) == (queued().task_id, "resize", "album"), line
     assert {line["service"] for line in on_task} == {"orchestrator", "worker_assistant", "scavenger"}
+
+
+def test_no_metric_is_kept_of_each_worker_that_does_well(
+    sosw: Installation, lambdas: FakeLambda, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each costs, with a thousand Workers hundreds of dollars a month."""
+    for worker_id in ("resize", "crop"):
+        sosw.register(worker_id)
+        sosw.submit({"worker": worker_id, "photo": 1})
+    sosw.tick_orchestrator()
+    for task in sosw.with_status(Status.RUNNING):
+        sosw.complete(task)
+    sosw.wake_scavenger(*sosw.with_status(Status.COMPLETED))
+    sosw.tick_orchestrator()
+    sosw.tick_scavenger()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    assert sum(line["Enqueued"][0] for line in lines if "Enqueued" in line) == 2
+    assert [line for line in lines if "worker_id" in line] == []
