@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -66,7 +67,18 @@ def on_stream(invocation: Invocation, records: Iterable[Mapping[str, Any]]) -> T
     reported = list({task.task_id: task for task in written_tasks(records) if task.status in REPORTED}.values())
     failed = (task.worker_id for task in reported if task.status is Status.FAILED)
     standings = registry.standing(invocation.tables, failed)
-    return _settled(invocation, reported, standings)
+    tally = _settled(invocation, reported, standings)
+    if tally["DeadTasks"] + tally["Cancelled"] > 0:
+        # They stand in the outbox: an alarm that failed is the tick's to send, no reason to settle the batch again.
+        told = done(partial(_announce_ended, invocation), [reported], 1, logger, "closed tasks not announced")
+        tally += Tally(Alarms=told["Alarms"], Failures=told["Failures"])
+    return tally
+
+
+def _announce_ended(invocation: Invocation, settled: Sequence[Task]) -> Tally:
+    """Announce those tasks that are dead or cancelled by now, together."""
+    found = tasks.find_closed(invocation.tables, (task.task_id for task in settled)).values()
+    return closing.announce(invocation, [task for task in found if task.in_outbox])
 
 
 def on_tick(invocation: Invocation) -> Tally:
@@ -141,15 +153,12 @@ def _end(invocation: Invocation, task: Task, decision: Die | Cancel, failure: st
     """Bury or cancel a task that is not tried again."""
     now, reason = invocation.clock(), f"{decision.reason}; {failure}"
     if isinstance(decision, Cancel):
-        # The outbox has it counted in its job, with the next tick.
         return Tally(Cancelled=int(tasks.cancel(invocation.tables, task, now, reason)))
     dead = tasks.die(invocation.tables, task, now, reason)
     if dead is None:
         return Tally()
     logger.warning("dead", extra={**telemetry.ids(task), "reason": decision.reason})
-    told = closing.announce(invocation, [dead])
-    # It is buried, and stands in the outbox: an alarm that failed is the tick's to send, no reason to settle again.
-    return Tally(DeadTasks=1, Alarms=told["Alarms"], Failures=told["Failures"])
+    return Tally(DeadTasks=1)
 
 
 def _retry_policy(standing: Standing | None) -> RetryPolicy | None:

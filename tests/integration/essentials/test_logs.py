@@ -130,3 +130,21 @@ def test_a_report_without_its_token_is_told_of(
 def metrics(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     """What was printed in CloudWatch's embedded metric format."""
     return [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"CloudWatchMetrics"' in line]
+
+
+def test_no_metric_is_kept_of_each_worker_that_does_well(
+    sosw: Installation, lambdas: FakeLambda, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each costs, with a thousand Workers hundreds of dollars a month."""
+    for worker_id in ("resize", "crop"):
+        sosw.register(worker_id)
+        sosw.submit({"worker": worker_id, "photo": 1})
+    sosw.tick_orchestrator()
+    for task in sosw.with_status(Status.RUNNING):
+        sosw.complete(task)
+    sosw.wake_scavenger(*sosw.with_status(Status.COMPLETED))
+    sosw.tick_orchestrator()
+    sosw.tick_scavenger()
+    lines = metrics(capsys)
+    assert sum(line["Enqueued"][0] for line in lines if "Enqueued" in line) == 2
+    assert [line for line in lines if "worker_id" in line] == []

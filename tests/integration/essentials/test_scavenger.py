@@ -246,6 +246,24 @@ def test_deaths_of_one_job_are_told_in_one_message(sosw: Installation, inbox: In
     assert sosw.tick_scavenger() == {}
 
 
+def test_the_deaths_of_a_batch_of_the_stream_are_told_in_one_message(sosw: Installation, inbox: Inbox) -> None:
+    sosw.register()
+    poison = [failed(number, slot=number, claim=f"{number}", retryable=False) for number in range(10)]
+    sosw.put(*poison, failed(10, slot=10, claim="10"))
+    answer = sosw.wake_scavenger(*poison, failed(10, slot=10, claim="10"))
+    assert answer == {"DeadTasks": 10, "Alarms": 1, "Retried": 1}
+    [mail] = inbox.read()
+    assert len(json.loads(mail["Message"])["tasks"]) == 10
+
+
+def test_attempts_whose_leases_ended_together_die_with_one_message(sosw: Installation, inbox: Inbox) -> None:
+    sosw.register(retry={"max_attempts": 1})
+    sosw.put(*(running(number, index=number, claim=f"{number}") for number in range(10)))
+    sosw.clock.now = NOON + LEASE + 1
+    assert sosw.tick_scavenger() == {"DeadTasks": 10, "Alarms": 1, "Freed": 10}
+    assert len(inbox.read()) == 1
+
+
 def test_every_one_of_many_deaths_is_named_in_some_message(sosw: Installation, inbox: Inbox) -> None:
     """SNS refuses messages over 256 KB."""
     widest = "\N{SNAKE}" * 300
