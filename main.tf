@@ -298,5 +298,6 @@ module "alarms" {
   functions                = values(local.function_names)
   stream_consumers         = [local.function_names.orchestrator, local.function_names.scavenger]
   rejected_jobs_queue_name = aws_sqs_queue.rejected_jobs.name
+  tick_rule_name           = module.schedule.rule_name
   tags                     = var.tags
 }
