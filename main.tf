@@ -31,6 +31,12 @@ locals {
     ? "arn:${local.partition}:sns:${local.region}:${local.account}:${local.alarm_topic_name}"
     : var.alarms.topic.arn
   )
+  # Keys of topics that are not the module's own: the Scavenger, which publishes to them, needs them.
+  topic_kms_key_arns = distinct(compact([
+    try(var.alarms.topic.kms_key_arn, null),
+    try(var.closed_jobs.topic.kms_key_arn, null),
+  ]))
+
   rejected_jobs_queue_name = "${var.name}_rejected_jobs"
   rejected_jobs_queue_arn  = "arn:${local.partition}:sqs:${local.region}:${local.account}:${local.rejected_jobs_queue_name}"
 
@@ -261,14 +267,40 @@ module "schedule" {
   tags = var.tags
 }
 
+locals {
+  # The rules of the job module, by the ARN of the tick's: that of a resource is known at plan even where a `depends_on` of
+  # the caller's puts off account and region, and a permission of unknown rules would be replaced.
+  job_rules_arn     = replace(module.schedule.rule_arn, "/[^/]+$/", "${var.name}_job_*")
+  job_rules_account = split(":", module.schedule.rule_arn)[4]
+}
+
 # One permission for all rules of the job module: one each would fill the function's policy (20 KB) with some fifty jobs.
 resource "aws_lambda_permission" "jobs" {
   statement_id   = "${var.name}_jobs"
   action         = "lambda:InvokeFunction"
   function_name  = module.scheduler.function_name
   principal      = "events.amazonaws.com"
-  source_account = local.account
-  source_arn     = "arn:${local.partition}:events:${local.region}:${local.account}:rule/${var.name}_job_*"
+  source_account = local.job_rules_account
+  source_arn     = local.job_rules_arn
+}
+
+# What Workers need -------------------------------------------------------------------------------------------------
+
+# For roles of many Workers: the inline policies of a role, one a Worker, share 10,240 characters
+# (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html).
+resource "aws_iam_policy" "report" {
+  # Policies are global to an account, as roles are.
+  name        = "${var.name}_report_${local.region}"
+  description = "Lets Workers report to ${local.function_names.worker_assistant}."
+  path        = var.iam.path
+  policy      = data.aws_iam_policy_document.report.json
+  tags        = var.tags
+
+  lifecycle {
+    # As with the Essentials' roles: the region may be unknown until apply, and an unknown name would replace the policy. Another name
+    # of the installation changes the description, and that replaces it.
+    ignore_changes = [name]
+  }
 }
 
 # What they leave for people ----------------------------------------------------------------------------------------
@@ -281,12 +313,24 @@ resource "aws_sqs_queue" "rejected_jobs" {
   tags                      = var.tags
 }
 
+resource "aws_sqs_queue_policy" "rejected_jobs" {
+  queue_url = aws_sqs_queue.rejected_jobs.id
+  policy    = data.aws_iam_policy_document.rejected_jobs.json
+}
+
 resource "aws_sns_topic" "alarms" {
   count = var.alarms.topic == null ? 1 : 0
 
   name              = local.alarm_topic_name
   kms_master_key_id = one(var.encryption[*].kms_key_arn)
   tags              = var.tags
+}
+
+resource "aws_sns_topic_policy" "alarms" {
+  count = length(aws_sns_topic.alarms)
+
+  arn    = aws_sns_topic.alarms[count.index].arn
+  policy = data.aws_iam_policy_document.alarms.json
 }
 
 module "alarms" {
