@@ -101,18 +101,19 @@ module "tables" {
 module "scheduler" {
   source = "./modules/essential"
 
-  function_name      = local.function_names.scheduler
-  description        = "Cuts jobs into tasks and enqueues them."
-  handler            = "sosw_runtime.essentials.scheduler.handler"
-  package            = local.package
-  environment        = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "scheduler" })
-  policy_json        = data.aws_iam_policy_document.scheduler.json
-  memory_mb          = var.essentials.scheduler.memory_mb
-  timeout_seconds    = var.essentials.scheduler.timeout_seconds
-  log_retention_days = var.logging.retention_days
-  iam                = var.iam
-  kms                = local.kms.scheduler
-  tags               = var.tags
+  function_name        = local.function_names.scheduler
+  description          = "Cuts jobs into tasks and enqueues them."
+  handler              = "sosw_runtime.essentials.scheduler.handler"
+  package              = local.package
+  environment          = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "scheduler" })
+  policy_json          = data.aws_iam_policy_document.scheduler.json
+  memory_mb            = var.essentials.scheduler.memory_mb
+  timeout_seconds      = var.essentials.scheduler.timeout_seconds
+  reserved_concurrency = var.essentials.scheduler.reserved_concurrency
+  log_retention_days   = var.logging.retention_days
+  iam                  = var.iam
+  kms                  = local.kms.scheduler
+  tags                 = var.tags
 
   async = {
     max_retry_attempts    = 2
@@ -131,18 +132,19 @@ resource "aws_lambda_function_recursion_config" "scheduler" {
 module "orchestrator" {
   source = "./modules/essential"
 
-  function_name      = local.function_names.orchestrator
-  description        = "Fills the free slots of every Worker with queued tasks."
-  handler            = "sosw_runtime.essentials.orchestrator.handler"
-  package            = local.package
-  environment        = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "orchestrator" })
-  policy_json        = data.aws_iam_policy_document.orchestrator.json
-  memory_mb          = var.essentials.orchestrator.memory_mb
-  timeout_seconds    = var.essentials.orchestrator.timeout_seconds
-  log_retention_days = var.logging.retention_days
-  iam                = var.iam
-  kms                = local.kms.orchestrator
-  tags               = var.tags
+  function_name        = local.function_names.orchestrator
+  description          = "Fills the free slots of every Worker with queued tasks."
+  handler              = "sosw_runtime.essentials.orchestrator.handler"
+  package              = local.package
+  environment          = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "orchestrator" })
+  policy_json          = data.aws_iam_policy_document.orchestrator.json
+  memory_mb            = var.essentials.orchestrator.memory_mb
+  timeout_seconds      = var.essentials.orchestrator.timeout_seconds
+  reserved_concurrency = var.essentials.orchestrator.reserved_concurrency
+  log_retention_days   = var.logging.retention_days
+  iam                  = var.iam
+  kms                  = local.kms.orchestrator
+  tags                 = var.tags
 
   # A failed or late tick is of no use: the next one comes within a minute.
   async = {
@@ -154,18 +156,19 @@ module "orchestrator" {
 module "scavenger" {
   source = "./modules/essential"
 
-  function_name      = local.function_names.scavenger
-  description        = "Archives, retries or buries finished tasks, and puts right what stalled."
-  handler            = "sosw_runtime.essentials.scavenger.handler"
-  package            = local.package
-  environment        = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "scavenger" })
-  policy_json        = data.aws_iam_policy_document.scavenger.json
-  memory_mb          = var.essentials.scavenger.memory_mb
-  timeout_seconds    = var.essentials.scavenger.timeout_seconds
-  log_retention_days = var.logging.retention_days
-  iam                = var.iam
-  kms                = local.kms.scavenger
-  tags               = var.tags
+  function_name        = local.function_names.scavenger
+  description          = "Archives, retries or buries finished tasks, and puts right what stalled."
+  handler              = "sosw_runtime.essentials.scavenger.handler"
+  package              = local.package
+  environment          = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "scavenger" })
+  policy_json          = data.aws_iam_policy_document.scavenger.json
+  memory_mb            = var.essentials.scavenger.memory_mb
+  timeout_seconds      = var.essentials.scavenger.timeout_seconds
+  reserved_concurrency = var.essentials.scavenger.reserved_concurrency
+  log_retention_days   = var.logging.retention_days
+  iam                  = var.iam
+  kms                  = local.kms.scavenger
+  tags                 = var.tags
 
   async = {
     max_retry_attempts    = 0
@@ -176,18 +179,19 @@ module "scavenger" {
 module "worker_assistant" {
   source = "./modules/essential"
 
-  function_name      = local.function_names.worker_assistant
-  description        = "Records what Workers report."
-  handler            = "sosw_runtime.essentials.worker_assistant.handler"
-  package            = local.package
-  environment        = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "worker_assistant" })
-  policy_json        = data.aws_iam_policy_document.worker_assistant.json
-  memory_mb          = var.essentials.worker_assistant.memory_mb
-  timeout_seconds    = var.essentials.worker_assistant.timeout_seconds
-  log_retention_days = var.logging.retention_days
-  iam                = var.iam
-  kms                = local.kms.worker_assistant
-  tags               = var.tags
+  function_name        = local.function_names.worker_assistant
+  description          = "Records what Workers report."
+  handler              = "sosw_runtime.essentials.worker_assistant.handler"
+  package              = local.package
+  environment          = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "worker_assistant" })
+  policy_json          = data.aws_iam_policy_document.worker_assistant.json
+  memory_mb            = var.essentials.worker_assistant.memory_mb
+  timeout_seconds      = var.essentials.worker_assistant.timeout_seconds
+  reserved_concurrency = var.essentials.worker_assistant.reserved_concurrency
+  log_retention_days   = var.logging.retention_days
+  iam                  = var.iam
+  kms                  = local.kms.worker_assistant
+  tags                 = var.tags
 
   async = {
     max_retry_attempts    = 2
@@ -234,11 +238,12 @@ resource "aws_lambda_event_source_mapping" "orchestrator" {
 
 # To the Scavenger they are more: a report whose record is lost is found by the sweep of the table alone, which takes hours
 # where the table is long. It fails a batch only for an outage of AWS, which the next batch would not get past either, and
-# passes over a record that is itself at fault. So a batch is tried until AWS is back, six hours of the day that the stream keeps it.
+# passes over a record that is itself at fault. So a batch is tried until AWS is back, six hours of the day that the stream keeps it;
+# and a mapping that is made anew begins with what the stream still has, not with what comes next.
 resource "aws_lambda_event_source_mapping" "scavenger" {
   function_name                      = module.scavenger.function_arn
   event_source_arn                   = module.tables.tasks_stream_arn
-  starting_position                  = "LATEST"
+  starting_position                  = "TRIM_HORIZON"
   batch_size                         = 100
   maximum_batching_window_in_seconds = 2
   parallelization_factor             = 1
@@ -251,6 +256,11 @@ resource "aws_lambda_event_source_mapping" "scavenger" {
     filter {
       pattern = local.reported
     }
+  }
+
+  lifecycle {
+    # It counts only when the mapping is made, and a change of it would replace the mapping: one made with LATEST reads on.
+    ignore_changes = [starting_position]
   }
 
   depends_on = [module.scavenger]

@@ -15,6 +15,8 @@ variable "name" {
 variable "runtime" {
   description = <<-EOT
     The packaged runtime of the Essentials, as `sosw package` builds it, and its pinned version: `package`, the path of a local zip, or `s3`, an object.
+    An object in S3 needs its `object_version`, or its `source_code_hash` (base64 of the SHA-256, as `filebase64sha256` gives it): Terraform
+    updates the functions when that changes.
     The file is named `sosw-runtime-<version>-py<311|312|313>-<arm64|x86_64>.zip`; Lambda's Python and architecture are read from the name.
     A package of another version is refused at plan, and by the functions at start.
   EOT
@@ -22,9 +24,10 @@ variable "runtime" {
     version = string
     package = optional(string)
     s3 = optional(object({
-      bucket         = string
-      key            = string
-      object_version = optional(string)
+      bucket           = string
+      key              = string
+      object_version   = optional(string)
+      source_code_hash = optional(string)
     }))
   })
   nullable = false
@@ -51,6 +54,16 @@ variable "runtime" {
       true,
     )
     error_message = "runtime.version: ${var.runtime.version} is pinned, but the package is \"${basename(try(coalesce(var.runtime.package, try(var.runtime.s3.key, null)), ""))}\"; give the package of the pinned version, or pin the version of the package."
+  }
+
+  validation {
+    condition     = var.runtime.s3 == null ? true : var.runtime.s3.object_version != null || var.runtime.s3.source_code_hash != null
+    error_message = "runtime.s3: has neither object_version nor source_code_hash; give one of them: under the same key Terraform does not see that the object changed, and the functions would keep their old code."
+  }
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9+/]{43}=$", var.runtime.s3.source_code_hash)) || try(var.runtime.s3.source_code_hash, null) == null
+    error_message = "runtime.s3.source_code_hash: is \"${try(coalesce(var.runtime.s3.source_code_hash), "")}\"; must be the base64 of the object's SHA-256, as `openssl dgst -sha256 -binary <file> | base64` prints it."
   }
 
   validation {
@@ -158,12 +171,33 @@ variable "iam" {
 }
 
 variable "essentials" {
-  description = "Memory and longest run of each Essential."
+  description = <<-EOT
+    Memory, longest run and reserved concurrency of each Essential. `reserved_concurrency` keeps a part of the account's concurrency for the
+    function, and is the most that it uses; none is kept by default, since AWS refuses it in accounts that have little. Set it for
+    `worker_assistant` where Workers, or other functions, can use the account's concurrency up: reports get through all the same. As many as
+    report at once is enough.
+  EOT
   type = object({
-    scheduler        = optional(object({ memory_mb = optional(number, 512), timeout_seconds = optional(number, 900) }), {})
-    orchestrator     = optional(object({ memory_mb = optional(number, 512), timeout_seconds = optional(number, 60) }), {})
-    scavenger        = optional(object({ memory_mb = optional(number, 512), timeout_seconds = optional(number, 60) }), {})
-    worker_assistant = optional(object({ memory_mb = optional(number, 512), timeout_seconds = optional(number, 30) }), {})
+    scheduler = optional(object({
+      memory_mb            = optional(number, 512)
+      timeout_seconds      = optional(number, 900)
+      reserved_concurrency = optional(number)
+    }), {})
+    orchestrator = optional(object({
+      memory_mb            = optional(number, 512)
+      timeout_seconds      = optional(number, 60)
+      reserved_concurrency = optional(number)
+    }), {})
+    scavenger = optional(object({
+      memory_mb            = optional(number, 512)
+      timeout_seconds      = optional(number, 60)
+      reserved_concurrency = optional(number)
+    }), {})
+    worker_assistant = optional(object({
+      memory_mb            = optional(number, 512)
+      timeout_seconds      = optional(number, 30)
+      reserved_concurrency = optional(number)
+    }), {})
   })
   default  = {}
   nullable = false
