@@ -108,10 +108,10 @@ class Terraform:
         diagnostics: list[dict[str, Any]] = json.loads(self.run("validate", "-json", accept=(0, 1)))["diagnostics"]
         return diagnostics
 
-    def plan(self) -> list[Change]:
+    def plan(self, *options: str) -> list[Change]:
         """What an apply would change; empty when nothing."""
         plan = "terraform.tfplan"
-        self.run("plan", "-no-color", f"-out={plan}")
+        self.run("plan", "-no-color", f"-out={plan}", *options)
         shown = json.loads(self._quietly("show", "-json", plan))
         changes = [(change["address"], change["change"]["actions"]) for change in shown.get("resource_changes", [])]
         changes += [(f"output.{name}", change["actions"]) for name, change in shown.get("output_changes", {}).items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,6 +45,16 @@ class Applied:
         items = self.client("dynamodb").scan(TableName="sosw_registry", ConsistentRead=True)["Items"]
         return {f"{item['pk']['S']} {item['sk']['S']}": item for item in items}
 
+    def comes_after(self, address: str) -> set[str]:
+        """What Terraform made before a resource, and destroys after it."""
+        state = json.loads((self.directory / "terraform.tfstate").read_text())
+        [resource] = [
+            resource
+            for resource in state["resources"]
+            if f"{resource.get('module', '')}.{resource['type']}.{resource['name']}" == address
+        ]
+        return set(resource["instances"][0]["dependencies"])
+
 
 @pytest.fixture(scope="module")
 def applied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applied]:
@@ -64,10 +75,19 @@ def applied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applied]:
 
 
 def test_nothing_is_replaced_while_account_and_region_are_unknown(applied: Applied) -> None:
-    changes = applied.terraform(revision="2").plan()
+    changes = applied.terraform(revision="2").plan("-refresh=false")
 
     assert "terraform_data.earlier" in {change.address for change in changes}
     assert [change.address for change in changes if "delete" in change.actions] == []
+
+
+def test_a_mapping_that_began_elsewhere_is_not_replaced(applied: Applied, tmp_path: Path) -> None:
+    state = (applied.directory / "terraform.tfstate").read_text()
+    assert state.count('"starting_position": "TRIM_HORIZON"') == 1
+    of_0_1_0 = tmp_path / "terraform.tfstate"
+    of_0_1_0.write_text(state.replace('"TRIM_HORIZON"', '"LATEST"'))
+
+    assert applied.terraform().plan("-refresh=false", f"-state={of_0_1_0}") == []
 
 
 def test_a_second_worker_of_one_function_and_alias_is_refused(applied: Applied) -> None:
@@ -78,6 +98,18 @@ def test_a_second_worker_of_one_function_and_alias_is_refused(applied: Applied) 
         applied.terraform(second_worker=True).apply()
 
     assert applied.registrations() == before
+
+
+def test_a_job_is_scheduled_once_its_rule_may_hand_it_over(applied: Applied) -> None:
+    assert applied.comes_after("module.nightly.aws_cloudwatch_event_target.this") > {
+        "module.sosw.aws_lambda_permission.jobs",
+        "module.sosw.aws_sqs_queue_policy.rejected_jobs",
+    }
+
+
+@pytest.mark.parametrize("what", ["lambda_permission.orchestrator", "lambda_function_event_invoke_config.this"])
+def test_a_function_is_touched_once_it_is_known_to_be_free(applied: Applied, what: str) -> None:
+    assert "module.resize.aws_dynamodb_table_item.function" in applied.comes_after(f"module.resize.aws_{what}")
 
 
 def test_an_alias_leaves_the_function_itself_as_it_was(applied: Applied) -> None:
