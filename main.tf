@@ -31,6 +31,12 @@ locals {
     ? "arn:${local.partition}:sns:${local.region}:${local.account}:${local.alarm_topic_name}"
     : var.alarms.topic.arn
   )
+  # Keys of topics that are not the module's own: the Scavenger, which publishes to them, needs them.
+  topic_kms_key_arns = distinct(compact([
+    try(var.alarms.topic.kms_key_arn, null),
+    try(var.closed_jobs.topic.kms_key_arn, null),
+  ]))
+
   rejected_jobs_queue_name = "${var.name}_rejected_jobs"
   rejected_jobs_queue_arn  = "arn:${local.partition}:sqs:${local.region}:${local.account}:${local.rejected_jobs_queue_name}"
 
@@ -95,18 +101,19 @@ module "tables" {
 module "scheduler" {
   source = "./modules/essential"
 
-  function_name      = local.function_names.scheduler
-  description        = "Cuts jobs into tasks and enqueues them."
-  handler            = "sosw_runtime.essentials.scheduler.handler"
-  package            = local.package
-  environment        = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "scheduler" })
-  policy_json        = data.aws_iam_policy_document.scheduler.json
-  memory_mb          = var.essentials.scheduler.memory_mb
-  timeout_seconds    = var.essentials.scheduler.timeout_seconds
-  log_retention_days = var.logging.retention_days
-  iam                = var.iam
-  kms                = local.kms.scheduler
-  tags               = var.tags
+  function_name        = local.function_names.scheduler
+  description          = "Cuts jobs into tasks and enqueues them."
+  handler              = "sosw_runtime.essentials.scheduler.handler"
+  package              = local.package
+  environment          = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "scheduler" })
+  policy_json          = data.aws_iam_policy_document.scheduler.json
+  memory_mb            = var.essentials.scheduler.memory_mb
+  timeout_seconds      = var.essentials.scheduler.timeout_seconds
+  reserved_concurrency = var.essentials.scheduler.reserved_concurrency
+  log_retention_days   = var.logging.retention_days
+  iam                  = var.iam
+  kms                  = local.kms.scheduler
+  tags                 = var.tags
 
   async = {
     max_retry_attempts    = 2
@@ -125,18 +132,19 @@ resource "aws_lambda_function_recursion_config" "scheduler" {
 module "orchestrator" {
   source = "./modules/essential"
 
-  function_name      = local.function_names.orchestrator
-  description        = "Fills the free slots of every Worker with queued tasks."
-  handler            = "sosw_runtime.essentials.orchestrator.handler"
-  package            = local.package
-  environment        = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "orchestrator" })
-  policy_json        = data.aws_iam_policy_document.orchestrator.json
-  memory_mb          = var.essentials.orchestrator.memory_mb
-  timeout_seconds    = var.essentials.orchestrator.timeout_seconds
-  log_retention_days = var.logging.retention_days
-  iam                = var.iam
-  kms                = local.kms.orchestrator
-  tags               = var.tags
+  function_name        = local.function_names.orchestrator
+  description          = "Fills the free slots of every Worker with queued tasks."
+  handler              = "sosw_runtime.essentials.orchestrator.handler"
+  package              = local.package
+  environment          = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "orchestrator" })
+  policy_json          = data.aws_iam_policy_document.orchestrator.json
+  memory_mb            = var.essentials.orchestrator.memory_mb
+  timeout_seconds      = var.essentials.orchestrator.timeout_seconds
+  reserved_concurrency = var.essentials.orchestrator.reserved_concurrency
+  log_retention_days   = var.logging.retention_days
+  iam                  = var.iam
+  kms                  = local.kms.orchestrator
+  tags                 = var.tags
 
   # A failed or late tick is of no use: the next one comes within a minute.
   async = {
@@ -148,18 +156,19 @@ module "orchestrator" {
 module "scavenger" {
   source = "./modules/essential"
 
-  function_name      = local.function_names.scavenger
-  description        = "Archives, retries or buries finished tasks, and puts right what stalled."
-  handler            = "sosw_runtime.essentials.scavenger.handler"
-  package            = local.package
-  environment        = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "scavenger" })
-  policy_json        = data.aws_iam_policy_document.scavenger.json
-  memory_mb          = var.essentials.scavenger.memory_mb
-  timeout_seconds    = var.essentials.scavenger.timeout_seconds
-  log_retention_days = var.logging.retention_days
-  iam                = var.iam
-  kms                = local.kms.scavenger
-  tags               = var.tags
+  function_name        = local.function_names.scavenger
+  description          = "Archives, retries or buries finished tasks, and puts right what stalled."
+  handler              = "sosw_runtime.essentials.scavenger.handler"
+  package              = local.package
+  environment          = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "scavenger" })
+  policy_json          = data.aws_iam_policy_document.scavenger.json
+  memory_mb            = var.essentials.scavenger.memory_mb
+  timeout_seconds      = var.essentials.scavenger.timeout_seconds
+  reserved_concurrency = var.essentials.scavenger.reserved_concurrency
+  log_retention_days   = var.logging.retention_days
+  iam                  = var.iam
+  kms                  = local.kms.scavenger
+  tags                 = var.tags
 
   async = {
     max_retry_attempts    = 0
@@ -170,18 +179,19 @@ module "scavenger" {
 module "worker_assistant" {
   source = "./modules/essential"
 
-  function_name      = local.function_names.worker_assistant
-  description        = "Records what Workers report."
-  handler            = "sosw_runtime.essentials.worker_assistant.handler"
-  package            = local.package
-  environment        = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "worker_assistant" })
-  policy_json        = data.aws_iam_policy_document.worker_assistant.json
-  memory_mb          = var.essentials.worker_assistant.memory_mb
-  timeout_seconds    = var.essentials.worker_assistant.timeout_seconds
-  log_retention_days = var.logging.retention_days
-  iam                = var.iam
-  kms                = local.kms.worker_assistant
-  tags               = var.tags
+  function_name        = local.function_names.worker_assistant
+  description          = "Records what Workers report."
+  handler              = "sosw_runtime.essentials.worker_assistant.handler"
+  package              = local.package
+  environment          = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "worker_assistant" })
+  policy_json          = data.aws_iam_policy_document.worker_assistant.json
+  memory_mb            = var.essentials.worker_assistant.memory_mb
+  timeout_seconds      = var.essentials.worker_assistant.timeout_seconds
+  reserved_concurrency = var.essentials.worker_assistant.reserved_concurrency
+  log_retention_days   = var.logging.retention_days
+  iam                  = var.iam
+  kms                  = local.kms.worker_assistant
+  tags                 = var.tags
 
   async = {
     max_retry_attempts    = 2
@@ -228,11 +238,12 @@ resource "aws_lambda_event_source_mapping" "orchestrator" {
 
 # To the Scavenger they are more: a report whose record is lost is found by the sweep of the table alone, which takes hours
 # where the table is long. It fails a batch only for an outage of AWS, which the next batch would not get past either, and
-# passes over a record that is itself at fault. So a batch is tried until AWS is back, six hours of the day that the stream keeps it.
+# passes over a record that is itself at fault. So a batch is tried until AWS is back, six hours of the day that the stream keeps it;
+# and a mapping that is made anew begins with what the stream still has, not with what comes next.
 resource "aws_lambda_event_source_mapping" "scavenger" {
   function_name                      = module.scavenger.function_arn
   event_source_arn                   = module.tables.tasks_stream_arn
-  starting_position                  = "LATEST"
+  starting_position                  = "TRIM_HORIZON"
   batch_size                         = 100
   maximum_batching_window_in_seconds = 2
   parallelization_factor             = 1
@@ -245,6 +256,11 @@ resource "aws_lambda_event_source_mapping" "scavenger" {
     filter {
       pattern = local.reported
     }
+  }
+
+  lifecycle {
+    # It counts only when the mapping is made, and a change of it would replace the mapping: one made with LATEST reads on.
+    ignore_changes = [starting_position]
   }
 
   depends_on = [module.scavenger]
@@ -261,14 +277,40 @@ module "schedule" {
   tags = var.tags
 }
 
+locals {
+  # The rules of the job module, by the ARN of the tick's: that of a resource is known at plan even where a `depends_on` of
+  # the caller's puts off account and region, and a permission of unknown rules would be replaced.
+  job_rules_arn     = replace(module.schedule.rule_arn, "/[^/]+$/", "${var.name}_job_*")
+  job_rules_account = split(":", module.schedule.rule_arn)[4]
+}
+
 # One permission for all rules of the job module: one each would fill the function's policy (20 KB) with some fifty jobs.
 resource "aws_lambda_permission" "jobs" {
   statement_id   = "${var.name}_jobs"
   action         = "lambda:InvokeFunction"
   function_name  = module.scheduler.function_name
   principal      = "events.amazonaws.com"
-  source_account = local.account
-  source_arn     = "arn:${local.partition}:events:${local.region}:${local.account}:rule/${var.name}_job_*"
+  source_account = local.job_rules_account
+  source_arn     = local.job_rules_arn
+}
+
+# What Workers need -------------------------------------------------------------------------------------------------
+
+# For roles of many Workers: the inline policies of a role, one a Worker, share 10,240 characters
+# (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html).
+resource "aws_iam_policy" "report" {
+  # Policies are global to an account, as roles are.
+  name        = "${var.name}_report_${local.region}"
+  description = "Lets Workers report to ${local.function_names.worker_assistant}."
+  path        = var.iam.path
+  policy      = data.aws_iam_policy_document.report.json
+  tags        = var.tags
+
+  lifecycle {
+    # As with the Essentials' roles: the region may be unknown until apply, and an unknown name would replace the policy. Another name
+    # of the installation changes the description, and that replaces it.
+    ignore_changes = [name]
+  }
 }
 
 # What they leave for people ----------------------------------------------------------------------------------------
@@ -281,12 +323,24 @@ resource "aws_sqs_queue" "rejected_jobs" {
   tags                      = var.tags
 }
 
+resource "aws_sqs_queue_policy" "rejected_jobs" {
+  queue_url = aws_sqs_queue.rejected_jobs.id
+  policy    = data.aws_iam_policy_document.rejected_jobs.json
+}
+
 resource "aws_sns_topic" "alarms" {
   count = var.alarms.topic == null ? 1 : 0
 
   name              = local.alarm_topic_name
   kms_master_key_id = one(var.encryption[*].kms_key_arn)
   tags              = var.tags
+}
+
+resource "aws_sns_topic_policy" "alarms" {
+  count = length(aws_sns_topic.alarms)
+
+  arn    = aws_sns_topic.alarms[count.index].arn
+  policy = data.aws_iam_policy_document.alarms.json
 }
 
 module "alarms" {
@@ -298,5 +352,6 @@ module "alarms" {
   functions                = values(local.function_names)
   stream_consumers         = [local.function_names.orchestrator, local.function_names.scavenger]
   rejected_jobs_queue_name = aws_sqs_queue.rejected_jobs.name
+  tick_rule_name           = module.schedule.rule_name
   tags                     = var.tags
 }

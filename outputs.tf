@@ -7,8 +7,20 @@ output "orchestrator" {
     scheduler_function_name       = module.scheduler.function_name
     scheduler_function_arn        = module.scheduler.function_arn
     orchestrator_role_arn         = module.orchestrator.role_arn
+    rejected_jobs_queue_arn       = aws_sqs_queue.rejected_jobs.arn
     worker_assistant_function_arn = module.worker_assistant.function_arn
   }
+
+  # A job's rule may fire as soon as it exists: it must already be let in, and what it cannot hand over must be kept.
+  depends_on = [
+    aws_lambda_permission.jobs,
+    aws_sqs_queue_policy.rejected_jobs,
+  ]
+}
+
+output "worker_policy_arn" {
+  description = "ARN of the policy that lets Workers report. A role of many Workers attaches it once, and their `worker` modules have `attach_policy = false`."
+  value       = aws_iam_policy.report.arn
 }
 
 output "worker_environment" {

@@ -1,5 +1,5 @@
 # One document an Essential: what its code calls, on what it calls it. Rights on its own log group and the key are
-# added by modules/essential.
+# added by modules/essential. Then what Workers need, and who else may use the queue and the topic.
 
 locals {
   read_tasks_stream = [
@@ -167,6 +167,22 @@ data "aws_iam_policy_document" "scavenger" {
     }
   }
 
+  dynamic "statement" {
+    for_each = length(local.topic_kms_key_arns) == 0 ? [] : [local.topic_kms_key_arns]
+
+    content {
+      sid       = "UseKeysOfTopics"
+      actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      resources = statement.value
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = ["sns.${local.region}.${data.aws_partition.this.dns_suffix}"]
+      }
+    }
+  }
+
   statement {
     sid       = "HandOnStalledJobs"
     actions   = ["lambda:InvokeFunction"]
@@ -179,5 +195,121 @@ data "aws_iam_policy_document" "worker_assistant" {
     sid       = "RecordReports"
     actions   = ["dynamodb:UpdateItem"]
     resources = [local.table_arns.tasks]
+  }
+}
+
+data "aws_iam_policy_document" "report" {
+  statement {
+    sid       = "ReportToWorkerAssistant"
+    actions   = ["lambda:InvokeFunction"]
+    resources = [local.function_arns.worker_assistant]
+  }
+}
+
+# The Scheduler and people of this account have their rights on the queue by their own policies.
+data "aws_iam_policy_document" "rejected_jobs" {
+  statement {
+    sid       = "KeepJobsThatRulesCouldNotHandOver"
+    actions   = ["sqs:SendMessage"]
+    resources = [local.rejected_jobs_queue_arn]
+
+    principals {
+      type        = "Service"
+      identifiers = ["events.amazonaws.com"]
+    }
+
+    condition {
+      test     = "ArnLike"
+      variable = "aws:SourceArn"
+      values   = [local.job_rules_arn]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.job_rules_account]
+    }
+  }
+
+  statement {
+    sid       = "RefusePlaintext"
+    effect    = "Deny"
+    actions   = ["sqs:*"]
+    resources = [local.rejected_jobs_queue_arn]
+
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "alarms" {
+  # What SNS gives a topic that has no policy of its own.
+  statement {
+    sid = "LetOwnAccountUseIt"
+    actions = [
+      "sns:AddPermission",
+      "sns:DeleteTopic",
+      "sns:GetTopicAttributes",
+      "sns:ListSubscriptionsByTopic",
+      "sns:Publish",
+      "sns:RemovePermission",
+      "sns:SetTopicAttributes",
+      "sns:Subscribe",
+    ]
+    resources = [local.alarm_topic_arn]
+
+    principals {
+      type        = "AWS"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceOwner"
+      values   = [local.account]
+    }
+  }
+
+  statement {
+    sid       = "PublishAlarms"
+    actions   = ["sns:Publish"]
+    resources = [local.alarm_topic_arn]
+
+    principals {
+      type        = "Service"
+      identifiers = ["cloudwatch.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account]
+    }
+  }
+
+  statement {
+    sid       = "RefusePlaintext"
+    effect    = "Deny"
+    actions   = ["sns:Publish"]
+    resources = [local.alarm_topic_arn]
+
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
   }
 }

@@ -15,6 +15,8 @@ variable "name" {
 variable "runtime" {
   description = <<-EOT
     The packaged runtime of the Essentials, as `sosw package` builds it, and its pinned version: `package`, the path of a local zip, or `s3`, an object.
+    An object in S3 needs its `object_version`, or its `source_code_hash` (base64 of the SHA-256, as `filebase64sha256` gives it): Terraform
+    updates the functions when that changes.
     The file is named `sosw-runtime-<version>-py<311|312|313>-<arm64|x86_64>.zip`; Lambda's Python and architecture are read from the name.
     A package of another version is refused at plan, and by the functions at start.
   EOT
@@ -22,9 +24,10 @@ variable "runtime" {
     version = string
     package = optional(string)
     s3 = optional(object({
-      bucket         = string
-      key            = string
-      object_version = optional(string)
+      bucket           = string
+      key              = string
+      object_version   = optional(string)
+      source_code_hash = optional(string)
     }))
   })
   nullable = false
@@ -51,6 +54,16 @@ variable "runtime" {
       true,
     )
     error_message = "runtime.version: ${var.runtime.version} is pinned, but the package is \"${basename(try(coalesce(var.runtime.package, try(var.runtime.s3.key, null)), ""))}\"; give the package of the pinned version, or pin the version of the package."
+  }
+
+  validation {
+    condition     = var.runtime.s3 == null ? true : var.runtime.s3.object_version != null || var.runtime.s3.source_code_hash != null
+    error_message = "runtime.s3: has neither object_version nor source_code_hash; give one of them: under the same key Terraform does not see that the object changed, and the functions would keep their old code."
+  }
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9+/]{43}=$", var.runtime.s3.source_code_hash)) || try(var.runtime.s3.source_code_hash, null) == null
+    error_message = "runtime.s3.source_code_hash: is \"${try(coalesce(var.runtime.s3.source_code_hash), "")}\"; must be the base64 of the object's SHA-256, as `openssl dgst -sha256 -binary <file> | base64` prints it."
   }
 
   validation {
@@ -91,7 +104,7 @@ variable "logging" {
 }
 
 variable "encryption" {
-  description = "A customer-managed KMS key for tables, queue, topic, logs and functions' environments; the roles' rights on it are derived. Its own policy must let `logs.<region>.amazonaws.com` and `cloudwatch.amazonaws.com` use it. Without it: AWS-managed keys."
+  description = "A customer-managed KMS key for tables, queue, topic, logs and functions' environments; the roles' rights on it are derived. Its own policy must let these use it: `logs.<region>.amazonaws.com` (`kms:Encrypt`, `kms:Decrypt`, `kms:ReEncrypt*`, `kms:GenerateDataKey*`, `kms:DescribeKey`), and `cloudwatch.amazonaws.com` and `events.amazonaws.com` (`kms:Decrypt`, `kms:GenerateDataKey*`), which publish alarms and send jobs that could not be handed over to the queue. Without it: AWS-managed keys."
   type = object({
     kms_key_arn = string
   })
@@ -158,12 +171,33 @@ variable "iam" {
 }
 
 variable "essentials" {
-  description = "Memory and longest run of each Essential."
+  description = <<-EOT
+    Memory, longest run and reserved concurrency of each Essential. `reserved_concurrency` keeps a part of the account's concurrency for the
+    function, and is the most that it uses; none is kept by default, since AWS refuses it in accounts that have little. Set it for
+    `worker_assistant` where Workers, or other functions, can use the account's concurrency up: reports get through all the same. As many as
+    report at once is enough.
+  EOT
   type = object({
-    scheduler        = optional(object({ memory_mb = optional(number, 512), timeout_seconds = optional(number, 900) }), {})
-    orchestrator     = optional(object({ memory_mb = optional(number, 512), timeout_seconds = optional(number, 60) }), {})
-    scavenger        = optional(object({ memory_mb = optional(number, 512), timeout_seconds = optional(number, 60) }), {})
-    worker_assistant = optional(object({ memory_mb = optional(number, 512), timeout_seconds = optional(number, 30) }), {})
+    scheduler = optional(object({
+      memory_mb            = optional(number, 512)
+      timeout_seconds      = optional(number, 900)
+      reserved_concurrency = optional(number)
+    }), {})
+    orchestrator = optional(object({
+      memory_mb            = optional(number, 512)
+      timeout_seconds      = optional(number, 60)
+      reserved_concurrency = optional(number)
+    }), {})
+    scavenger = optional(object({
+      memory_mb            = optional(number, 512)
+      timeout_seconds      = optional(number, 60)
+      reserved_concurrency = optional(number)
+    }), {})
+    worker_assistant = optional(object({
+      memory_mb            = optional(number, 512)
+      timeout_seconds      = optional(number, 30)
+      reserved_concurrency = optional(number)
+    }), {})
   })
   default  = {}
   nullable = false
@@ -177,13 +211,18 @@ variable "essentials" {
     condition     = alltrue([for essential in values(var.essentials) : essential.timeout_seconds >= 10 && essential.timeout_seconds <= 900 && floor(essential.timeout_seconds) == essential.timeout_seconds])
     error_message = "essentials: timeout_seconds is ${join(", ", [for name, essential in var.essentials : "${essential.timeout_seconds} of ${name}"])}; each must be a whole number from 10 to 900."
   }
+
+  validation {
+    condition     = alltrue([for essential in values(var.essentials) : essential.reserved_concurrency == null ? true : essential.reserved_concurrency >= 1 && floor(essential.reserved_concurrency) == essential.reserved_concurrency])
+    error_message = "essentials: reserved_concurrency is ${join(", ", [for name, essential in var.essentials : "${coalesce(essential.reserved_concurrency, 0)} of ${name}" if essential.reserved_concurrency != null])}; each must be a whole number of at least 1, or left out."
+  }
 }
 
 variable "alarms" {
-  description = "CloudWatch alarms on the Essentials, and the SNS topic that they and dead tasks are published to: one of its own, or the existing `topic`, which must not be encrypted under alias/aws/sns."
+  description = "CloudWatch alarms on the Essentials, and the SNS topic that they and dead tasks are published to: one of its own, or the existing `topic`. If that is encrypted, give its key as `kms_key_arn`: the Scavenger's role gets its rights on it; the key's own policy must let `cloudwatch.amazonaws.com` use it (`kms:Decrypt`, `kms:GenerateDataKey*`). Under alias/aws/sns alarms would be lost."
   type = object({
     enabled = optional(bool, true)
-    topic   = optional(object({ arn = string }))
+    topic   = optional(object({ arn = string, kms_key_arn = optional(string) }))
   })
   default  = {}
   nullable = false
@@ -192,17 +231,27 @@ variable "alarms" {
     condition     = var.alarms.topic == null || can(regex("^arn:[^:]+:sns:[^:]+:[0-9]{12}:[A-Za-z0-9_-]+$", var.alarms.topic.arn))
     error_message = "alarms.topic.arn: is \"${try(var.alarms.topic.arn, "")}\"; must be the ARN of a standard SNS topic (arn:<partition>:sns:<region>:<account>:<name>)."
   }
+
+  validation {
+    condition     = can(regex("^arn:[^:]+:kms:[^:]+:[0-9]{12}:key/.+$", var.alarms.topic.kms_key_arn)) || try(var.alarms.topic.kms_key_arn, null) == null
+    error_message = "alarms.topic.kms_key_arn: is \"${try(coalesce(var.alarms.topic.kms_key_arn), "")}\"; must be the ARN of a key (arn:<partition>:kms:<region>:<account>:key/<id>), not of an alias: rights are not granted on aliases."
+  }
 }
 
 variable "closed_jobs" {
-  description = "An existing SNS `topic` to which every job is published, with its counts, once all its tasks are closed. Null: nowhere. Encrypted, it must be under `encryption.kms_key_arn`."
+  description = "An existing SNS `topic` to which every job is published, with its counts, once all its tasks are closed. Null: nowhere. If it is encrypted, give its key as `kms_key_arn`: the Scavenger's role gets its rights on it."
   type = object({
-    topic = object({ arn = string })
+    topic = object({ arn = string, kms_key_arn = optional(string) })
   })
   default = null
 
   validation {
     condition     = var.closed_jobs == null || can(regex("^arn:[^:]+:sns:[^:]+:[0-9]{12}:[A-Za-z0-9_-]+$", var.closed_jobs.topic.arn))
     error_message = "closed_jobs.topic.arn: is \"${try(var.closed_jobs.topic.arn, "")}\"; must be the ARN of a standard SNS topic (arn:<partition>:sns:<region>:<account>:<name>)."
+  }
+
+  validation {
+    condition     = can(regex("^arn:[^:]+:kms:[^:]+:[0-9]{12}:key/.+$", var.closed_jobs.topic.kms_key_arn)) || try(var.closed_jobs.topic.kms_key_arn, null) == null
+    error_message = "closed_jobs.topic.kms_key_arn: is \"${try(coalesce(var.closed_jobs.topic.kms_key_arn), "")}\"; must be the ARN of a key (arn:<partition>:kms:<region>:<account>:key/<id>), not of an alias: rights are not granted on aliases."
   }
 }

@@ -102,6 +102,7 @@ resource "aws_iam_role_policy" "config" {
 
 # What they are allowed, and what they do ---------------------------------------------------------------------------
 
+# Both do nothing but tasks. A function that others invoke as well gets an alias for them, as in examples/minimal.
 module "collect" {
   source = "../../modules/worker"
 

@@ -10,9 +10,18 @@ module "sosw" {
   }
 }
 
-# A Lambda function that exists already. It stays as it is.
+# A Lambda function that exists already.
 data "aws_lambda_function" "worker" {
   function_name = var.function_name
+}
+
+# Tasks come by an alias: what Lambda does with asynchronous events is set on that, and the function itself, which S3 or SNS may
+# invoke as well, stays as it is. The alias follows every deployment.
+resource "aws_lambda_alias" "tasks" {
+  name             = "tasks"
+  description      = "Invoked by sosw."
+  function_name    = data.aws_lambda_function.worker.function_name
+  function_version = "$LATEST"
 }
 
 module "worker" {
@@ -20,6 +29,7 @@ module "worker" {
 
   orchestrator    = module.sosw.orchestrator
   function_name   = data.aws_lambda_function.worker.function_name
+  qualifier       = aws_lambda_alias.tasks.name
   role_name       = reverse(split("/", data.aws_lambda_function.worker.role))[0]
   timeout_seconds = data.aws_lambda_function.worker.timeout
   max_concurrency = 5

@@ -7,6 +7,42 @@ locals {
     scavenger    = "The Scavenger of ${var.name} fails to archive, retry, bury or announce tasks, minute after minute. The errors in its log group /aws/lambda/${var.name}_scavenger name task or Worker, and reason: DynamoDB, SNS or Lambda refuse or do not answer."
   }
 
+  # Metrics that Essentials emit about themselves: one alarm on the sum over Essentials, so that one trouble sends one message.
+  across_essentials = {
+    left_over = {
+      metric_name         = "LeftOver"
+      services            = ["orchestrator", "scavenger"]
+      period              = 60
+      evaluation_periods  = 5
+      datapoints_to_alarm = 3
+      description         = "Ticks of ${var.name} have no time for all their work, minute after minute: what is left over starts, retries or closes late. The log groups /aws/lambda/${var.name}_orchestrator and /aws/lambda/${var.name}_scavenger say what. Give the Essential more time or memory: essentials.<name>.timeout_seconds and memory_mb."
+    }
+    unreadable = {
+      metric_name         = "Unreadable"
+      services            = ["orchestrator", "scavenger"]
+      period              = 300
+      evaluation_periods  = 1
+      datapoints_to_alarm = 1
+      description         = "Items in the tables of ${var.name} cannot be read, and nothing is done with them. The log groups /aws/lambda/${var.name}_orchestrator and /aws/lambda/${var.name}_scavenger name each with the reason. The command sosw lists and buries such tasks (docs/cli.md); a registration is mended by applying its worker module."
+    }
+    version_mismatch = {
+      metric_name         = "VersionMismatch"
+      services            = ["orchestrator", "scavenger", "scheduler", "worker_assistant"]
+      period              = 300
+      evaluation_periods  = 3
+      datapoints_to_alarm = 3
+      description         = "For 15 minutes an Essential of ${var.name} has run a package of another version than is pinned. An upgrade passes through this for a minute; one that stopped half-way does not get past it. Apply again with package and version of the same release."
+    }
+    reports_without_token = {
+      metric_name         = "ReportsWithoutToken"
+      services            = ["worker_assistant"]
+      period              = 3600
+      evaluation_periods  = 24
+      datapoints_to_alarm = 2
+      description         = "Workers of ${var.name} go on reporting without the token that their tasks bring. Such reports are taken only once the attempt's lease ends, so that their tasks hold slots for long. The log group /aws/lambda/${var.name}_worker_assistant names the Workers. Build their packages with the present sosw-runtime and deploy them; for unmodified sosw 0.7 Workers set require_token = false in the worker module."
+    }
+  }
+
   failures = merge([
     for function_name in var.functions : {
       "${function_name}_errors" = {
@@ -17,7 +53,7 @@ locals {
       "${function_name}_throttles" = {
         function_name = function_name
         metric_name   = "Throttles"
-        description   = "Lambda refused to run ${function_name}: the account's or the function's concurrency is used up."
+        description   = "Lambda refused to run ${function_name}: the account's or the function's concurrency is used up. See essentials.<name>.reserved_concurrency."
       }
     }
   ]...)
@@ -97,6 +133,65 @@ resource "aws_cloudwatch_metric_alarm" "invokes_refused" {
   tags                = var.tags
 }
 
+resource "aws_cloudwatch_metric_alarm" "across_essentials" {
+  for_each = local.across_essentials
+
+  alarm_name          = "${var.name}_${each.key}"
+  alarm_description   = each.value.description
+  evaluation_periods  = each.value.evaluation_periods
+  datapoints_to_alarm = each.value.datapoints_to_alarm
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.actions
+  ok_actions          = local.actions
+  tags                = var.tags
+
+  # Without FILL there is no sum where one of the parts is missing.
+  metric_query {
+    id          = "total"
+    expression  = join(" + ", [for service in each.value.services : "FILL(${service}, 0)"])
+    label       = each.value.metric_name
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = each.value.services
+
+    content {
+      id = metric_query.value
+
+      metric {
+        namespace   = var.name
+        metric_name = each.value.metric_name
+        dimensions  = { service = metric_query.value }
+        period      = each.value.period
+        stat        = "Sum"
+      }
+    }
+  }
+}
+
+# The heartbeat is the Orchestrator's, so nothing else shows that the Scavenger's ticks fail. Jobs' rules have no such alarm, which
+# would be one each: what they cannot hand over comes to the queue of rejected jobs.
+resource "aws_cloudwatch_metric_alarm" "ticks_failed" {
+  alarm_name          = "${var.tick_rule_name}_failed"
+  alarm_description   = "EventBridge cannot wake the Orchestrator or the Scavenger of ${var.name}, minute after minute: the function or the permission of the rule ${var.tick_rule_name} is gone. Apply again; Terraform makes what is missing."
+  namespace           = "AWS/Events"
+  metric_name         = "FailedInvocations"
+  dimensions          = { RuleName = var.tick_rule_name }
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 5
+  datapoints_to_alarm = 3
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.actions
+  ok_actions          = local.actions
+  tags                = var.tags
+}
+
 resource "aws_cloudwatch_metric_alarm" "failures" {
   for_each = local.failures
 
@@ -135,7 +230,7 @@ resource "aws_cloudwatch_metric_alarm" "iterator_age" {
 
 resource "aws_cloudwatch_metric_alarm" "rejected_jobs" {
   alarm_name          = "${var.rejected_jobs_queue_name}_not_empty"
-  alarm_description   = "The Scheduler could not take a job; ${var.rejected_jobs_queue_name} holds it with the reason, for 14 days."
+  alarm_description   = "The Scheduler could not take a job, or a rule could not hand it one; ${var.rejected_jobs_queue_name} holds it with the reason, for 14 days. Mend what the reason says, then `sosw jobs redrive`."
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateNumberOfMessagesVisible"
   dimensions          = { QueueName = var.rejected_jobs_queue_name }

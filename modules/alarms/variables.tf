@@ -28,6 +28,12 @@ variable "rejected_jobs_queue_name" {
   nullable    = false
 }
 
+variable "tick_rule_name" {
+  description = "Name of the EventBridge rule that wakes the Orchestrator and the Scavenger every minute."
+  type        = string
+  nullable    = false
+}
+
 variable "tags" {
   description = "Tags of every alarm."
   type        = map(string)

@@ -35,6 +35,14 @@ resource "aws_iam_role" "this" {
   permissions_boundary = var.iam.permissions_boundary_arn
   assume_role_policy   = data.aws_iam_policy_document.assume.json
   tags                 = var.tags
+
+  lifecycle {
+    # With a `depends_on` of the caller's the region is unknown until apply. An unknown name would replace the role, and
+    # with it every Worker's permission, which names the role's ARN.
+    ignore_changes = [name]
+    # The role still follows its function's name.
+    replace_triggered_by = [aws_cloudwatch_log_group.this.name]
+  }
 }
 
 data "aws_iam_policy_document" "own" {
@@ -84,8 +92,10 @@ resource "aws_lambda_function" "this" {
   timeout       = var.timeout_seconds
   kms_key_arn   = one(var.kms[*].key_arn)
 
+  reserved_concurrent_executions = var.reserved_concurrency
+
   filename          = var.package.path
-  source_code_hash  = var.package.path != null ? filebase64sha256(var.package.path) : null
+  source_code_hash  = var.package.path != null ? filebase64sha256(var.package.path) : one(var.package.s3[*].source_code_hash)
   s3_bucket         = one(var.package.s3[*].bucket)
   s3_key            = one(var.package.s3[*].key)
   s3_object_version = one(var.package.s3[*].object_version)

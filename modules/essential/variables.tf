@@ -17,10 +17,15 @@ variable "handler" {
 }
 
 variable "package" {
-  description = "The packaged runtime: `path` of a local zip, or the object in S3. The file's name carries Python and architecture, as in `sosw-runtime-1.0.0-py313-arm64.zip`."
+  description = "The packaged runtime: `path` of a local zip, or the object in S3 with its version or its hash (base64 of the SHA-256). The file's name carries Python and architecture, as in `sosw-runtime-1.0.0-py313-arm64.zip`."
   type = object({
     path = optional(string)
-    s3   = optional(object({ bucket = string, key = string, object_version = optional(string) }))
+    s3 = optional(object({
+      bucket           = string
+      key              = string
+      object_version   = optional(string)
+      source_code_hash = optional(string)
+    }))
   })
   nullable = false
 
@@ -70,6 +75,17 @@ variable "timeout_seconds" {
   validation {
     condition     = var.timeout_seconds >= 1 && var.timeout_seconds <= 900 && floor(var.timeout_seconds) == var.timeout_seconds
     error_message = "timeout_seconds: is ${var.timeout_seconds}; must be a whole number from 1 to 900."
+  }
+}
+
+variable "reserved_concurrency" {
+  description = "Part of the account's concurrency that is kept for this function, and the most that it uses. Null: none is kept, and there is no limit of its own."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.reserved_concurrency == null ? true : var.reserved_concurrency >= 1 && floor(var.reserved_concurrency) == var.reserved_concurrency
+    error_message = "reserved_concurrency: is ${coalesce(var.reserved_concurrency, 0)}; must be a whole number of at least 1, or null."
   }
 }
 

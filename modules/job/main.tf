@@ -1,7 +1,4 @@
 locals {
-  # `lambda_name` is another word for `worker`; a `job_id` would make one job of all events; the rest every task has of its own.
-  reserved_keys = ["attempt", "attempts", "created_at", "job_id", "labourer_id", "lambda_name", "task_id", "worker_id"]
-
   job = merge(
     jsondecode(var.attributes),
     { for key, value in var.job : key => value if value != null },
@@ -34,6 +31,16 @@ resource "aws_cloudwatch_event_target" "this" {
       time = "$.time"
     }
     input_template = local.input_template
+  }
+
+  # An outage of six hours is outlasted. What the Scheduler may not be given, or is not given until then, waits for people.
+  retry_policy {
+    maximum_event_age_in_seconds = 21600
+    maximum_retry_attempts       = 185
+  }
+
+  dead_letter_config {
+    arn = var.orchestrator.rejected_jobs_queue_arn
   }
 
   lifecycle {

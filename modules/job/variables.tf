@@ -1,8 +1,9 @@
 variable "orchestrator" {
   description = "The output `orchestrator` of the root module."
   type = object({
-    name                   = string
-    scheduler_function_arn = string
+    name                    = string
+    rejected_jobs_queue_arn = string
+    scheduler_function_arn  = string
   })
   nullable = false
 }
@@ -92,6 +93,11 @@ variable "job" {
     condition     = try(timecmp("${var.job.end_date}T00:00:00Z", "${var.job.start_date}T00:00:00Z") >= 0, true)
     error_message = "job.end_date: ${coalesce(var.job.end_date, "-")} is before start_date (${coalesce(var.job.start_date, "-")})."
   }
+}
+
+locals {
+  # `lambda_name` is another word for `worker`; a `job_id` would make one job of all events; the rest every task has of its own.
+  reserved_keys = ["attempt", "attempts", "created_at", "job_id", "labourer_id", "lambda_name", "task_id", "worker_id"]
 }
 
 variable "attributes" {

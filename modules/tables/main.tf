@@ -1,7 +1,13 @@
+# Indexes name their keys by `hash_key` and `range_key`, which newer providers call deprecated: `key_schema`, their successor,
+# is not in provider 6.0, the oldest that the module takes.
+
 resource "aws_dynamodb_table" "tasks" {
-  name                        = "${var.name}_tasks"
-  billing_mode                = "PAY_PER_REQUEST"
-  hash_key                    = "task_id"
+  name         = "${var.name}_tasks"
+  billing_mode = "PAY_PER_REQUEST"
+  hash_key     = "task_id"
+
+  # The old image is not read, but a change of the view replaces the stream: its records would be lost, and the consumers'
+  # mappings replaced.
   stream_enabled              = true
   stream_view_type            = "NEW_AND_OLD_IMAGES"
   deletion_protection_enabled = var.deletion_protection
@@ -96,6 +102,8 @@ resource "aws_dynamodb_table" "closed_tasks" {
     type = "S"
   }
 
+  # Sparse: dead and cancelled tasks carry its hash key; completed ones, the most, are found by their job. Those that older
+  # versions completed leave it with their TTL.
   global_secondary_index {
     name               = "by_outcome"
     hash_key           = "outcome_key"

@@ -1,6 +1,8 @@
 locals {
   qualified_function_name = join(":", compact([var.function_name, var.qualifier]))
-  worker_id               = coalesce(var.worker_id, reverse(split(":", var.function_name))[0])
+  plain_function_name     = reverse(split(":", var.function_name))[0]
+  worker_id               = coalesce(var.worker_id, local.plain_function_name)
+  function_key            = "${local.plain_function_name}:${coalesce(var.qualifier, "$LATEST")}"
 
   # IAM takes up to 128 letters, digits and _+=,.@- (https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutRolePolicy.html),
   # and ids that differ must not share a policy, since one role may be that of several Workers.
@@ -29,6 +31,29 @@ locals {
   }
 }
 
+# A function has one configuration of asynchronous events per qualifier; a second Worker would overwrite the first one's. So each
+# function and qualifier is an item that only one Worker can create, before it sets anything on the function. Where that fails,
+# Terraform prints the next line.
+resource "aws_dynamodb_table_item" "function" { # If the conditional request failed: there is another Worker of this function and qualifier. Give this one an alias of its own.
+  table_name = var.orchestrator.registry_table_name
+  hash_key   = "pk"
+  range_key  = "sk"
+  item = jsonencode({
+    pk        = { S = "function" }
+    sk        = { S = local.function_key }
+    worker_id = { S = local.worker_id }
+  })
+
+  lifecycle {
+    # An update to another key would overwrite the item of another Worker.
+    replace_triggered_by = [terraform_data.function]
+  }
+}
+
+resource "terraform_data" "function" {
+  input = local.function_key
+}
+
 # Terraform owns this item whole and nothing else writes it: slots, health and pauses are items of their own.
 resource "aws_dynamodb_table_item" "registration" {
   table_name = var.orchestrator.registry_table_name
@@ -38,6 +63,8 @@ resource "aws_dynamodb_table_item" "registration" {
     pk   = { S = "worker" }
     sk   = { S = local.worker_id }
     spec = { S = jsonencode(local.registration) }
+    # Beside the spec, in which version 0.1.0 of the Essentials takes no key that it does not know.
+    require_token = { BOOL = var.require_token }
   })
 
   # A registered Worker is invoked: its answers must already find their way.
@@ -54,6 +81,8 @@ resource "aws_lambda_permission" "orchestrator" {
   function_name = var.function_name
   qualifier     = var.qualifier
   principal     = var.orchestrator.orchestrator_role_arn
+
+  depends_on = [aws_dynamodb_table_item.function]
 }
 
 # Attempts are counted and delayed by the Orchestrator's side, and an attempt's lease is as long as its event can live. With Lambda's
@@ -80,7 +109,10 @@ resource "aws_lambda_function_event_invoke_config" "this" {
   }
 
   # Lambda checks the role's right to invoke a destination when it is set.
-  depends_on = [aws_iam_role_policy.report]
+  depends_on = [
+    aws_dynamodb_table_item.function,
+    aws_iam_role_policy.report,
+  ]
 }
 
 data "aws_iam_policy_document" "report" {

@@ -27,7 +27,7 @@ variable "function_name" {
 }
 
 variable "qualifier" {
-  description = "Alias or version of the function that is invoked; null invokes the unqualified function."
+  description = "Alias or version of the function that is invoked. Null invokes the unqualified function, and sets the asynchronous configuration that other callers of it share: give an alias where there are any."
   type        = string
   default     = null
 
@@ -55,12 +55,12 @@ variable "role_name" {
 
   validation {
     condition     = !var.attach_policy || var.role_name != null
-    error_message = "role_name: must be given, so that the function's role gets the right to report; or set attach_policy = false and grant lambda:InvokeFunction on the WorkerAssistant yourself."
+    error_message = "role_name: must be given, so that the function's role gets the right to report; or set attach_policy = false and attach the root module's worker_policy_arn yourself."
   }
 }
 
 variable "attach_policy" {
-  description = "Attach the right to report to `role_name`. If false, grant `lambda:InvokeFunction` on `orchestrator.worker_assistant_function_arn` to the function's role where that role is managed."
+  description = "Attach the right to report to `role_name`. If false, attach the root module's `worker_policy_arn` to the function's role, or grant `lambda:InvokeFunction` on `orchestrator.worker_assistant_function_arn` where that role is managed."
   type        = bool
   default     = true
   nullable    = false
@@ -105,6 +105,13 @@ variable "report_by" {
     condition     = contains(["code", "destination"], var.report_by)
     error_message = "report_by: is \"${var.report_by}\"; must be code or destination."
   }
+}
+
+variable "require_token" {
+  description = "Whether a report must carry the token that the task's event brought, so that no other Worker can end this one's tasks. Set it to false for unmodified sosw 0.7 Workers, whose reports carry none. Reports of Workers packaged with sosw-runtime 0.1 are taken too, but only once the attempt's lease ends."
+  type        = bool
+  default     = true
+  nullable    = false
 }
 
 variable "max_event_age_seconds" {

@@ -45,6 +45,17 @@ def cut(source: str, positions: Collection[int]) -> tuple[str, list[str]]:
     return source, sorted(outer.values())
 
 
+def statements(source: str, sid: str) -> list[int]:
+    """Where the statements of this id begin in the file's policy documents."""
+    return [
+        part.meta.start_pos
+        for block in _blocks(source, "data")
+        if _words(block)[1] == "aws_iam_policy_document"
+        for part in _parts(block)
+        if any(_words(node)[0] == "sid" and f'"{sid}"' in source[_span(node)] for node in _parts(part))
+    ]
+
+
 def set_argument(source: str, resource_type: str, argument: str, value: str) -> str:
     """Give an argument of every resource of a type another value; resources without the argument stay as they are."""
     spans = [
@@ -92,6 +103,10 @@ def _innermost(node: Node, position: int) -> Node:
 def _holds(node: Node, position: int) -> bool:
     holds: bool = node.meta.start_pos <= position < node.meta.end_pos
     return holds
+
+
+def _span(node: Node) -> slice:
+    return slice(node.meta.start_pos, node.meta.end_pos)
 
 
 def _words(node: Node) -> list[str]:

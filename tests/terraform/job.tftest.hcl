@@ -5,8 +5,9 @@ mock_provider "aws" {
 
 variables {
   orchestrator = {
-    name                   = "sosw"
-    scheduler_function_arn = "arn:aws:lambda:eu-central-1:111122223333:function:sosw_scheduler"
+    name                    = "sosw"
+    rejected_jobs_queue_arn = "arn:aws:sqs:eu-central-1:111122223333:sosw_rejected_jobs"
+    scheduler_function_arn  = "arn:aws:lambda:eu-central-1:111122223333:function:sosw_scheduler"
   }
   schedule_expression = "cron(0 3 * * ? *)"
   job                 = { worker = "resize" }
@@ -34,6 +35,15 @@ run "defaults" {
       && aws_cloudwatch_event_target.this.input_transformer[0].input_template == "{\"id\": <id>, \"time\": <time>, \"job\": {\"worker\":\"resize\"}}"
     )
     error_message = "The Scheduler gets the job together with the event's id, and no key that was not given."
+  }
+
+  assert {
+    condition = (
+      aws_cloudwatch_event_target.this.dead_letter_config[0].arn == var.orchestrator.rejected_jobs_queue_arn
+      && aws_cloudwatch_event_target.this.retry_policy[0].maximum_event_age_in_seconds == 6 * 3600
+      && aws_cloudwatch_event_target.this.retry_policy[0].maximum_retry_attempts == 185
+    )
+    error_message = "What cannot be handed over for six hours comes to the queue of rejected jobs."
   }
 }
 
@@ -89,258 +99,6 @@ run "everything_given" {
   }
 }
 
-run "name_with_a_slash" {
-  command = plan
-
-  module {
-    source = "./modules/job"
-  }
-
-  variables {
-    name = "a/b"
-  }
-
-  expect_failures = [var.name]
-}
-
-run "name_too_long" {
-  command = plan
-
-  module {
-    source = "./modules/job"
-  }
-
-  variables {
-    name = "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
-  }
-
-  expect_failures = [var.name]
-}
-
-run "schedule_in_words" {
-  command = plan
-
-  module {
-    source = "./modules/job"
-  }
-
-  variables {
-    schedule_expression = "every day"
-  }
-
-  expect_failures = [var.schedule_expression]
-}
-
-run "rate_of_one_in_the_plural" {
-  command = plan
-
-  module {
-    source = "./modules/job"
-  }
-
-  variables {
-    schedule_expression = "rate(1 minutes)"
-  }
-
-  expect_failures = [var.schedule_expression]
-}
-
-run "cron_of_five_fields" {
-  command = plan
-
-  module {
-    source = "./modules/job"
-  }
-
-  variables {
-    schedule_expression = "cron(0 3 * * *)"
-  }
-
-  expect_failures = [var.schedule_expression]
-}
-
-run "no_worker" {
-  command = plan
-
-  module {
-    source = "./modules/job"
-  }
-
-  variables {
-    job = { worker = "" }
-  }
-
-  expect_failures = [var.job]
-}
-
-run "priority_over_nine" {
-  command = plan
-
-  module {
-    source = "./modules/job"
-  }
-
-  variables {
-    job = { worker = "resize", priority = 10 }
-  }
-
-  expect_failures = [var.job]
-}
-
-run "priority_of_a_half" {
-  command = plan
-
-  module {
-    source = "./modules/job"
-  }
-
-  variables {
-    job = { worker = "resize", priority = 1.5 }
-  }
-
-  expect_failures = [var.job]
-}
-
-run "period_and_dates" {
-  command = plan
-
-  module {
-    source = "./modules/job"
-  }
-
-  variables {
-    job = { worker = "resize", period = "today", start_date = "2026-01-01", end_date = "2026-01-02" }
-  }
-
-  expect_failures = [var.job]
-}
-
-run "start_without_end" {
-  command = plan
-
-  module {
-    source = "./modules/job"
-  }
-
-  variables {
-    job = { worker = "resize", start_date = "2026-01-01" }
-  }
-
-  expect_failures = [var.job]
-}
-
-run "end_without_start" {
-  command = plan
-
-  module {
-    source = "./modules/job"
-  }
-
-  variables {
-    job = { worker = "resize", end_date = "2026-01-01" }
-  }
-
-  expect_failures = [var.job]
-}
-
-run "date_in_another_order" {
-  command = plan
-
-  module {
-    source = "./modules/job"
-  }
-
-  variables {
-    job = { worker = "resize", start_date = "01-01-2026", end_date = "02-01-2026" }
-  }
-
-  expect_failures = [var.job]
-}
-
-run "day_that_no_month_has" {
-  command = plan
-
-  module {
-    source = "./modules/job"
-  }
-
-  variables {
-    job = { worker = "resize", start_date = "2026-02-30", end_date = "2026-03-01" }
-  }
-
-  expect_failures = [var.job]
-}
-
-run "end_before_start" {
-  command = plan
-
-  module {
-    source = "./modules/job"
-  }
-
-  variables {
-    job = { worker = "resize", start_date = "2026-01-02", end_date = "2026-01-01" }
-  }
-
-  expect_failures = [var.job]
-}
-
-run "attributes_that_are_no_json" {
-  command = plan
-
-  module {
-    source = "./modules/job"
-  }
-
-  variables {
-    attributes = "sections: [a]"
-  }
-
-  expect_failures = [var.attributes]
-}
-
-run "attributes_that_are_a_list" {
-  command = plan
-
-  module {
-    source = "./modules/job"
-  }
-
-  variables {
-    attributes = "[1]"
-  }
-
-  expect_failures = [var.attributes]
-}
-
-run "attribute_that_is_a_key_of_job" {
-  command = plan
-
-  module {
-    source = "./modules/job"
-  }
-
-  variables {
-    attributes = jsonencode({ period = "today" })
-  }
-
-  expect_failures = [var.attributes]
-}
-
-run "attribute_that_is_the_runtimes" {
-  command = plan
-
-  module {
-    source = "./modules/job"
-  }
-
-  variables {
-    attributes = jsonencode({ task_id = "1" })
-  }
-
-  expect_failures = [var.attributes]
-}
-
 run "job_longer_than_a_rule_takes" {
   command = plan
 
@@ -353,18 +111,4 @@ run "job_longer_than_a_rule_takes" {
   }
 
   expect_failures = [aws_cloudwatch_event_target.this]
-}
-
-run "isolated_days_without_days" {
-  command = plan
-
-  module {
-    source = "./modules/job"
-  }
-
-  variables {
-    job = { worker = "resize", isolate_days = true }
-  }
-
-  expect_failures = [var.attributes]
 }

@@ -128,15 +128,16 @@ run "essential" {
   }
 
   variables {
-    function_name   = "sosw_scheduler"
-    description     = "Cuts jobs into tasks and enqueues them."
-    handler         = "sosw_runtime.essentials.scheduler.handler"
-    package         = { path = "tests/terraform/packages/sosw-runtime-1.2.3-py311-x86_64.zip" }
-    environment     = { SOSW_NAME = "sosw" }
-    policy_json     = "{}"
-    memory_mb       = 1024
-    timeout_seconds = 300
-    iam             = { path = "/teams/media/", permissions_boundary_arn = "arn:aws:iam::111122223333:policy/boundary" }
+    function_name        = "sosw_scheduler"
+    description          = "Cuts jobs into tasks and enqueues them."
+    handler              = "sosw_runtime.essentials.scheduler.handler"
+    package              = { path = "tests/terraform/packages/sosw-runtime-1.2.3-py311-x86_64.zip" }
+    environment          = { SOSW_NAME = "sosw" }
+    policy_json          = "{}"
+    memory_mb            = 1024
+    timeout_seconds      = 300
+    reserved_concurrency = 7
+    iam                  = { path = "/teams/media/", permissions_boundary_arn = "arn:aws:iam::111122223333:policy/boundary" }
     async = {
       max_retry_attempts    = 2
       max_event_age_seconds = 3600
@@ -151,6 +152,7 @@ run "essential" {
       && aws_lambda_function.this.memory_size == 1024
       && aws_lambda_function.this.timeout == 300
       && aws_lambda_function.this.environment[0].variables == tomap({ SOSW_NAME = "sosw" })
+      && aws_lambda_function.this.reserved_concurrent_executions == 7
     )
     error_message = "The function is as asked."
   }
@@ -207,7 +209,7 @@ run "essential_from_s3_under_a_key" {
     function_name = "sosw_scavenger"
     description   = "Tidies up."
     handler       = "sosw_runtime.essentials.scavenger.handler"
-    package       = { s3 = { bucket = "artifacts", key = "sosw/sosw-runtime-1.2.3-py313-arm64.zip", object_version = "v1" } }
+    package       = { s3 = { bucket = "artifacts", key = "sosw/sosw-runtime-1.2.3-py313-arm64.zip", object_version = "v1", source_code_hash = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=" } }
     environment   = {}
     policy_json   = "{}"
     async         = { max_retry_attempts = 0, max_event_age_seconds = 60 }
@@ -223,6 +225,8 @@ run "essential_from_s3_under_a_key" {
       aws_lambda_function.this.s3_bucket == "artifacts"
       && aws_lambda_function.this.s3_key == "sosw/sosw-runtime-1.2.3-py313-arm64.zip"
       && aws_lambda_function.this.s3_object_version == "v1"
+      && aws_lambda_function.this.source_code_hash == var.package.s3.source_code_hash
+      && aws_lambda_function.this.reserved_concurrent_executions == null
       && local.platform == { major = "3", minor = "13", architecture = "arm64" }
     )
     error_message = "The package is the object in S3."
@@ -272,6 +276,27 @@ run "essential_with_a_package_of_no_platform" {
   }
 
   expect_failures = [var.package]
+}
+
+run "essential_with_half_a_reserve" {
+  command = plan
+
+  module {
+    source = "./modules/essential"
+  }
+
+  variables {
+    function_name        = "sosw_scavenger"
+    description          = "Tidies up."
+    handler              = "sosw_runtime.essentials.scavenger.handler"
+    package              = { path = "tests/terraform/packages/sosw-runtime-1.2.3-py313-arm64.zip" }
+    environment          = {}
+    policy_json          = "{}"
+    async                = { max_retry_attempts = 0, max_event_age_seconds = 60 }
+    reserved_concurrency = 0.5
+  }
+
+  expect_failures = [var.reserved_concurrency]
 }
 
 run "essential_with_too_many_retries" {
@@ -343,6 +368,7 @@ run "alarms" {
     functions                = ["sosw_scheduler", "sosw_scavenger"]
     stream_consumers         = ["sosw_scavenger"]
     rejected_jobs_queue_name = "sosw_rejected_jobs"
+    tick_rule_name           = "sosw_tick"
   }
 
   assert {
@@ -387,6 +413,66 @@ run "alarms" {
   }
 
   assert {
+    condition = {
+      for alarm in aws_cloudwatch_metric_alarm.across_essentials : alarm.alarm_name => {
+        sum = one([for query in alarm.metric_query : query.expression if coalesce(query.return_data, false)])
+        parts = {
+          for query in alarm.metric_query : query.id => [one(query.metric).namespace, one(query.metric).metric_name, one(query.metric).dimensions["service"], one(query.metric).stat]
+          if length(query.metric) > 0
+        }
+        minutes = [for query in alarm.metric_query : one(query.metric).period / 60 if length(query.metric) > 0][0]
+        of      = "${alarm.datapoints_to_alarm} of ${alarm.evaluation_periods}"
+        over    = "${alarm.comparison_operator} ${alarm.threshold}"
+      }
+      } == {
+      sosw_left_over = {
+        sum     = "FILL(orchestrator, 0) + FILL(scavenger, 0)"
+        parts   = { for service in ["orchestrator", "scavenger"] : service => ["sosw", "LeftOver", service, "Sum"] }
+        minutes = 1
+        of      = "3 of 5"
+        over    = "GreaterThanThreshold 0"
+      }
+      sosw_unreadable = {
+        sum     = "FILL(orchestrator, 0) + FILL(scavenger, 0)"
+        parts   = { for service in ["orchestrator", "scavenger"] : service => ["sosw", "Unreadable", service, "Sum"] }
+        minutes = 5
+        of      = "1 of 1"
+        over    = "GreaterThanThreshold 0"
+      }
+      sosw_version_mismatch = {
+        sum     = "FILL(orchestrator, 0) + FILL(scavenger, 0) + FILL(scheduler, 0) + FILL(worker_assistant, 0)"
+        parts   = { for service in ["orchestrator", "scavenger", "scheduler", "worker_assistant"] : service => ["sosw", "VersionMismatch", service, "Sum"] }
+        minutes = 5
+        of      = "3 of 3"
+        over    = "GreaterThanThreshold 0"
+      }
+      sosw_reports_without_token = {
+        sum     = "FILL(worker_assistant, 0)"
+        parts   = { worker_assistant = ["sosw", "ReportsWithoutToken", "worker_assistant", "Sum"] }
+        minutes = 60
+        of      = "2 of 24"
+        over    = "GreaterThanThreshold 0"
+      }
+    }
+    error_message = "What the Essentials count alarms, with patience, once for all that count it."
+  }
+
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.ticks_failed.alarm_name == "sosw_tick_failed"
+      && aws_cloudwatch_metric_alarm.ticks_failed.namespace == "AWS/Events"
+      && aws_cloudwatch_metric_alarm.ticks_failed.metric_name == "FailedInvocations"
+      && aws_cloudwatch_metric_alarm.ticks_failed.dimensions == tomap({ RuleName = "sosw_tick" })
+      && aws_cloudwatch_metric_alarm.ticks_failed.statistic == "Sum"
+      && aws_cloudwatch_metric_alarm.ticks_failed.comparison_operator == "GreaterThanThreshold"
+      && aws_cloudwatch_metric_alarm.ticks_failed.threshold == 0
+      && aws_cloudwatch_metric_alarm.ticks_failed.datapoints_to_alarm == 3
+      && aws_cloudwatch_metric_alarm.ticks_failed.evaluation_periods == 5
+    )
+    error_message = "A tick that reaches nobody alarms."
+  }
+
+  assert {
     condition = (
       aws_cloudwatch_metric_alarm.invokes_refused.alarm_name == "sosw_invokes_refused"
       && aws_cloudwatch_metric_alarm.invokes_refused.namespace == "sosw"
@@ -404,7 +490,7 @@ run "alarms" {
 
   assert {
     condition = alltrue([
-      for alarm in concat(values(aws_cloudwatch_metric_alarm.work_failures), [aws_cloudwatch_metric_alarm.heartbeat_missing, aws_cloudwatch_metric_alarm.invokes_refused]) :
+      for alarm in concat(values(aws_cloudwatch_metric_alarm.work_failures), values(aws_cloudwatch_metric_alarm.across_essentials), [aws_cloudwatch_metric_alarm.heartbeat_missing, aws_cloudwatch_metric_alarm.invokes_refused, aws_cloudwatch_metric_alarm.ticks_failed]) :
       alarm.ok_actions == toset(["arn:aws:sns:eu-central-1:111122223333:sosw_alarms"])
     ])
     error_message = "The end of a trouble that can pass is told."
@@ -412,7 +498,7 @@ run "alarms" {
 
   assert {
     condition = alltrue([
-      for alarm in concat(values(aws_cloudwatch_metric_alarm.work_failures), values(aws_cloudwatch_metric_alarm.failures), values(aws_cloudwatch_metric_alarm.iterator_age), [aws_cloudwatch_metric_alarm.dead_task, aws_cloudwatch_metric_alarm.invokes_refused, aws_cloudwatch_metric_alarm.rejected_jobs]) :
+      for alarm in concat(values(aws_cloudwatch_metric_alarm.work_failures), values(aws_cloudwatch_metric_alarm.failures), values(aws_cloudwatch_metric_alarm.iterator_age), values(aws_cloudwatch_metric_alarm.across_essentials), [aws_cloudwatch_metric_alarm.dead_task, aws_cloudwatch_metric_alarm.invokes_refused, aws_cloudwatch_metric_alarm.rejected_jobs, aws_cloudwatch_metric_alarm.ticks_failed]) :
       alarm.treat_missing_data == "notBreaching"
     ])
     error_message = "Where nothing runs nothing fails."
@@ -447,7 +533,7 @@ run "alarms" {
 
   assert {
     condition = alltrue([
-      for alarm in concat(values(aws_cloudwatch_metric_alarm.work_failures), values(aws_cloudwatch_metric_alarm.failures), values(aws_cloudwatch_metric_alarm.iterator_age), [aws_cloudwatch_metric_alarm.dead_task, aws_cloudwatch_metric_alarm.heartbeat_missing, aws_cloudwatch_metric_alarm.invokes_refused, aws_cloudwatch_metric_alarm.rejected_jobs]) :
+      for alarm in concat(values(aws_cloudwatch_metric_alarm.work_failures), values(aws_cloudwatch_metric_alarm.failures), values(aws_cloudwatch_metric_alarm.iterator_age), values(aws_cloudwatch_metric_alarm.across_essentials), [aws_cloudwatch_metric_alarm.dead_task, aws_cloudwatch_metric_alarm.heartbeat_missing, aws_cloudwatch_metric_alarm.invokes_refused, aws_cloudwatch_metric_alarm.rejected_jobs, aws_cloudwatch_metric_alarm.ticks_failed]) :
       alarm.alarm_actions == toset(["arn:aws:sns:eu-central-1:111122223333:sosw_alarms"])
     ])
     error_message = "Every alarm is published to the topic."

@@ -12,7 +12,7 @@ variables {
   }
 }
 
-run "no_wildcards" {
+run "defaults" {
   command = plan
 
   assert {
@@ -42,10 +42,6 @@ run "no_wildcards" {
     ])) == toset(["cloudwatch:GetMetricData"])
     error_message = "Only the action that knows no resources is granted on all."
   }
-}
-
-run "own_things_only" {
-  command = plan
 
   assert {
     condition = toset(flatten([
@@ -71,10 +67,6 @@ run "own_things_only" {
     ])
     error_message = "No right reaches beyond what this module makes."
   }
-}
-
-run "worker_assistant" {
-  command = plan
 
   assert {
     condition = jsonencode([
@@ -83,14 +75,90 @@ run "worker_assistant" {
     ]) == jsonencode([["dynamodb:UpdateItem", "arn:aws:dynamodb:eu-central-1:111122223333:table/sosw_tasks"]])
     error_message = "A report is one write to the tasks table."
   }
-}
-
-run "orchestrator_invokes_by_the_workers_own_policies" {
-  command = plan
 
   assert {
     condition     = !contains(flatten([for statement in data.aws_iam_policy_document.orchestrator.statement : tolist(statement.actions)]), "lambda:InvokeFunction")
     error_message = "The role itself may invoke nothing."
+  }
+
+  assert {
+    condition     = !anytrue([for statement in data.aws_iam_policy_document.scavenger.statement : startswith(join(" ", statement.actions), "kms:")])
+    error_message = "Where no topic has a key of its own, no right on a key is granted."
+  }
+
+  assert {
+    condition = jsonencode([
+      for statement in data.aws_iam_policy_document.report.statement :
+      concat(sort(statement.actions), sort(statement.resources))
+    ]) == jsonencode([["lambda:InvokeFunction", "arn:aws:lambda:eu-central-1:111122223333:function:sosw_worker_assistant"]])
+    error_message = "Workers may invoke the WorkerAssistant, and nothing more."
+  }
+
+  assert {
+    condition     = aws_iam_policy.report.name == "sosw_report_eu-central-1" && output.worker_policy_arn == aws_iam_policy.report.arn
+    error_message = "The policy of one region does not meet that of another."
+  }
+
+  assert {
+    condition = jsonencode([
+      for statement in data.aws_iam_policy_document.rejected_jobs.statement : {
+        actions    = statement.actions
+        principals = [for principal in statement.principals : concat([principal.type], sort(principal.identifiers))]
+        conditions = { for condition in statement.condition : condition.variable => concat([condition.test], condition.values) }
+      } if statement.effect != "Deny"
+      ]) == jsonencode([{
+        actions    = ["sqs:SendMessage"]
+        principals = [["Service", "events.amazonaws.com"]]
+        conditions = {
+          "aws:SourceArn"     = ["ArnLike", "arn:aws:events:eu-central-1:111122223333:rule/sosw_job_*"]
+          "aws:SourceAccount" = ["StringEquals", "111122223333"]
+        }
+    }])
+    error_message = "The rules of this installation's jobs may send to the queue, and nobody else by its policy."
+  }
+
+  assert {
+    condition     = data.aws_iam_policy_document.rejected_jobs.json == aws_sqs_queue_policy.rejected_jobs.policy
+    error_message = "The queue has its policy."
+  }
+
+  assert {
+    condition = {
+      for statement in data.aws_iam_policy_document.alarms.statement : statement.sid => concat(
+        flatten([for principal in statement.principals : sort(principal.identifiers)]),
+        flatten([for condition in statement.condition : concat([condition.variable], condition.values)]),
+        sort(statement.actions),
+      ) if statement.effect != "Deny"
+      } == {
+      LetOwnAccountUseIt = [
+        "*", "aws:SourceOwner", "111122223333", "sns:AddPermission", "sns:DeleteTopic", "sns:GetTopicAttributes",
+        "sns:ListSubscriptionsByTopic", "sns:Publish", "sns:RemovePermission", "sns:SetTopicAttributes", "sns:Subscribe",
+      ]
+      PublishAlarms = ["cloudwatch.amazonaws.com", "aws:SourceAccount", "111122223333", "sns:Publish"]
+    }
+    error_message = "The topic's policy grants what SNS's default grants, and alarms of this account get through."
+  }
+
+  assert {
+    condition = alltrue([
+      for document in [data.aws_iam_policy_document.rejected_jobs, data.aws_iam_policy_document.alarms] :
+      jsonencode([
+        for statement in document.statement : [
+          one(statement.principals).identifiers, one(statement.condition).test, one(statement.condition).variable, one(statement.condition).values
+        ] if statement.effect == "Deny"
+      ]) == jsonencode([[["*"], "Bool", "aws:SecureTransport", ["false"]]])
+    ])
+    error_message = "Queue and topic refuse whoever comes without TLS, and nobody else."
+  }
+
+  assert {
+    condition = (
+      aws_lambda_permission.jobs.function_name == "sosw_scheduler"
+      && aws_lambda_permission.jobs.principal == "events.amazonaws.com"
+      && aws_lambda_permission.jobs.source_account == "111122223333"
+      && aws_lambda_permission.jobs.source_arn == "arn:aws:events:eu-central-1:111122223333:rule/sosw_job_*"
+    )
+    error_message = "One permission covers the rules of all job modules, and no other rule."
   }
 }
 
@@ -115,16 +183,25 @@ run "closed_jobs" {
   }
 }
 
-run "jobs_from_rules_alone" {
+run "topics_under_keys_of_their_own" {
   command = plan
 
+  variables {
+    alarms      = { topic = { arn = "arn:aws:sns:eu-central-1:111122223333:oncall", kms_key_arn = "arn:aws:kms:eu-central-1:111122223333:key/1" } }
+    closed_jobs = { topic = { arn = "arn:aws:sns:eu-central-1:111122223333:reports", kms_key_arn = "arn:aws:kms:eu-central-1:444455556666:key/2" } }
+  }
+
   assert {
-    condition = (
-      aws_lambda_permission.jobs.function_name == "sosw_scheduler"
-      && aws_lambda_permission.jobs.principal == "events.amazonaws.com"
-      && aws_lambda_permission.jobs.source_account == "111122223333"
-      && aws_lambda_permission.jobs.source_arn == "arn:aws:events:eu-central-1:111122223333:rule/sosw_job_*"
-    )
-    error_message = "One permission covers the rules of all job modules, and no other rule."
+    condition = jsonencode([
+      for statement in data.aws_iam_policy_document.scavenger.statement :
+      [sort(statement.actions), sort(statement.resources), one(statement.condition).variable, one(statement.condition).values]
+      if statement.sid == "UseKeysOfTopics"
+      ]) == jsonencode([[
+        ["kms:Decrypt", "kms:GenerateDataKey"],
+        ["arn:aws:kms:eu-central-1:111122223333:key/1", "arn:aws:kms:eu-central-1:444455556666:key/2"],
+        "kms:ViaService",
+        ["sns.eu-central-1.amazonaws.com"],
+    ]])
+    error_message = "The Scavenger may use the topics' keys to publish, and no other."
   }
 }

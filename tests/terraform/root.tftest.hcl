@@ -60,8 +60,8 @@ run "defaults" {
   }
 
   assert {
-    condition     = output.orchestrator.name == "sosw" && output.orchestrator.version == "1.2.3" && output.orchestrator.registry_table_name == "sosw_registry"
-    error_message = "The output orchestrator carries name, version and registry."
+    condition     = output.orchestrator.name == "sosw" && output.orchestrator.version == "1.2.3" && output.orchestrator.registry_table_name == "sosw_registry" && output.orchestrator.rejected_jobs_queue_arn == aws_sqs_queue.rejected_jobs.arn
+    error_message = "The output orchestrator carries name, version, registry and the queue of rejected jobs."
   }
 
   assert {
@@ -77,27 +77,28 @@ run "defaults" {
   assert {
     condition = tolist(output.alarm_names) == sort(concat(
       ["sosw_dead_task", "sosw_heartbeat_missing", "sosw_invokes_refused", "sosw_rejected_jobs_not_empty"],
-      ["sosw_orchestrator_failures", "sosw_scavenger_failures"],
+      ["sosw_orchestrator_failures", "sosw_scavenger_failures", "sosw_tick_failed"],
+      ["sosw_left_over", "sosw_reports_without_token", "sosw_unreadable", "sosw_version_mismatch"],
       [for essential in ["scheduler", "orchestrator", "scavenger", "worker_assistant"] : "sosw_${essential}_errors"],
       [for essential in ["scheduler", "orchestrator", "scavenger", "worker_assistant"] : "sosw_${essential}_throttles"],
       ["sosw_orchestrator_iterator_age", "sosw_scavenger_iterator_age"],
     ))
     error_message = "Every alarm is there."
   }
-}
-
-run "streams" {
-  command = plan
 
   assert {
     condition = alltrue([
       for mapping in [aws_lambda_event_source_mapping.orchestrator, aws_lambda_event_source_mapping.scavenger] :
-      mapping.starting_position == "LATEST"
-      && mapping.batch_size == 100
+      mapping.batch_size == 100
       && mapping.parallelization_factor == 1
       && mapping.bisect_batch_on_function_error
     ])
     error_message = "Each reads the stream in batches, halved where one fails."
+  }
+
+  assert {
+    condition     = aws_lambda_event_source_mapping.orchestrator.starting_position == "LATEST" && aws_lambda_event_source_mapping.scavenger.starting_position == "TRIM_HORIZON"
+    error_message = "What the stream holds when a mapping is made is a hint to the Orchestrator, and reports to the Scavenger."
   }
 
   assert {
@@ -168,6 +169,22 @@ run "package_in_s3" {
   }
 }
 
+run "package_in_s3_by_its_hash" {
+  command = plan
+
+  variables {
+    runtime = {
+      s3      = { bucket = "artifacts", key = "sosw-runtime-1.2.3-py312-x86_64.zip", source_code_hash = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=" }
+      version = "1.2.3"
+    }
+  }
+
+  assert {
+    condition     = output.orchestrator.version == "1.2.3"
+    error_message = "A package in S3 may come without a version of the object."
+  }
+}
+
 run "existing_topic" {
   command = plan
 
@@ -178,6 +195,11 @@ run "existing_topic" {
   assert {
     condition     = length(aws_sns_topic.alarms) == 0 && output.alarm_topic_arn == "arn:aws:sns:eu-central-1:111122223333:oncall"
     error_message = "The existing topic is used and none is made."
+  }
+
+  assert {
+    condition     = length(aws_sns_topic_policy.alarms) == 0
+    error_message = "The existing topic's policy is left alone."
   }
 
   assert {
@@ -243,224 +265,4 @@ run "customer_managed_key" {
     condition     = alltrue([for kms in values(local.kms) : kms.key_arn == var.encryption.kms_key_arn && contains(kms.actions, "kms:Decrypt")])
     error_message = "Every role gets its rights on the key."
   }
-}
-
-run "name_too_long" {
-  command = plan
-
-  variables {
-    name = "a-name-that-has-one-char-too-many"
-  }
-
-  expect_failures = [var.name]
-}
-
-run "name_with_a_dot" {
-  command = plan
-
-  variables {
-    name = "sosw.prod"
-  }
-
-  expect_failures = [var.name]
-}
-
-run "no_package" {
-  command = plan
-
-  variables {
-    runtime = { version = "1.2.3" }
-  }
-
-  expect_failures = [var.runtime]
-}
-
-run "two_packages" {
-  command = plan
-
-  variables {
-    runtime = {
-      package = "tests/terraform/packages/sosw-runtime-1.2.3-py313-arm64.zip"
-      s3      = { bucket = "artifacts", key = "sosw-runtime-1.2.3-py313-arm64.zip" }
-      version = "1.2.3"
-    }
-  }
-
-  expect_failures = [var.runtime]
-}
-
-run "package_of_another_version" {
-  command = plan
-
-  variables {
-    runtime = {
-      package = "tests/terraform/packages/sosw-runtime-1.2.3-py313-arm64.zip"
-      version = "1.2.4"
-    }
-  }
-
-  expect_failures = [var.runtime]
-}
-
-run "package_of_a_longer_version" {
-  command = plan
-
-  variables {
-    runtime = {
-      package = "tests/terraform/packages/sosw-runtime-1.2.3-py313-arm64.zip"
-      version = "1.2"
-    }
-  }
-
-  expect_failures = [var.runtime]
-}
-
-run "package_of_another_version_in_s3" {
-  command = plan
-
-  variables {
-    runtime = {
-      s3      = { bucket = "artifacts", key = "sosw/sosw-runtime-1.2.3-py312-x86_64.zip" }
-      version = "2.0.0"
-    }
-  }
-
-  expect_failures = [var.runtime]
-}
-
-run "package_without_platform" {
-  command = plan
-
-  variables {
-    runtime = {
-      s3      = { bucket = "artifacts", key = "sosw-runtime-1.2.3.zip" }
-      version = "1.2.3"
-    }
-  }
-
-  expect_failures = [var.runtime]
-}
-
-run "package_that_is_not_there" {
-  command = plan
-
-  variables {
-    runtime = {
-      package = "nowhere/sosw-runtime-1.2.3-py313-arm64.zip"
-      version = "1.2.3"
-    }
-  }
-
-  expect_failures = [var.runtime]
-}
-
-run "unknown_log_level" {
-  command = plan
-
-  variables {
-    logging = { level = "info" }
-  }
-
-  expect_failures = [var.logging]
-}
-
-run "log_retention_that_cloudwatch_does_not_know" {
-  command = plan
-
-  variables {
-    logging = { retention_days = 31 }
-  }
-
-  expect_failures = [var.logging]
-}
-
-run "key_by_alias" {
-  command = plan
-
-  variables {
-    encryption = { kms_key_arn = "alias/aws/sns" }
-  }
-
-  expect_failures = [var.encryption]
-}
-
-run "key_by_the_arn_of_an_alias" {
-  command = plan
-
-  variables {
-    encryption = { kms_key_arn = "arn:aws:kms:eu-central-1:111122223333:alias/aws/sns" }
-  }
-
-  expect_failures = [var.encryption]
-}
-
-run "key_for_unencrypted_tables" {
-  command = plan
-
-  variables {
-    encryption = { kms_key_arn = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd" }
-    tables     = { encryption = false }
-  }
-
-  expect_failures = [var.tables]
-}
-
-run "retention_of_half_a_day" {
-  command = plan
-
-  variables {
-    closed_tasks_retention_days = 0.5
-  }
-
-  expect_failures = [var.closed_tasks_retention_days]
-}
-
-run "time_zone_that_is_none" {
-  command = plan
-
-  variables {
-    time_zone = "+02:00"
-  }
-
-  expect_failures = [var.time_zone]
-}
-
-run "path_without_slashes" {
-  command = plan
-
-  variables {
-    iam = { path = "teams/media" }
-  }
-
-  expect_failures = [var.iam]
-}
-
-run "memory_that_lambda_does_not_have" {
-  command = plan
-
-  variables {
-    essentials = { scavenger = { memory_mb = 64 } }
-  }
-
-  expect_failures = [var.essentials]
-}
-
-run "timeout_that_lambda_does_not_have" {
-  command = plan
-
-  variables {
-    essentials = { scheduler = { timeout_seconds = 1000 } }
-  }
-
-  expect_failures = [var.essentials]
-}
-
-run "fifo_topic" {
-  command = plan
-
-  variables {
-    alarms = { topic = { arn = "arn:aws:sns:eu-central-1:111122223333:oncall.fifo" } }
-  }
-
-  expect_failures = [var.alarms]
 }

@@ -57,6 +57,15 @@ def test_a_dynamic_block_goes_whole() -> None:
     assert what == ["aws_lambda_function.this: logging_config"]
 
 
+def test_a_statement_of_a_policy_goes_whole() -> None:
+    kept = 'data "aws_iam_policy_document" "queue" {\n  statement {\n    sid = "Send"\n  }\n'
+    refused = '\n  statement {\n    sid    = "RefusePlaintext"\n    effect = "Deny"\n  }\n'
+    positions = hcl.statements(f"{kept}{refused}}}\n", "RefusePlaintext")
+    changed, what = hcl.cut(f"{kept}{refused}}}\n", positions)
+    assert changed == f"{kept}\n}}\n"
+    assert what == ["aws_iam_policy_document.queue: statement"]
+
+
 def test_a_resource_goes_whole_and_what_is_in_it_with_it() -> None:
     positions = [SOURCE.index('"aws_lambda_function_recursion_config"'), SOURCE.index("recursive_loop")]
     changed, what = hcl.cut(SOURCE, positions)
