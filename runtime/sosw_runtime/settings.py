@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sosw_runtime import __version__
-from sosw_runtime.errors import Misconfigured
 
 
 class Settings(BaseSettings):
     """What Terraform tells every Essential; each field is the environment variable `SOSW_<FIELD>`.
 
     Raises:
-        Misconfigured: `SOSW_VERSION` is another version than this package's.
         pydantic.ValidationError: a value cannot be read as its type.
     """
 
     model_config = SettingsConfigDict(env_prefix="SOSW_", frozen=True)
 
     name: str = Field(default="sosw", min_length=1)
-    version: str = __version__
+    # 0.1.0 refuses to start where `SOSW_VERSION` names another version, as it would while an upgrade is applied: a
+    # function's environment changes before its code. The variable is left to it.
+    pinned_version: str = __version__
     alarm_topic_arn: str | None = None
     jobs_topic_arn: str | None = None
     timezone: str = "UTC"
@@ -38,15 +37,6 @@ class Settings(BaseSettings):
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError(f"SOSW_TIMEZONE: {zone!r} is no IANA time zone; use one such as 'Europe/Berlin'") from None
         return zone
-
-    @model_validator(mode="after")
-    def _pinned_version(self) -> Self:
-        if self.version != __version__:
-            raise Misconfigured(
-                f"SOSW_VERSION: {self.version!r} is pinned, but the deployed package is {__version__!r}; "
-                "deploy the package of the pinned version, or pin the version of the package"
-            )
-        return self
 
     def function(self, essential: str) -> str:
         """The name of an Essential's Lambda function, e.g. `sosw_scheduler`."""
