@@ -13,7 +13,9 @@ from unittest import mock
 
 import boto3
 import pytest
-from botocore.loaders import JSONFileLoader
+from botocore.hooks import EventAliaser
+from botocore.loaders import JSONFileLoader, Loader
+from botocore.useragent import UserAgentString
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
@@ -46,10 +48,25 @@ def aws_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _models_read_once() -> Iterator[None]:
-    """Parse each of botocore's files once a run: every test makes its clients anew, which would be half of its time."""
+def _botocore_finds_out_once() -> Iterator[None]:
+    """Keep what botocore would find out anew for each client, and with each call: every test makes its clients anew."""
     read = cache(partial(JSONFileLoader.load_file, JSONFileLoader()))
-    with mock.patch.object(JSONFileLoader, "load_file", lambda _, path: read(path)):
+    aliaser: Any = EventAliaser
+    alias = cache(partial(aliaser._alias_event_name, aliaser(None)))
+    list_services, services = Loader.list_available_services, dict[tuple[str, ...], Any]()
+
+    def list_once(loader: Loader, type_name: str) -> Any:
+        key = (type_name, *loader.search_paths)
+        if key not in services:
+            services[key] = list_services(loader, type_name)
+        return services[key]
+
+    with (
+        mock.patch.object(JSONFileLoader, "load_file", lambda _, path: read(path)),
+        mock.patch.object(Loader, "list_available_services", list_once),
+        mock.patch.object(aliaser, "_alias_event_name", lambda _, name: alias(name)),
+        mock.patch.object(UserAgentString, "to_string", return_value="tests"),
+    ):
         yield
 
 
