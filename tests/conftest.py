@@ -106,6 +106,11 @@ def name(dynamodb: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     """The name of an installation of its own, whose tables exist and which the Essentials' settings name."""
     name = f"sosw-{uuid.uuid4().hex[:8]}"
     create_tables(dynamodb, name)
+    # The time of the tests is past: DynamoDB Local would delete within seconds what they keep for some days.
+    for table in ("closed_tasks", "registry"):
+        dynamodb.update_time_to_live(
+            TableName=f"{name}_{table}", TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"}
+        )
     monkeypatch.setenv("SOSW_NAME", name)
     yield name
     for table in dynamodb.list_tables()["TableNames"]:
