@@ -6,7 +6,7 @@ import os
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -23,6 +23,7 @@ from sosw_runtime import aws
 from sosw_runtime.testing import create_tables
 from tests.support import dynamodb_local as local
 from tests.support.lambdas import FakeLambda
+from tests.support.moto_speed import hurried
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -91,13 +92,13 @@ def dynamodb(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, lambdas: FakeLambda
 ) -> Iterator[DynamoDBClient]:
     """DynamoDB on each backend, which clients made in the test reach too; other services but Lambda are moto's."""
-    real = []
+    real, in_a_hurry = [], hurried(REGION) if request.param == "moto" else nullcontext()
     if request.param == "dynamodb-local":
         running: local.DynamoDBLocal = request.getfixturevalue("dynamodb_local")
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", running.endpoint)
         real.append(running.endpoint)
     config: Any = {"core": {"mock_credentials": False, "passthrough": {"urls": real, "services": ["lambda"]}}}
-    with mock_aws(config=config), _one_call_at_a_time():
+    with mock_aws(config=config), _one_call_at_a_time(), in_a_hurry:
         yield boto3.client("dynamodb")
 
 
