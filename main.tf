@@ -47,7 +47,7 @@ locals {
   environment = merge(
     {
       SOSW_NAME                    = var.name
-      SOSW_VERSION                 = var.runtime.version
+      SOSW_PINNED_VERSION          = var.runtime.version
       SOSW_ALARM_TOPIC_ARN         = local.alarm_topic_arn
       SOSW_TIMEZONE                = var.time_zone
       POWERTOOLS_LOG_LEVEL         = var.logging.level

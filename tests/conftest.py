@@ -6,14 +6,16 @@ import os
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import boto3
 import pytest
-from botocore.loaders import JSONFileLoader
+from botocore.hooks import EventAliaser
+from botocore.loaders import JSONFileLoader, Loader
+from botocore.useragent import UserAgentString
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
@@ -21,6 +23,7 @@ from sosw_runtime import aws
 from sosw_runtime.testing import create_tables
 from tests.support import dynamodb_local as local
 from tests.support.lambdas import FakeLambda
+from tests.support.moto_speed import hurried
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -46,10 +49,25 @@ def aws_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _models_read_once() -> Iterator[None]:
-    """Parse each of botocore's files once a run: every test makes its clients anew, which would be half of its time."""
+def _botocore_finds_out_once() -> Iterator[None]:
+    """Keep what botocore would find out anew for each client, and with each call: every test makes its clients anew."""
     read = cache(partial(JSONFileLoader.load_file, JSONFileLoader()))
-    with mock.patch.object(JSONFileLoader, "load_file", lambda _, path: read(path)):
+    aliaser: Any = EventAliaser
+    alias = cache(partial(aliaser._alias_event_name, aliaser(None)))
+    list_services, services = Loader.list_available_services, dict[tuple[str, ...], Any]()
+
+    def list_once(loader: Loader, type_name: str) -> Any:
+        key = (type_name, *loader.search_paths)
+        if key not in services:
+            services[key] = list_services(loader, type_name)
+        return services[key]
+
+    with (
+        mock.patch.object(JSONFileLoader, "load_file", lambda _, path: read(path)),
+        mock.patch.object(Loader, "list_available_services", list_once),
+        mock.patch.object(aliaser, "_alias_event_name", lambda _, name: alias(name)),
+        mock.patch.object(UserAgentString, "to_string", return_value="tests"),
+    ):
         yield
 
 
@@ -74,13 +92,13 @@ def dynamodb(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, lambdas: FakeLambda
 ) -> Iterator[DynamoDBClient]:
     """DynamoDB on each backend, which clients made in the test reach too; other services but Lambda are moto's."""
-    real = []
+    real, in_a_hurry = [], hurried(REGION) if request.param == "moto" else nullcontext()
     if request.param == "dynamodb-local":
         running: local.DynamoDBLocal = request.getfixturevalue("dynamodb_local")
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", running.endpoint)
         real.append(running.endpoint)
     config: Any = {"core": {"mock_credentials": False, "passthrough": {"urls": real, "services": ["lambda"]}}}
-    with mock_aws(config=config), _one_call_at_a_time():
+    with mock_aws(config=config), _one_call_at_a_time(), in_a_hurry:
         yield boto3.client("dynamodb")
 
 
@@ -89,6 +107,11 @@ def name(dynamodb: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     """The name of an installation of its own, whose tables exist and which the Essentials' settings name."""
     name = f"sosw-{uuid.uuid4().hex[:8]}"
     create_tables(dynamodb, name)
+    # The time of the tests is past: DynamoDB Local would delete within seconds what they keep for some days.
+    for table in ("closed_tasks", "registry"):
+        dynamodb.update_time_to_live(
+            TableName=f"{name}_{table}", TimeToLiveSpecification={"Enabled": False, "AttributeName": "expires_at"}
+        )
     monkeypatch.setenv("SOSW_NAME", name)
     yield name
     for table in dynamodb.list_tables()["TableNames"]:

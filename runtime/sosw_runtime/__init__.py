@@ -3,4 +3,4 @@
 This module stays empty on purpose: a Worker that imports `sosw_runtime.worker` pays for nothing else.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

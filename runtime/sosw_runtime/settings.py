@@ -20,7 +20,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SOSW_", frozen=True)
 
     name: str = Field(default="sosw", min_length=1)
-    version: str = __version__
+    # 0.1.0 refuses to start where `SOSW_VERSION` names another version, as it would while an upgrade is applied: a
+    # function's environment changes before its code. The variable is left to it.
+    pinned_version: str = __version__
     alarm_topic_arn: str | None = None
     jobs_topic_arn: str | None = None
     timezone: str = "UTC"
@@ -39,7 +41,7 @@ class Settings(BaseSettings):
     @property
     def is_of_another_version(self) -> bool:
         """Whether the pinned version is not this package's: for a while during an upgrade, or by mistake."""
-        return self.version != __version__
+        return self.pinned_version != __version__
 
     def function(self, essential: str) -> str:
         """The name of an Essential's Lambda function, e.g. `sosw_scheduler`."""

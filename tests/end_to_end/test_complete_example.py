@@ -87,7 +87,7 @@ def test_a_function_whose_package_is_not_the_pinned_version_works(installation: 
     function = f"{demo.NAME}_worker_assistant"
     environment = lambda_.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
     lambda_.update_function_configuration(
-        FunctionName=function, Environment={"Variables": {**environment, "SOSW_VERSION": "99.0.0"}}
+        FunctionName=function, Environment={"Variables": {**environment, "SOSW_PINNED_VERSION": "99.0.0"}}
     )
     report = {"action": "mark_task_as_completed", "task_id": "of no job"}
     answer = lambda_.invoke(FunctionName=function, Payload=json.dumps(report).encode())

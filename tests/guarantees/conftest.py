@@ -9,8 +9,7 @@ import pytest
 
 from tests.guarantees.invariants import Watch
 from tests.support.lambdas import FakeLambda
-from tests.support.moto_speed import hurried
-from tests.support.world import REGION, World
+from tests.support.world import World
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 def world(dynamodb: DynamoDBClient, name: str, lambdas: FakeLambda, request: pytest.FixtureRequest) -> Iterator[World]:
     """An empty installation, on each backend."""
     in_memory = request.node.callspec.params["dynamodb"] == "moto"
-    with hurried(REGION), World(dynamodb, name, lambdas, in_memory=in_memory) as world:
+    with World(dynamodb, name, lambdas, in_memory=in_memory) as world:
         yield world
 
 

@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 import venv
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support import server
@@ -24,10 +25,10 @@ from tests.support.cache import CACHE, REQUIREMENTS, made_once, pip, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 REGION = "eu-west-1"
 _LOCK = REQUIREMENTS / "emulator.txt"
+_MINISTACK = Path(__file__).with_name("lambda_updates.py")
 
 
 @dataclass(frozen=True)
@@ -56,18 +57,19 @@ class MiniStack:
 
 
 @contextlib.contextmanager
-def ministack(name: str = "ministack") -> Iterator[MiniStack]:
+def ministack(name: str = "ministack", update_seconds: float = 0.5) -> Iterator[MiniStack]:
     """A new MiniStack on a free port; its log is `.cache/logs/<name>.log`.
 
-    It stops with the block, as does every function that runs in it. Raises `server.ServerError` when it does not start.
+    It stops with the block, as does every function that runs in it. `update_seconds` is how long a change of a
+    function's configuration takes until Lambda calls it done. Raises `server.ServerError` when it does not start.
     """
-    executable = environment() / "bin" / "ministack"
+    python = environment() / "bin" / "python"
     port = server.free_port()
     running = MiniStack(endpoint=f"http://127.0.0.1:{port}", log=CACHE / "logs" / f"{name}.log")
     with (
         tempfile.TemporaryDirectory(prefix="ministack-", ignore_cleanup_errors=True) as scratch,
         server.serve(
-            [executable],
+            [python, "-I", _MINISTACK, str(update_seconds)],
             is_ready=lambda: _is_healthy(running.endpoint),
             log=running.log,
             # Functions inherit all of it.

@@ -117,9 +117,9 @@ class Terraform:
         changes += [(f"output.{name}", change["actions"]) for name, change in shown.get("output_changes", {}).items()]
         return [Change(address, tuple(actions)) for address, actions in changes if actions not in (["no-op"], ["read"])]
 
-    def apply(self) -> None:
-        """Make it so."""
-        self.run("apply", "-no-color", "-auto-approve")
+    def apply(self, *targets: str) -> None:
+        """Make it so; the whole, or the targets and what they depend on."""
+        self.run("apply", "-no-color", "-auto-approve", *(f"-target={target}" for target in targets))
 
     def destroy(self) -> None:
         """Take everything down."""
@@ -137,7 +137,7 @@ class Terraform:
             self._progress = progress
 
 
-def compatible_copy(tree: Path, destination: Path) -> Path:
+def compatible_copy(tree: Path, destination: Path, *, cached_as: str = "terraform-tree") -> Path:
     """Copy a Terraform tree (root module, `modules`, `examples`, those of the tests), validated and initialised.
 
     The packaged provider lacks a few arguments, blocks and resources that the modules have. In the copy its version
@@ -156,7 +156,7 @@ def compatible_copy(tree: Path, destination: Path) -> Path:
     code = {path: path.read_text() for path in files if path.suffix in {".tf", ".hcl"}}
     made_from = "".join(f"{path.relative_to(tree)}\n{code.get(path, '')}" for path in files)
     kind = provider.PACKAGED_VERSION if provider.is_packaged() else "registry"
-    cached = made_once(f"terraform-tree-{kind}", f"{CACHE}\n{made_from}", make)
+    cached = made_once(f"{cached_as}-{kind}", f"{CACHE}\n{made_from}", make)
     shutil.copytree(cached / "tree", destination, symlinks=True, dirs_exist_ok=True)
     _copy([path for path in files if path not in code], tree, destination)
     if provider.is_packaged():

@@ -170,9 +170,6 @@ class World(AbstractContextManager["World"]):
         for client in clients:
             self.faults.watch(client)
         aws.sns().create_topic(Name=TOPIC.rpartition(":")[2])
-        if self._in_memory:
-            # What the stream tells is derived here; moto would copy all of its records for each transaction.
-            _motos_table(self.tables.tasks).stream_shard = None
         self.now = self._read(TABLES)
         return self
 

@@ -41,7 +41,7 @@ run "defaults" {
   assert {
     condition = local.environment == {
       SOSW_NAME                        = "sosw"
-      SOSW_VERSION                     = "1.2.3"
+      SOSW_PINNED_VERSION              = "1.2.3"
       SOSW_ALARM_TOPIC_ARN             = "arn:aws:sns:eu-central-1:111122223333:sosw_alarms"
       SOSW_TIMEZONE                    = "UTC"
       SOSW_CLOSED_TASKS_RETENTION_DAYS = "90"

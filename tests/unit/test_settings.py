@@ -13,14 +13,14 @@ from sosw_runtime.settings import Settings
 
 def test_without_an_environment_the_defaults_hold() -> None:
     settings = Settings()
-    assert (settings.name, settings.version, settings.timezone) == ("sosw", __version__, "UTC")
+    assert (settings.name, settings.pinned_version, settings.timezone) == ("sosw", __version__, "UTC")
     assert (settings.alarm_topic_arn, settings.jobs_topic_arn, settings.closed_tasks_retention_days) == (None,) * 3
 
 
 def test_the_environment_says_every_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     said: dict[str, Any] = {
         "name": "media",
-        "version": __version__,
+        "pinned_version": __version__,
         "alarm_topic_arn": "arn:aws:sns:eu-west-1:123456789012:alarms",
         "jobs_topic_arn": "arn:aws:sns:eu-west-1:123456789012:jobs",
         "timezone": "Europe/Berlin",
@@ -56,5 +56,10 @@ def test_a_setting_that_cannot_be_meant_is_refused_by_its_name(
 
 def test_another_package_than_the_pinned_one_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not Settings().is_of_another_version
-    monkeypatch.setenv("SOSW_VERSION", "99.0.0")
+    monkeypatch.setenv("SOSW_PINNED_VERSION", "99.0.0")
     assert Settings().is_of_another_version
+
+
+def test_the_version_that_0_1_0_was_pinned_to_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOSW_VERSION", "0.1.0")
+    assert Settings().pinned_version == __version__

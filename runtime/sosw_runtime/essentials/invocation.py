@@ -92,7 +92,7 @@ class Invocation:
 def _tell_of_another_version(settings: Settings) -> None:
     """Count an invocation by a package that is not the pinned one. Neighbouring versions work together."""
     essential = os.environ.get("POWERTOOLS_SERVICE_NAME", "essentials")
-    _warn_of_another_version(essential, settings.version)
+    _warn_of_another_version(essential, settings.pinned_version)
     telemetry.count(essential, settings.name, {"VersionMismatch": 1})
 
 

@@ -89,7 +89,7 @@ def test_a_package_that_is_not_the_pinned_one_works_and_says_so(
     essential: str,
 ) -> None:
     sosw.register()
-    monkeypatch.setenv("SOSW_VERSION", f"0.0.1-{essential}-{sosw.tables.name}")
+    monkeypatch.setenv("SOSW_PINNED_VERSION", f"0.0.1-{essential}-{sosw.tables.name}")
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", essential)
     acts: dict[str, Callable[[], object]] = {
         "scheduler": lambda: sosw.submit_photos(1),
