@@ -69,7 +69,8 @@ class Installation:
             return scheduler.handler(event, FakeContext())
 
     def _report(self, event: Mapping[str, Any], **report: Any) -> None:
-        said = {"task_id": event["task_id"], "attempt": event["attempt"], **report}
+        attempt = {"task_id": event["task_id"], "attempt": event["attempt"], "token": event["sosw_token"]}
+        said = {**attempt, **report}
         assert worker_assistant.handler(said, FakeContext())["accepted"]
         self._reported.add((event["task_id"], event["attempt"]))
         answer = self.tables.client.get_item(TableName=self.tables.tasks, Key={"task_id": {"S": event["task_id"]}})
