@@ -89,7 +89,7 @@ test-e2e: $(VENV) ## Apply the complete example on an emulator of AWS, run jobs,
 	$(BIN)/pytest tests/end_to_end --verbose --durations 10
 
 .PHONY: bench
-bench: $(VENV) ## Measure costs beside sosw 0.7 and how full the slots are; write docs/benchmarks.md
+bench: $(VENV) ## Measure costs beside sosw 0.7, idling, and how full the slots are; write docs/benchmarks.md
 	$(call need,terraform,https://developer.hashicorp.com/terraform/install)
 	@$(BIN)/python -m benchmarks all
 

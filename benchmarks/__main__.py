@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from tests.support.cache import ROOT
 
-from benchmarks import costs, jobs, report, slots
+from benchmarks import costs, idle, jobs, report, slots
 
 RESULTS: Final = Path(__file__).with_name("results.json")
 
@@ -24,6 +24,7 @@ def everything() -> None:
     _measure_costs()
     _measure_jobs()
     _measure_slots()
+    _measure_idle()
     _tell()
 
 
@@ -45,6 +46,13 @@ def large() -> None:
 def full() -> None:
     """Measure how full the slots are, on an emulator of AWS."""
     _measure_slots()
+    _tell()
+
+
+@app.command("idle")
+def money() -> None:
+    """Measure what an installation costs that idles, and what a million tasks cost, in dollars."""
+    _measure_idle()
     _tell()
 
 
@@ -80,6 +88,13 @@ def _measure_slots() -> None:
     _keep("slots", [run.to_json() for run in runs])
 
 
+def _measure_idle() -> None:
+    with _progress() as progress:
+        bar = progress.add_task("", total=idle.STEPS)
+        found = idle.measure(lambda what: progress.update(bar, description=what), lambda: progress.advance(bar))
+    _keep("idle", found.to_json())
+
+
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=Console(stderr=True))
@@ -97,7 +112,7 @@ def _results() -> dict[str, Any]:
 def _tell() -> None:
     """Print the tables and write the pages; exit code 1 when a target is missed."""
     results = _results()
-    for page, text in report.pages(ROOT / "docs", results).items():
+    for page, text in report.pages(ROOT, results).items():
         page.write_text(text)
     report.show(results, Console())
     if not all(target.met for target in report.targets(results)):

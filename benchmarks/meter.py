@@ -48,16 +48,20 @@ class Meter(AbstractContextManager["Meter"]):
 
     DynamoDB is reached; what any other service answers is given. Nothing is counted outside a phase.
 
-    On a write whose condition failed DynamoDB names no units: it is counted as what an item of up to 1 KB costs.
+    On a write whose condition failed DynamoDB names no units: it is counted as what an item of up to 1 KB costs. With
+    `counts_misses` a read that finds nothing is counted as the least that a read costs; DynamoDB Local leaves it out:
+    https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
     """
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: Answers, *, counts_misses: bool = False) -> None:
         self.costs: dict[str, Cost] = defaultdict(Cost)
         #: Payloads of Lambda's Invoke since they were last taken, decoded.
         self.invoked: list[Any] = []
         self._answers = answers
+        self._counts_misses = counts_misses
         self._phase: str | None = None
         self._lock = threading.Lock()
+        self._asked = threading.local()  # the request of the thread's call
         # A default session made earlier would not have the handlers below.
         self._default_session = mock.patch("boto3.DEFAULT_SESSION", None)
         self._registrations: list[tuple[str, Callable[..., Any]]] = [
@@ -103,6 +107,7 @@ class Meter(AbstractContextManager["Meter"]):
             if service == "lambda" and model.name == "Invoke":
                 self.invoked.append(json.loads(params["body"]))
         if service in {"dynamodb", "dynamodbstreams"}:
+            self._asked.request = json.loads(params["body"])
             return None
         answer = self._answers[f"{service}.{model.name}"]
         status = 400 if "Error" in answer else 200
@@ -113,6 +118,8 @@ class Meter(AbstractContextManager["Meter"]):
         if self._phase is None or model.name not in READS | WRITES:
             return
         units = consumed_units(model.name, parsed)
+        if self._counts_misses:
+            units += _of_misses(model.name, self._asked.request, parsed)
         if parsed.get("Error", {}).get("Code") == "ConditionalCheckFailedException":
             units = 1
         with self._lock:
@@ -121,3 +128,25 @@ class Meter(AbstractContextManager["Meter"]):
                 cost.read_units += units
             else:
                 cost.write_units += units
+
+
+def _of_misses(operation: str, request: Mapping[str, Any], answer: Mapping[str, Any]) -> float:
+    """The read units of what a call asked for and did not find."""
+    if operation in {"Query", "Scan"} and answer.get("ScannedCount") == 0:
+        return _least(request)
+    if operation == "BatchGetItem":
+        return sum(
+            _least(wanted)
+            * (
+                len(wanted["Keys"])
+                - len(answer["Responses"].get(table, ()))
+                - len(answer["UnprocessedKeys"].get(table, {}).get("Keys", ()))
+            )
+            for table, wanted in request["RequestItems"].items()
+            if "Responses" in answer
+        )
+    return 0
+
+
+def _least(request: Mapping[str, Any]) -> float:
+    return 1 if request.get("ConsistentRead") else 0.5

@@ -11,7 +11,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from benchmarks import jobs, slots
+from benchmarks import idle, jobs, slots
 from benchmarks.costs import ARRANGEMENT, BATCH_SIZES, PAYLOADS, QUEUES, Measurement, System
 
 #: Between them the figures stand on a page that is otherwise written by hand.
@@ -76,14 +76,16 @@ def show(results: Mapping[str, Any], console: Console) -> None:
         console.print(table.shown(), "")
 
 
-def pages(folder: Path, results: Mapping[str, Any]) -> dict[Path, str]:
-    """The pages of the documentation that have figures, as they should be: this one's own, and that on jobs."""
-    found = {folder / "benchmarks.md": page(results)}
-    if "jobs" in results:
-        path = folder / "jobs.md"
+def pages(root: Path, results: Mapping[str, Any]) -> dict[Path, str]:
+    """The pages of the documentation that have figures, as they should be: this one's own, and parts of two others."""
+    found = {root / "docs" / "benchmarks.md": page(results)}
+    parts = {root / "docs" / "jobs.md": _jobs_table} if "jobs" in results else {}
+    if "idle" in results:
+        parts[root / "README.md"] = _money_in_short
+    for path, table in parts.items():
         before, _, rest = path.read_text().partition(_BEGIN)
         _, _, after = rest.partition(_END)
-        found[path] = f"{before}{_BEGIN}\n{_jobs_table(results).body()}\n{_END}{after}"
+        found[path] = f"{before}{_BEGIN}\n{table(results).body()}\n{_END}{after}"
     return found
 
 
@@ -101,6 +103,8 @@ def page(results: Mapping[str, Any]) -> str:
         parts += ["## How large jobs were measured", *jobs.ARRANGEMENT]
     if "slots" in results:
         parts += ["## How the slots were measured", *slots.ARRANGEMENT]
+    if "idle" in results:
+        parts += ["## How the dollars were computed", *idle.ARRANGEMENT]
     return "\n\n".join(parts) + "\n"
 
 
@@ -118,6 +122,8 @@ def tables(results: Mapping[str, Any]) -> Iterator[Table]:
         yield _jobs_table(results)
     if "slots" in results:
         yield _slots_table(_runs(results))
+    if "idle" in results:
+        yield from _money_tables(idle.Found.read(results["idle"]))
 
 
 def targets(results: Mapping[str, Any]) -> list[Target]:
@@ -309,3 +315,77 @@ def _enqueue_ratio(measured: Sequence[Measurement], payload: int, queue: int) ->
         if (one.setup.payload_bytes, one.setup.queued) == (payload, queue)
     }
     return rates["runtime"] / rates["sosw"]
+
+
+# --- money -------------------------------------------------------------------------------------------------------
+
+
+def _money_in_short(results: Mapping[str, Any]) -> Table:
+    found = idle.Found.read(results["idle"])
+    rows = [(f"a month of {_workers(one)} without a task", idle.idle_month(found, one)) for one in found.idle]
+    rows += [("a month of a health metric, more", idle.health_metric_month())]
+    rows += [(f"a million tasks of {payload:,} bytes", idle.million_tasks(found, payload)) for payload in PAYLOADS]
+    return Table(
+        "Dollars",
+        ("", "dollars", "of which"),
+        [(what, _dollars(sum(bill.values())), _largest(bill)) for what, bill in rows],
+        "`python -m benchmarks idle` counts it anew; [how, and at which prices](docs/benchmarks.md).",
+    )
+
+
+def _money_tables(found: idle.Found) -> Iterator[Table]:
+    months = [idle.idle_month(found, one) for one in found.idle]
+    yield Table(
+        "A month in which nothing is to do, in dollars",
+        ("", *map(_workers, found.idle)),
+        [
+            *((what, *(_dollars(month[what]) for month in months)) for what in months[0]),
+            ("in all", *(_dollars(sum(month.values())) for month in months)),
+        ],
+        f"{found.alarms} alarms; {', '.join(f'{one.metrics}' for one in found.idle)} custom metrics.",
+    )
+    yield Table(
+        "A minute's ticks",
+        ("", "read units", "write units", "calls", "CPU seconds", "bytes of logs"),
+        [
+            (
+                f"{_workers(one)}: {essential.capitalize()}",
+                f"{work.read_units:,.1f}",
+                f"{work.write_units:,.1f}",
+                f"{work.calls:,.1f}",
+                f"{work.cpu_seconds:.3f}",
+                f"{work.log_bytes:,.0f}",
+            )
+            for one in found.idle
+            for essential, work in one.ticks.items()
+        ],
+    )
+    bills = [idle.million_tasks(found, payload) for payload in PAYLOADS]
+    yield Table(
+        "A million tasks, in dollars",
+        ("", *(f"{payload:,} bytes" for payload in PAYLOADS)),
+        [
+            *((what, *(_dollars(bill[what]) for bill in bills)) for what in bills[0]),
+            ("in all", *(_dollars(sum(bill.values())) for bill in bills)),
+        ],
+    )
+    yield Table(
+        "Prices of us-east-1",
+        ("", "dollars", "source"),
+        [(price.unit, f"{price.dollars:.10f}".rstrip("0"), price.source) for price in idle.PRICES.values()],
+        "As of November 2026.",
+    )
+
+
+def _workers(one: idle.Idle) -> str:
+    return f"{one.workers:,} Worker{'s' if one.workers > 1 else ''}"
+
+
+def _dollars(amount: float) -> str:
+    return f"{amount:.2f}"
+
+
+def _largest(bill: Mapping[str, float]) -> str:
+    """The items of a bill that make a tenth of it or more, the largest first."""
+    large = sorted((what for what in bill if 10 * bill[what] >= sum(bill.values())), key=lambda what: -bill[what])
+    return ", ".join(f"{what} {_dollars(bill[what])}" for what in large)
