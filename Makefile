@@ -80,7 +80,7 @@ test-guarantees: $(VENV) ## Run the tests of what holds under faults and under c
 test-terraform: $(VENV) ## Run the modules' tests and check them against the schema of a current provider
 	$(call stage,Terraform tests)
 	$(call need,terraform,https://developer.hashicorp.com/terraform/install)
-	SOSW_PROVIDER_SCHEMA="$$($(BIN)/python -m tests.support.provider)" $(BIN)/pytest tests/terraform -n auto --dist worksteal
+	SOSW_PROVIDER_SCHEMA="$$($(BIN)/python -m tests.support.provider)" $(BIN)/pytest tests/terraform -n auto --dist loadfile
 
 .PHONY: test-e2e
 test-e2e: $(VENV) ## Apply the complete example on an emulator of AWS, run jobs, destroy
