@@ -44,6 +44,11 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def sleep(seconds: float) -> None:
+    """Let time go by."""
+    time.sleep(seconds)
+
+
 @dataclass(frozen=True, slots=True)
 class Invocation:
     """Settings, tables, the clock and the deadline of one invocation."""
@@ -54,6 +59,7 @@ class Invocation:
     ends_at: int  # ms, when Lambda stops it
     reserve: int = _RESERVE_MS  # ms before that, when no more work is begun
     clock: Callable[[], int] = now_ms
+    sleep: Callable[[float], None] = sleep
 
     @classmethod
     def begin(cls, context: LambdaContext | None) -> Self:
@@ -71,7 +77,11 @@ class Invocation:
     @property
     def out_of_time(self) -> bool:
         """Whether no more work should be begun."""
-        return self.clock() > self.ends_at - self.reserve
+        return not self.has_time_until(self.clock())
+
+    def has_time_until(self, at: int) -> bool:
+        """Whether work may still be begun at a time."""
+        return at <= self.ends_at - self.reserve
 
 
 def side_by_side(
