@@ -59,7 +59,7 @@ def test_throttled_the_pace_is_halved_once_a_second_down_to_a_tenth() -> None:
     assert rates[:4] == [250] * 4
 
 
-def test_no_longer_throttled_the_pace_is_the_fastest_again_after_ten_seconds() -> None:
+def test_ten_seconds_after_throttling_the_pace_is_the_fastest_again() -> None:
     pace = Pace(MOST, MOST / 10, NOON, NOON, NOON)
     rates = []
     for second in range(1, 13):
@@ -68,7 +68,7 @@ def test_no_longer_throttled_the_pace_is_the_fastest_again_after_ten_seconds() -
     assert rates == [95, 140, 185, 230, 275, 320, 365, 410, 455, 500, 500, 500]
 
 
-def test_at_the_slowest_pace_a_window_waits_until_the_one_before_is_paid_for() -> None:
+def test_at_the_slowest_pace_a_window_waits_for_the_one_before_it() -> None:
     pace = Pace(MOST, MOST / 10, NOON, NOON, NOON)
     assert pace.pause(500, NOON) == 0
     assert pace.after(500, NOON, throttled=True).pause(500, NOON) == 10 * SECOND
@@ -79,7 +79,7 @@ def test_a_task_larger_than_a_second_of_its_key_is_written_all_the_same() -> Non
 
 
 @pytest.mark.parametrize(("size", "taken"), [(1, 1), (500, 1), (600, 2), (10 * 1024, 11), (350 * 1024, 351)])
-def test_a_waiting_task_takes_its_size_of_its_key_and_a_queued_one_its_entry(size: int, taken: int) -> None:
+def test_a_waiting_task_takes_its_size_of_its_key_and_a_queued_one_a_unit(size: int, taken: int) -> None:
     payload = "ü" * (size // 2) + "x" * (size % 2)
     assert units(delayed(payload=payload)) == taken
     assert units(queued(payload=payload)) == 1
