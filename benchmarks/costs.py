@@ -32,7 +32,8 @@ ARRANGEMENT: Final = (
     "is the same call in both and is counted in neither.",
     "This runtime: the Scheduler's handler takes a job of 1,000 tasks; the Orchestrator's and the Scavenger's take the "
     "records of the table's own stream through the root module's filters, in batches of 100 unless said otherwise; the "
-    f"WorkerAssistant's takes one report a task; a minute's ticks of both are divided among {TASKS_A_MINUTE:,} tasks.",
+    f"WorkerAssistant's takes one report a task; a minute's ticks of both are divided among {TASKS_A_MINUTE:,} tasks. "
+    "What the Scheduler waits for the keys of the queue takes no time here.",
     "sosw 0.7.51: its Scheduler, Orchestrator, Scavenger and WorkerAssistant are called as its Lambdas call them, on "
     "the tables and indexes of its CloudFormation example, its event log on as by default; a job of 20 tasks, and one "
     f"call of the Orchestrator and the Scavenger for {LIMIT} tasks, the most that it dispatches at once. A failed "

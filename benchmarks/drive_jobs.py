@@ -21,7 +21,7 @@ from unittest import mock
 
 from tests.support.lambdas import FakeContext
 
-from benchmarks.jobs import BARE_TASKS, INVOCATION_SECONDS, WIDTH, Outcome
+from benchmarks.jobs import BARE_TASKS, INVOCATION_SECONDS, QUEUE_SHARDS, WIDTH, Outcome
 from benchmarks.life import WORKER
 from benchmarks.meter import Meter
 from sosw_runtime import aws
@@ -61,6 +61,7 @@ def enqueue(tasks: int, meter: Meter) -> Outcome:
             "function_name": WORKER,
             "timeout_seconds": 60,
             "max_concurrency": 1,
+            "queue_shards": QUEUE_SHARDS,
             "job_schemas": {"default": {"chunkable_attrs": ["store", "product"]}},
         },
     )
@@ -91,7 +92,7 @@ def enqueue(tasks: int, meter: Meter) -> Outcome:
 def _bare(dynamodb: DynamoDBClient) -> float:
     """Tasks a second that bare calls write: the first of the same items, in their order, to tables of the same kind."""
     tables = Tables.by(dynamodb, NAME)
-    first = [candidate.task_id for candidate in queued(tables, WORKER, shards=1, limit=BARE_TASKS)]
+    first = [candidate.task_id for candidate in queued(tables, WORKER, shards=QUEUE_SHARDS, limit=BARE_TASKS)]
     found = find(tables, first)
     puts = [{"PutRequest": {"Item": to_item(found[task_id])}} for task_id in first]
     batches = [puts[start : start + BATCH_WRITE] for start in range(0, len(puts), BATCH_WRITE)]

@@ -17,11 +17,14 @@ from tests.support.server import tail
 
 from benchmarks.costs import environment
 from benchmarks.meter import Cost
+from sosw_runtime.domain.pacing import QUEUED_A_SECOND
 
 #: Numbers of tasks.
 SIZES: Final = (10_000, 100_000, 1_000_000)
 #: Products of each store: jobs are whole numbers of stores.
 WIDTH: Final = 1_000
+#: Shards of the Worker's queue: they take so many tasks a second that the Scheduler never waits for them.
+QUEUE_SHARDS: Final = 20
 #: After so many seconds an invocation would be ended by Lambda, so that large jobs are handed over.
 INVOCATION_SECONDS: Final = 60
 #: Tasks that bare calls write, for comparison.
@@ -30,6 +33,8 @@ BARE_TASKS: Final = 10_000
 ARRANGEMENT: Final = (
     f"One job of stores by {WIDTH:,} products, each product of each store a task, taken by the Scheduler's handler in "
     f"one process, with {INVOCATION_SECONDS} s an invocation and as many hand-overs as that takes, on DynamoDB Local. "
+    f"The Worker's queue has {QUEUE_SHARDS} shards, which take {QUEUE_SHARDS * QUEUED_A_SECOND:,} tasks a second, more "
+    "than the Scheduler writes: what is measured is its own speed. "
     "Memory is the most that the process ever had, Python, boto3 and the benchmark's own counting included. Bare calls "
     f"are BatchWriteItem of as many threads, {BARE_TASKS:,} of the same items to tables of the same kind, which does "
     "nothing but send what is ready.",

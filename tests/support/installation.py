@@ -35,6 +35,10 @@ class Clock:
         self.now += self.pace
         return self.now * 1_000_000
 
+    def sleep(self, seconds: float) -> None:
+        """As `time.sleep`."""
+        self.advance(round(seconds * 1000))
+
     def advance(self, by: int) -> None:
         """Let milliseconds go by."""
         self.now += by

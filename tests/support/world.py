@@ -381,8 +381,11 @@ class World(AbstractContextManager["World"]):
         def clock() -> int:
             return self.clock.read() + skew
 
+        def sleep(seconds: float) -> None:
+            self.clock.wait(round(seconds * 1000))
+
         ends_at = clock() + _INVOCATION_MS
-        return Invocation(self.settings, self.tables, context.aws_request_id, ends_at, _RESERVE_MS, clock)
+        return Invocation(self.settings, self.tables, context.aws_request_id, ends_at, _RESERVE_MS, clock, sleep)
 
     def _unique(self, prefix: str) -> str:
         self._serial += 1

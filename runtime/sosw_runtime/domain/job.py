@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -55,7 +55,7 @@ _EXPECTED: Final = {
     "time_zone": "an IANA time zone such as 'Europe/Berlin' or 'UTC'",
     "period": f"one of {', '.join(periods.PERIODS)}, or a period of your own",
     "start_date": "a day as YYYY-MM-DD",
-    "end_date": "a day as YYYY-MM-DD",
+    "end_date": f"a day as YYYY-MM-DD, at most {periods.MOST_DAYS} days from start_date on",
     "isolate_days": "true or false",
     "isolate_weeks": "true or false",
     "isolate_months": "true or false",
@@ -67,18 +67,6 @@ _EXPECTED: Final = {
 def is_id(value: object) -> bool:
     """Whether a value may be the id of a job or of an event."""
     return isinstance(value, str) and 0 < len(value) <= _MOST_CHARACTERS and not _UNPRINTABLE.search(value)
-
-
-def _id(value: str) -> str:
-    if not is_id(value):
-        raise ValueError("no id")
-    return value
-
-
-def _name(worker: str) -> str:
-    if len(worker) > _MOST_CHARACTERS or not all(worker_id_candidates(worker)):
-        raise ValueError("no name of a Worker")
-    return worker
 
 
 def no_switch(value: object) -> object:
@@ -98,7 +86,6 @@ def _day(value: object) -> object:
 
 
 Day = Annotated[date, BeforeValidator(_day)]
-Id = Annotated[str, AfterValidator(_id)]
 
 
 class Job(BaseModel):
@@ -109,9 +96,8 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    #: Id of the Worker, or its function's name or ARN, as the caller knows it.
-    worker: Annotated[str, AfterValidator(_name)]
-    job_id: Id | None = None
+    worker: str = Field(min_length=1)  # id of the Worker, or its function's name or ARN, as the caller knows it
+    job_id: str | None = None
     job_schema_name: str | None = None
     priority: Annotated[int, BeforeValidator(no_switch), Field(ge=0, le=9)] = 0  # 9 first
     time_zone: str | None = None  # IANA; before start_at, which is read in it
@@ -157,11 +143,10 @@ class Job(BaseModel):
             if time.tzinfo is None:
                 default = (info.context or {}).get("zone", "UTC")
                 time = time.replace(tzinfo=periods.zone(info.data.get("time_zone") or default))
-            return _checked_time(round(time.timestamp() * 1000))
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            number = _checked_time(value)
-            return _checked_time(int(number if number >= _LEAST_MILLISECONDS else number * 1000))
-        raise ValueError("not a time")
+            return round(time.timestamp() * 1000)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise ValueError("not a time")
+        return int(value if value >= _LEAST_MILLISECONDS else value * 1000)
 
     @model_validator(mode="after")
     def _own_keys(self) -> Self:
@@ -178,10 +163,6 @@ class Job(BaseModel):
             raise Refused("start_date", None, "expected a day as YYYY-MM-DD, since end_date is given")
         if self.start_date and self.end_date and self.end_date < self.start_date:
             raise Refused("end_date", f"{self.end_date}", f"expected a day not before start_date, {self.start_date}")
-        if self.start_date and self.end_date and (self.end_date - self.start_date).days >= periods.MOST_DAYS:
-            raise Refused(
-                "end_date", f"{self.end_date}", f"expected at most {periods.MOST_DAYS} days from start_date on"
-            )
         if self.period and self.start_date:
             raise Refused("period", self.period, "expected either `period` or `start_date` and `end_date`")
         if (self.period or self.start_date) and "date_list" in self.keys:
@@ -206,13 +187,6 @@ class Job(BaseModel):
         return None
 
 
-def _checked_time(ms: float) -> float:
-    """A time that keys can tell, as it is; a number that is none (NaN) is within no bounds."""
-    if not 0 <= ms < _END_OF_TIME:
-        raise ValueError("not from 1970 to 2286")
-    return ms
-
-
 def _days(date_list: object) -> list[date]:
     class DateList(BaseModel):
         date_list: list[Day] = Field(min_length=1)
@@ -235,17 +209,13 @@ class Request(BaseModel):
     model_config = ConfigDict(frozen=True, validate_by_name=True)
 
     job: Job
-    event_id: Id | None = Field(default=None, alias="id")
+    event_id: str | None = Field(default=None, alias="id")
     event_time: Annotated[datetime, BeforeValidator(no_switch)] | None = Field(default=None, alias="time")
 
     @field_validator("event_time")
     @classmethod
     def _with_zone(cls, time: datetime | None) -> datetime | None:
-        if time is None:
-            return None
-        aware = time.replace(tzinfo=UTC) if time.tzinfo is None else time
-        _checked_time(aware.timestamp() * 1000)
-        return aware
+        return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
 
 
 def parse(event: object, zone: str = "UTC") -> Request:
@@ -279,7 +249,29 @@ def parse(event: object, zone: str = "UTC") -> Request:
         raise Refused(field, value, f"expected {_EXPECTED[field]}") from invalid
     for key in _RESERVED_SINCE & request.job.keys.keys():
         raise _reserved(key, request.job.keys[key])
+    for field, value in _beyond_limits(request):
+        raise Refused(field, job.get(field, value), f"expected {_EXPECTED[field]}")
     return request
+
+
+def _beyond_limits(request: Request) -> Iterator[tuple[str, object]]:
+    """The fields of a new job that items, their keys and the memory of a function have no room for.
+
+    No property of the record: a job that an earlier version accepted is read as it is.
+    """
+    job, event_time = request.job, request.event_time
+    if len(job.worker) > _MOST_CHARACTERS or not all(worker_id_candidates(job.worker)):
+        yield "worker", job.worker
+    if job.job_id is not None and not is_id(job.job_id):
+        yield "job_id", job.job_id
+    if job.start_at is not None and not 0 <= job.start_at < _END_OF_TIME:
+        yield "start_at", job.start_at
+    if job.start_date and job.end_date and (job.end_date - job.start_date).days >= periods.MOST_DAYS:
+        yield "end_date", job.end_date
+    if request.event_id is not None and not is_id(request.event_id):
+        yield "id", request.event_id
+    if event_time is not None and not 0 <= event_time.timestamp() * 1000 < _END_OF_TIME:
+        yield "time", event_time.isoformat()
 
 
 def _check_json(key: str, value: object) -> None:

@@ -47,6 +47,11 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def sleep(seconds: float) -> None:
+    """Let time go by."""
+    time.sleep(seconds)
+
+
 @dataclass(frozen=True, slots=True)
 class Invocation:
     """Settings, tables, the clock and the deadline of one invocation."""
@@ -57,6 +62,7 @@ class Invocation:
     ends_at: int  # ms, when Lambda stops it
     reserve: int = _RESERVE_MS  # ms before that, when no more work is begun
     clock: Callable[[], int] = now_ms
+    sleep: Callable[[float], None] = sleep
 
     @classmethod
     def begin(cls, context: LambdaContext | None) -> Self:
@@ -80,7 +86,11 @@ class Invocation:
 
     def has_time(self) -> bool:
         """Whether more work may be begun."""
-        return self.clock() <= self.ends_at - self.reserve
+        return self.has_time_until(self.clock())
+
+    def has_time_until(self, at: int) -> bool:
+        """Whether work may still be begun at a time."""
+        return at <= self.ends_at - self.reserve
 
     def share(self, part: float) -> Self:
         """The same invocation with a part of the time that is left to it."""

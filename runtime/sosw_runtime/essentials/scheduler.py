@@ -16,9 +16,10 @@ from uuid import uuid4
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sosw_runtime import aws, telemetry
-from sosw_runtime.domain import periods
+from sosw_runtime.domain import pacing, periods
 from sosw_runtime.domain.chunking import JobSchema, payload_texts
 from sosw_runtime.domain.job import Job, Request, is_id, message_event, parse, records, worker_id_candidates
+from sosw_runtime.domain.pacing import Pace
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.task import Entry, Move, Rank, Status, Task, task_id
 from sosw_runtime.errors import JobInterrupted, JobRefused, Refused, Unavailable
@@ -263,22 +264,28 @@ def _give_up(invocation: Invocation, cursor: Cursor) -> None:
 
 
 def _write_tasks(invocation: Invocation, record: JobRecord, held: Held) -> Cursor:
-    """Write a job's tasks while there is time; how far it came.
+    """Write a job's tasks while there is time, as fast as their keys take them; how far it came.
 
     Raises:
         Unavailable: the cursor was taken over.
     """
     tables, cursor = invocation.tables, held.cursor
     todo = _tasks(record, held.spec, cursor.position)
+    pace = Pace.begin(pacing.most(held.spec.shards, delayed=_is_delayed(record)), invocation.clock())
     with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
         # Where an earlier Scheduler's window is in doubt, it is made whole also in a job that is cancelled.
-        while not invocation.out_of_time and (cursor.suspect or not cursor.cancelled):
-            window = list(islice(todo, WINDOW))
+        while cursor.suspect or not cursor.cancelled:
+            # That one was as long as windows ever are, and its tasks are looked for one by one.
+            window = list(islice(todo, WINDOW)) if cursor.suspect else _next_window(todo, pace.rate)
+            units = sum(map(pacing.units, window))
+            now = _wait(invocation, pace, units)
+            if now is None:
+                break
             if cursor.suspect:
                 finished = progress.finished(tables, record, [task.number for task in window])
                 tasks.enqueue_missing(tables, window, finished, jobs.fence(tables, cursor))
             else:
-                _write(pool, tables, window)
+                pace = pace.after(units, now, throttled=_write(pool, tables, window))
             position = cursor.position + len(window)
             if position == record.total:
                 return replace(cursor, position=position)
@@ -289,14 +296,41 @@ def _write_tasks(invocation: Invocation, record: JobRecord, held: Held) -> Curso
     return cursor
 
 
-def _write(pool: ThreadPoolExecutor, tables: Tables, window: Sequence[Task]) -> None:
-    """Write new tasks, several batches at once; every batch is done with before the first error is raised."""
+def _wait(invocation: Invocation, pace: Pace, units: int) -> int | None:
+    """Wait until so many units may be written; the time then, None at once if no more work should be begun by then."""
+    now = invocation.clock()
+    pause = pace.pause(units, now)
+    if not invocation.has_time_until(now + pause):
+        return None
+    if pause:
+        invocation.sleep(pause / 1000)
+    return now + pause
+
+
+def _next_window(todo: Iterator[Task], most: float) -> list[Task]:
+    """The next tasks: as many as a window has, or as their key takes in a second."""
+    window: list[Task] = []
+    units = 0
+    for task in todo:
+        window.append(task)
+        units += pacing.units(task)
+        if len(window) == WINDOW or units >= most:
+            break
+    return window
+
+
+def _write(pool: ThreadPoolExecutor, tables: Tables, window: Sequence[Task]) -> bool:
+    """Write new tasks, several batches at once; whether DynamoDB was too busy for some of them at first.
+
+    Every batch is done with before the first error is raised.
+    """
     put = tasks.delay if window[0].status is Status.WAITING else tasks.enqueue
     batches = [window[start : start + BATCH_WRITE] for start in range(0, len(window), BATCH_WRITE)]
     futures = [pool.submit(put, tables, batch) for batch in batches]
     errors = [error for future in futures if (error := future.exception()) is not None]
     if errors:
         raise errors[0]
+    return any(future.result() for future in futures)
 
 
 def _hand_over(invocation: Invocation, reached: Cursor) -> None:
@@ -349,7 +383,7 @@ def _count_tasks(invocation: Invocation, spec: _Spec, today: date) -> int:
 
 def _tasks(record: JobRecord, spec: _Spec, start: int) -> Iterator[Task]:
     """The tasks of an accepted job from a number on, the same whenever they are cut."""
-    delayed = record.first_start > record.created_at
+    delayed = _is_delayed(record)
     for number, payload in enumerate(payload_texts(spec.job, spec.schemas, record.today, start), start):
         task = Task(
             task_id=task_id(record.job_id, number),
@@ -365,3 +399,8 @@ def _tasks(record: JobRecord, spec: _Spec, start: int) -> Iterator[Task]:
         )
         place = Rank(task.priority, fresh=True, time=record.created_at, sequence=number)
         yield task if delayed else task.in_queue(place, spec.shards)
+
+
+def _is_delayed(record: JobRecord) -> bool:
+    """Whether a job's tasks wait for a time."""
+    return record.first_start > record.created_at

@@ -171,27 +171,36 @@ def put_batches(tables: Tables, table: str, requests: Sequence[Mapping[str, Any]
     _write_batches(tables.client, table, requests)
 
 
-def put_new(tables: Tables, table: str, items: Sequence[Item]) -> None:
+def put_new(tables: Tables, table: str, items: Sequence[Item]) -> bool:
     """Put any number of items that others change as soon as they see them; what DynamoDB may have taken is sent once.
 
         A puts T, its answer is lost ─────────────────────── A puts T again: T is as new, and runs twice
         B:               claims T ── T runs ── T completes
 
+    Returns:
+        Whether DynamoDB sent any of them back before it took them: it is asked for more than it can do.
+
     Raises:
         Unavailable: some were still sent back at the end; any part may have been written.
         botocore.exceptions.ClientError, BotoCoreError: an answer was lost; any part may be written, or be on its way.
     """
-    _write_batches(tables.once, table, [{"PutRequest": {"Item": item}} for item in items])
+    return _write_batches(tables.once, table, [{"PutRequest": {"Item": item}} for item in items])
 
 
-def _write_batches(client: DynamoDBClient, table: str, requests: Sequence[Mapping[str, Any]]) -> None:
+def _write_batches(client: DynamoDBClient, table: str, requests: Sequence[Mapping[str, Any]]) -> bool:
+    """Send writes until none is sent back; whether any was."""
+    sent_back = False
     for start in range(0, len(requests), BATCH_WRITE):
         left: Any = {table: list(requests[start : start + BATCH_WRITE])}
+        tries = 0
         for attempt in _patiently():
             with attempt:
+                tries += 1
                 left = _left_of(client, left)
                 if left:
                     raise Unavailable(f"{table}: {len(left[table])} writes were sent back")
+        sent_back = sent_back or tries > 1
+    return sent_back
 
 
 def _left_of(client: DynamoDBClient, requests: Any) -> Any:

@@ -89,8 +89,8 @@ class Recorded:
 # --- Scheduler ---------------------------------------------------------------------------------------------------
 
 
-def enqueue(tables: Tables, tasks: Sequence[Task]) -> None:
-    """Put new tasks into the queue. From nothing to queued.
+def enqueue(tables: Tables, tasks: Sequence[Task]) -> bool:
+    """Put new tasks into the queue; whether DynamoDB was too busy for some at first. From nothing to queued.
 
     Not repeatable, as any of them may be claimed at once: after an error, `enqueue_missing`.
     Cost: 2 write units a task (item and index), 25 tasks a call.
@@ -98,18 +98,18 @@ def enqueue(tables: Tables, tasks: Sequence[Task]) -> None:
     Raises:
         Unavailable, botocore.exceptions.ClientError, BotoCoreError: any part may be written, or be on its way.
     """
-    put_new(tables, tables.tasks, [to_item(task) for task in tasks])
+    return put_new(tables, tables.tasks, [to_item(task) for task in tasks])
 
 
-def delay(tables: Tables, tasks: Sequence[Task]) -> None:
-    """Put new tasks among those that wait for a time. From nothing to waiting.
+def delay(tables: Tables, tasks: Sequence[Task]) -> bool:
+    """Put new tasks among those that wait for a time; whether DynamoDB was too busy at first. From nothing to waiting.
 
     Not repeatable, as `enqueue`. Cost: 1 write unit a task, 25 tasks a call.
 
     Raises:
         Unavailable, botocore.exceptions.ClientError, BotoCoreError: any part may be written, or be on its way.
     """
-    put_new(tables, tables.retry_tasks, [to_item(task) for task in tasks])
+    return put_new(tables, tables.retry_tasks, [to_item(task) for task in tasks])
 
 
 def enqueue_missing(tables: Tables, tasks: Sequence[Task], finished: Set[int], fence: Mapping[str, Any]) -> int:

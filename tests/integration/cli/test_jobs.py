@@ -489,7 +489,7 @@ TRANSFORMED: dict[str, Any] = {
         "as the target would have got it",
     ],
 )
-def test_a_job_whose_event_was_not_delivered_is_taken_as_its_rule_asks_for_it(
+def test_an_undelivered_event_is_taken_as_its_rule_asks_for_it(
     installation: Installation, rejected: RejectedJobsQueue, sosw: Command, target: dict[str, Any] | None, body: object
 ) -> None:
     if target is not None:

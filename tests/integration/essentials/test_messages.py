@@ -84,9 +84,7 @@ def test_the_jobs_of_a_batch_are_taken_under_the_ids_of_their_messages(sosw: Ins
     assert queue.messages() == []
 
 
-def test_a_job_that_is_refused_is_put_aside_with_its_reason_and_the_others_are_taken(
-    sosw: Installation, queue: Queue, rejected: Queue
-) -> None:
+def test_a_refused_job_is_put_aside_and_the_others_are_taken(sosw: Installation, queue: Queue, rejected: Queue) -> None:
     sosw.register()
     bad, good, _ = queue.send(TO_NOBODY, PHOTO, "no JSON")
 
@@ -132,7 +130,7 @@ def out_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("out_once")
-def test_only_those_messages_come_again_whose_job_is_not_known_to_be_accepted(
+def test_only_messages_of_jobs_not_known_to_be_accepted_come_again(
     sosw: Installation, queue: Queue, rejected: Queue
 ) -> None:
     sosw.register()
@@ -151,7 +149,7 @@ def test_only_those_messages_come_again_whose_job_is_not_known_to_be_accepted(
 
 
 @pytest.mark.usefixtures("out_once", "rejected")
-def test_without_the_right_to_delete_the_whole_batch_comes_again_and_adds_nothing(
+def test_a_batch_that_cannot_be_deleted_comes_again_and_adds_nothing(
     sosw: Installation, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sosw.register()

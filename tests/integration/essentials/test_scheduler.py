@@ -6,7 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from sosw_runtime import aws
+from sosw_runtime.domain import pacing
 from sosw_runtime.domain.task import Move, Status
 from sosw_runtime.errors import JobInterrupted, Misconfigured, Refused, Unavailable
 from sosw_runtime.essentials import scheduler
@@ -390,6 +393,87 @@ def test_a_hand_over_that_came_no_further_is_refused_so_that_it_cannot_run_away(
     sosw.tick_scavenger()
     sosw.submit(handed_over(lambdas, sosw))
     assert sosw.task().status is Status.QUEUED
+
+
+# --- as fast as the keys take it --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slow_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that take ten tasks a second, so that few tasks tell the story of many."""
+    monkeypatch.setattr(pacing, "QUEUED_A_SECOND", 10)
+    monkeypatch.setattr(pacing, "WAITING_UNITS_A_SECOND", 10)
+
+
+DAYS_95 = {**PHOTO, "job_id": "album", "period": "last_95_days", "isolate_days": True}
+
+
+@pytest.mark.usefixtures("slow_keys")
+@pytest.mark.parametrize(
+    ("shards", "keys", "seconds"),
+    [
+        (1, {}, 8.5),
+        (5, {}, 0.9),
+        (10, {}, 0),
+        (10, {"start_at": NOON + HOUR}, 8.5),
+        (10, {"start_at": NOON + HOUR, "pixels": "x" * 1024}, 18),
+        (1, {"pixels": "x" * 10 * 1024}, 8.5),
+    ],
+    ids=[
+        "a queue",
+        "five shards",
+        "less than a second's worth",
+        "a retry table",
+        "large waiting ones",
+        "large queued ones",
+    ],
+)
+def test_a_job_is_written_as_fast_as_its_keys_take_it(
+    sosw: Installation, lambdas: FakeLambda, shards: int, keys: dict[str, Any], seconds: float
+) -> None:
+    sosw.register(queue_shards=shards)
+    sosw.submit({"job": {**DAYS_95, **keys}})
+    assert len(sosw.all_tasks()) == 95
+    assert lambdas.invocations == []
+    assert (sosw.clock.now - NOON) / SECOND == seconds, "a second's worth less than all, as that comes at once"
+
+
+@pytest.mark.usefixtures("slow_keys")
+def test_a_job_that_would_wait_beyond_its_deadline_is_handed_over_at_once(
+    sosw: Installation, lambdas: FakeLambda
+) -> None:
+    sosw.register()
+    sosw.submit({"job": DAYS_95}, FakeContext(remaining_millis=4 * SECOND))
+    assert sosw.clock.now <= NOON + 3 * SECOND, "a quarter of an invocation is kept in reserve"
+    assert 30 <= len(sosw.all_tasks()) <= 40
+    sosw.submit(handed_over(lambdas, sosw))
+    assert len(sosw.all_tasks()) == 95
+
+
+@pytest.mark.usefixtures("slow_keys")
+@pytest.mark.parametrize("busy", ["ProvisionedThroughputExceededException", "UnprocessedItems"])
+def test_while_dynamodb_is_too_busy_a_job_is_written_slower(
+    sosw: Installation, monkeypatch: pytest.MonkeyPatch, busy: str
+) -> None:
+    """For the first three seconds it is."""
+    put = aws.dynamodb_once().batch_write_item
+
+    def too_busy(RequestItems: Any) -> Any:  # noqa: N803 - boto's name
+        was_sent_back = id(RequestItems) in sent_back or sosw.clock.now >= NOON + 3 * SECOND
+        if was_sent_back:
+            return put(RequestItems=RequestItems)
+        sent_back.add(id(RequestItems))
+        if busy == "UnprocessedItems":
+            return {"UnprocessedItems": RequestItems}
+        raise ClientError({"Error": {"Code": busy, "Message": "injected"}}, "BatchWriteItem")
+
+    sent_back: set[int] = set()
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr(aws.dynamodb_once(), "batch_write_item", too_busy)
+    sosw.register()
+    sosw.submit({"job": DAYS_95})
+    assert [task.number for task in sosw.all_tasks()] == list(range(95))
+    assert NOON + 12 * SECOND < sosw.clock.now < NOON + 20 * SECOND, "9 s where it is not"
 
 
 class _ProcessEnded(BaseException):

@@ -19,6 +19,7 @@ from sosw_runtime.storage.tables import (
     conditional_by,
     get_batches,
     put_batches,
+    put_new,
     repeatable,
 )
 from tests.support.builders import NOON, SECOND, queued
@@ -219,6 +220,16 @@ class HalfBusy:
 def test_writes_that_are_sent_back_are_sent_again(sosw: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     HalfBusy(sosw, monkeypatch, until_call=4)
     put_batches(sosw.tables, sosw.tables.tasks, put(*range(60)))
+    assert [task.number for task in sosw.all_tasks()] == list(range(60))
+
+
+def test_whoever_puts_new_items_is_told_that_some_were_sent_back(
+    sosw: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = [to_item(queued(number)) for number in range(60)]
+    assert not put_new(sosw.tables, sosw.tables.tasks, items[:30])
+    HalfBusy(sosw, monkeypatch, until_call=2)
+    assert put_new(sosw.tables, sosw.tables.tasks, items[30:])
     assert [task.number for task in sosw.all_tasks()] == list(range(60))
 
 

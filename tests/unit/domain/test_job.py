@@ -208,6 +208,12 @@ def test_a_job_survives_being_stored() -> None:
     assert job.keys == {"bucket": "photos", "keys": {"model_config": [1, None]}, "_private": 1}
 
 
+def test_a_job_that_an_earlier_version_accepted_is_read_beyond_todays_limits() -> None:
+    stored = {**JOB, "job_id": "album\n", "start_at": 10**15, "worker": "w" * 300}
+
+    assert Job.model_validate(stored).start_at == 10**15
+
+
 @pytest.mark.parametrize(
     ("calendar", "days"),
     [
@@ -258,7 +264,7 @@ CRAWL = {"worker": "crawler", "period": "yesterday"}
         ),
     ],
 )
-def test_a_message_carries_a_job_and_its_id_and_time_unless_it_carries_an_event(
+def test_a_message_carries_a_job_with_its_id_and_time_or_an_event(
     record: object, event_id: str, time: datetime | None
 ) -> None:
     batch = records({"Records": [record]})

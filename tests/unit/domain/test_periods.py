@@ -236,6 +236,6 @@ def test_days_at_the_ends_of_the_calendar_can_be_cut(day: date) -> None:
     assert spans([day], by_week=True) == spans([day], by_month=True) == [[day]]
 
 
-def test_weeks_are_cut_before_sundays_from_the_first_day_of_the_calendar_on() -> None:
+def test_weeks_are_cut_before_sundays_from_the_first_day_on() -> None:
     first = [date(1, 1, day) for day in range(1, 9)]  # a Monday, and the Sunday is the 7th
     assert spans(first, by_week=True) == [first[:6], first[6:]]
