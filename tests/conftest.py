@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import uuid
@@ -69,6 +70,13 @@ def _botocore_finds_out_once() -> Iterator[None]:
         mock.patch.object(UserAgentString, "to_string", return_value="tests"),
     ):
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _garbage_is_collected_where_it_is() -> None:
+    """Spare the collector what stays for the whole run, some hundred thousand objects, and let it look less often."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(scope="session")
