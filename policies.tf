@@ -223,12 +223,6 @@ data "aws_iam_policy_document" "rejected_jobs" {
       variable = "aws:SourceArn"
       values   = [local.job_rules_arn]
     }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [local.job_rules_account]
-    }
   }
 
   statement {

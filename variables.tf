@@ -18,7 +18,7 @@ variable "runtime" {
     An object in S3 needs its `object_version`, or its `source_code_hash` (base64 of the SHA-256, as `filebase64sha256` gives it): Terraform
     updates the functions when that changes.
     The file is named `sosw-runtime-<version>-py<311|312|313>-<arm64|x86_64>.zip`; Lambda's Python and architecture are read from the name.
-    A package of another version is refused at plan, and by the functions at start.
+    A package of another version is refused at plan. At run time it works, logs a warning and counts `VersionMismatch`, which has an alarm: an upgrade passes through that.
   EOT
   type = object({
     version = string

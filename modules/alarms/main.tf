@@ -21,7 +21,7 @@ locals {
       metric_name         = "Unreadable"
       services            = ["orchestrator", "scavenger"]
       period              = 300
-      evaluation_periods  = 1
+      evaluation_periods  = 3 # A metric that arrives late may be a filled 0 at first.
       datapoints_to_alarm = 1
       description         = "Items in the tables of ${var.name} cannot be read, and nothing is done with them. The log groups /aws/lambda/${var.name}_orchestrator and /aws/lambda/${var.name}_scavenger name each with the reason. The command sosw lists and buries such tasks (docs/cli.md); a registration is mended by applying its worker module."
     }

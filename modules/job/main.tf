@@ -33,9 +33,9 @@ resource "aws_cloudwatch_event_target" "this" {
     input_template = local.input_template
   }
 
-  # An outage of six hours is outlasted. What the Scheduler may not be given, or is not given until then, waits for people.
+  # An outage of a day is outlasted. What the Scheduler may not be given, or is not given until then, waits for people.
   retry_policy {
-    maximum_event_age_in_seconds = 21600
+    maximum_event_age_in_seconds = 86400
     maximum_retry_attempts       = 185
   }
 

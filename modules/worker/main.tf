@@ -82,7 +82,11 @@ resource "aws_lambda_permission" "orchestrator" {
   qualifier     = var.qualifier
   principal     = var.orchestrator.orchestrator_role_arn
 
-  depends_on = [aws_dynamodb_table_item.function]
+  # It comes last and goes first: whatever is invoked is invoked under the configuration below.
+  depends_on = [
+    aws_dynamodb_table_item.function,
+    aws_lambda_function_event_invoke_config.this,
+  ]
 }
 
 # Attempts are counted and delayed by the Orchestrator's side, and an attempt's lease is as long as its event can live. With Lambda's
@@ -129,4 +133,7 @@ resource "aws_iam_role_policy" "report" {
   name   = local.policy_name
   role   = var.role_name
   policy = data.aws_iam_policy_document.report.json
+
+  # A second Worker of the function that is refused would else take this policy over, and away when its block goes.
+  depends_on = [aws_dynamodb_table_item.function]
 }

@@ -40,10 +40,10 @@ run "defaults" {
   assert {
     condition = (
       aws_cloudwatch_event_target.this.dead_letter_config[0].arn == var.orchestrator.rejected_jobs_queue_arn
-      && aws_cloudwatch_event_target.this.retry_policy[0].maximum_event_age_in_seconds == 6 * 3600
+      && aws_cloudwatch_event_target.this.retry_policy[0].maximum_event_age_in_seconds == 24 * 3600
       && aws_cloudwatch_event_target.this.retry_policy[0].maximum_retry_attempts == 185
     )
-    error_message = "What cannot be handed over for six hours comes to the queue of rejected jobs."
+    error_message = "What cannot be handed over for a day comes to the queue of rejected jobs."
   }
 }
 

@@ -110,8 +110,7 @@ run "defaults" {
         actions    = ["sqs:SendMessage"]
         principals = [["Service", "events.amazonaws.com"]]
         conditions = {
-          "aws:SourceArn"     = ["ArnLike", "arn:aws:events:eu-central-1:111122223333:rule/sosw_job_*"]
-          "aws:SourceAccount" = ["StringEquals", "111122223333"]
+          "aws:SourceArn" = ["ArnLike", "arn:aws:events:eu-central-1:111122223333:rule/sosw_job_*"]
         }
     }])
     error_message = "The rules of this installation's jobs may send to the queue, and nobody else by its policy."

@@ -91,13 +91,16 @@ def test_a_mapping_that_began_elsewhere_is_not_replaced(applied: Applied, tmp_pa
 
 
 def test_a_second_worker_of_one_function_and_alias_is_refused(applied: Applied) -> None:
-    before = applied.registrations()
+    before, iam = applied.registrations(), applied.client("iam")
     assert before.keys() == {"function resize:tasks", "worker resize"}
+    policies = iam.list_role_policies(RoleName="resize")["PolicyNames"]
 
     with pytest.raises(TerraformError, match="there is another Worker of this function and qualifier"):
         applied.terraform(second_worker=True).apply()
+    applied.terraform().apply()
 
     assert applied.registrations() == before
+    assert iam.list_role_policies(RoleName="resize")["PolicyNames"] == policies, "its removal takes nothing away"
 
 
 def test_a_job_is_scheduled_once_its_rule_may_hand_it_over(applied: Applied) -> None:
@@ -107,9 +110,16 @@ def test_a_job_is_scheduled_once_its_rule_may_hand_it_over(applied: Applied) -> 
     }
 
 
-@pytest.mark.parametrize("what", ["lambda_permission.orchestrator", "lambda_function_event_invoke_config.this"])
+@pytest.mark.parametrize(
+    "what", ["lambda_permission.orchestrator", "lambda_function_event_invoke_config.this", "iam_role_policy.report"]
+)
 def test_a_function_is_touched_once_it_is_known_to_be_free(applied: Applied, what: str) -> None:
     assert "module.resize.aws_dynamodb_table_item.function" in applied.comes_after(f"module.resize.aws_{what}")
+
+
+def test_the_right_to_invoke_comes_last_and_goes_first(applied: Applied) -> None:
+    config = "module.resize.aws_lambda_function_event_invoke_config.this"
+    assert config in applied.comes_after("module.resize.aws_lambda_permission.orchestrator")
 
 
 def test_an_alias_leaves_the_function_itself_as_it_was(applied: Applied) -> None:

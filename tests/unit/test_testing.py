@@ -126,7 +126,7 @@ def test_a_registered_worker_is_the_item_that_terraform_writes(dynamodb: DynamoD
     [written] = [
         resource["aws_dynamodb_table_item"]["registration"]
         for resource in parsed("worker")["resource"]
-        if "aws_dynamodb_table_item" in resource
+        if "registration" in resource.get("aws_dynamodb_table_item", {})
     ]
     assert (written["hash_key"], written["range_key"]) == ("pk", "sk")
     assert 'pk = {S = "worker"}, sk = {S = local.worker_id}, spec = {S = jsonencode(' in written["item"]

@@ -64,7 +64,6 @@ module "second" {
   count  = var.second_worker ? 1 : 0
 
   orchestrator    = module.sosw.orchestrator
-  worker_id       = "second"
   function_name   = aws_lambda_function.worker.arn
   qualifier       = aws_lambda_alias.tasks.name
   role_name       = aws_iam_role.worker.name

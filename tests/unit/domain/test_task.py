@@ -210,7 +210,7 @@ notes = st.builds(
 @st.composite
 def tasks(draw: st.DrawFn) -> Task:
     """Any task that can stand in a table."""
-    status = draw(st.sampled_from(Status))
+    status = draw(st.sampled_from(sorted(set(Status) - {Status.UNREADABLE})))
     optional = {
         "priority": st.integers(0, 9),
         "attempt": st.integers(0, 99),
