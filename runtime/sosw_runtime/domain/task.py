@@ -131,9 +131,12 @@ class Error:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote."""
-        value = json.loads(text)
-        return cls(value["type"], value["message"])
+        """Read what `to_json` wrote; of any other text it is the message."""
+        try:
+            value = json.loads(text)
+            return cls(str(value["type"]), str(value["message"]))
+        except (LookupError, TypeError, ValueError):
+            return cls("Error", text[:REASON_LENGTH])
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from sosw_runtime import aws, telemetry
 from sosw_runtime.domain.job import message_event
-from sosw_runtime.errors import JobInterrupted, JobRefused, Misconfigured, Refused
+from sosw_runtime.errors import JobInterrupted, JobRefused, Misconfigured, Refused, Unavailable
 from sosw_runtime.essentials.invocation import side_by_side
 
 Answer = dict[str, Any]
@@ -44,7 +44,10 @@ def are_queued(records: Sequence[object]) -> bool:
 
 
 def take_messages(
-    take: Callable[[Mapping[str, Any]], Answer], records: Sequence[Any], rejected_jobs_url: str | None
+    take: Callable[[Mapping[str, Any]], Answer],
+    records: Sequence[Any],
+    rejected_jobs_url: str | None,
+    has_time: Callable[[], bool],
 ) -> list[Answer]:
     """Take the job of each message; the answers of those that are accepted.
 
@@ -52,6 +55,7 @@ def take_messages(
         take: takes the job of one event.
         records: what Lambda received from a queue.
         rejected_jobs_url: where refused jobs go; without it they come again.
+        has_time: whether the invocation may begin more work.
 
     Raises:
         Exception: the first that says that a job is not known to be accepted.
@@ -65,6 +69,9 @@ def take_messages(
         except (Refused, Misconfigured) as refusal:
             if rejected_jobs_url is None:
                 raise
+            if record is not records[0] and not has_time():
+                # The messages before it used up the time: it may be refused for their sake.
+                raise Unavailable("the invocation has no time for this message, which comes again") from refusal
             _reject(record, refusal, rejected_jobs_url)
             return None
 
@@ -92,7 +99,8 @@ def _reject(record: Mapping[str, Any], refusal: Refused | Misconfigured, url: st
 def _rejected_text(record: Mapping[str, Any]) -> str:
     """The event that a message carries, with its id and its time; the message as it is, if it carries none."""
     try:
-        return json.dumps(message_event(record))
+        # As short as it came: escapes could make it longer than a queue takes.
+        return json.dumps(message_event(record), ensure_ascii=False)
     except Refused:
         return str(record["body"])
 

@@ -35,6 +35,9 @@ _CALLS_AT_ONCE: Final = 20
 #: tries (8 of 12 s, and the waits between them), and clocks that differ.
 _LEASE_MS: Final = 150_000
 
+#: How long the calls of a window may take, in ms, with all their tries.
+_WINDOW_MS: Final = 120_000
+
 #: How long writes whose answers were lost may be on their way, in ms.
 _LATE_MS: Final = 30_000
 
@@ -104,7 +107,8 @@ def handler(event: Any, context: LambdaContext | None) -> dict[str, Any]:
         if batch is None:
             return _take(invocation, event)
         if are_queued(batch):
-            answers = take_messages(partial(_take, invocation), batch, _rejected_jobs_url(invocation, context))
+            url = _rejected_jobs_url(invocation, context)
+            answers = take_messages(partial(_take, invocation), batch, url, invocation.has_time)
             return {"jobs": answers, "batchItemFailures": []}
         return {"jobs": _take_all(invocation, batch)}
     except Refused as refused:
@@ -285,6 +289,7 @@ def _write_tasks(invocation: Invocation, record: JobRecord, held: Held) -> Curso
                 finished = progress.finished(tables, record, [task.number for task in window])
                 tasks.enqueue_missing(tables, window, finished, jobs.fence(tables, cursor))
             else:
+                cursor = _renewed(invocation, cursor)
                 pace = pace.after(units, now, throttled=_write(pool, tables, window))
             position = cursor.position + len(window)
             if position == record.total:
@@ -294,6 +299,21 @@ def _write_tasks(invocation: Invocation, record: JobRecord, held: Held) -> Curso
                 raise Unavailable("another Scheduler took it over")
             cursor = advanced
     return cursor
+
+
+def _renewed(invocation: Invocation, cursor: Cursor) -> Cursor:
+    """A held cursor whose lease is long enough for a window: nothing fences its batches.
+
+    Raises:
+        Unavailable: the cursor was taken over.
+    """
+    now = invocation.clock()
+    if now + _WINDOW_MS <= cursor.lease_until:
+        return cursor
+    renewed = jobs.advance(invocation.tables, cursor, cursor.position, now + _LEASE_MS)
+    if renewed is None:
+        raise Unavailable("another Scheduler took it over")
+    return renewed
 
 
 def _wait(invocation: Invocation, pace: Pace, units: int) -> int | None:

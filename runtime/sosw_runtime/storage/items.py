@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
-from sosw_runtime.domain.task import CLOSED, Entry, Error, Move, Note, Status, Task
+from sosw_runtime.domain.task import CLOSED, Entry, Error, Move, Note, Rank, Status, Task
 
 Item = dict[str, Any]  # {"name": {"S": "text"}}, as the low-level client takes and gives it
 
@@ -41,6 +41,10 @@ _TYPES: Final = {
 #: Attributes of which a task consists, by their names in the tables.
 _ATTRIBUTES: Final = (_TYPES.keys() - {"due_at", "in_outbox"}) | {"due", "outbox", "outcome_key", "expires_at"}
 _NOTE_ATTRIBUTES: Final = frozenset(attribute.name for attribute in fields(Note))
+
+#: Bytes of a sort key.
+#: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+_LARGEST_KEY: Final = 1024
 
 #: What a task cannot do without, and what stands for it where it cannot be read.
 _LEAST: Final[Mapping[str, str | int]] = {
@@ -192,7 +196,16 @@ def _task(values: dict[str, Any]) -> Task:
     for name, value in values.items():
         if not isinstance(value, _TYPES[name]):
             raise TypeError(f"{name} is of the type {type(value).__name__}")
+    for name in ("task_id", "worker_id", "job_id"):
+        if not _is_key(values[name]):
+            raise ValueError(f"{name} can be no part of a key")
+    if values.get("queue_rank") is not None:
+        Rank.parse(values["queue_rank"])
     return Task(**values)
+
+
+def _is_key(text: str) -> bool:
+    return 0 < len(text.encode()) <= _LARGEST_KEY
 
 
 def _known(words: type[Word], text: str) -> Word | str:
@@ -230,7 +243,8 @@ def salvaged(error: Unreadable) -> Task:
             value = decode(error.item[name])
         except (LookupError, ValueError, AttributeError):
             value = default
-        known[name] = value if isinstance(value, type(default)) else default
+        usable = isinstance(value, type(default)) and (not isinstance(value, str) or _is_key(value))
+        known[name] = value if usable else default
     return Task(
         **known,
         status=Status.FAILED,

@@ -193,7 +193,7 @@ def give_up(tables: Tables, job_id: str, holder: str, until: int) -> None:
 
 
 def cancel(tables: Tables, job_id: str, now: int) -> Cursor | None:
-    """Have nothing more of a job written, and no task of it started again; its cursor, None when it is enqueued whole.
+    """Have nothing more of a job written, and no failed task of it tried again; its cursor, None if enqueued whole.
 
     Repeatable. Cost: 2 write units.
     """
@@ -304,7 +304,9 @@ def _change(tables: Tables, seen: Cursor, new: Cursor) -> Cursor | None:
                     "SET #position = :position, holder = :holder, lease_until = :lease_until"
                     + (", suspect = :true" if new.suspect else " REMOVE suspect")
                 ),
-                ConditionExpression="holder = :seen_holder AND #position = :seen_position",
+                ConditionExpression=(
+                    "holder = :seen_holder AND #position = :seen_position AND lease_until = :seen_lease_until"
+                ),
                 ExpressionAttributeNames={"#position": "position"},
                 ExpressionAttributeValues=encoded(
                     {
@@ -314,6 +316,7 @@ def _change(tables: Tables, seen: Cursor, new: Cursor) -> Cursor | None:
                         ":true": True if new.suspect else None,
                         ":seen_holder": seen.holder,
                         ":seen_position": seen.position,
+                        ":seen_lease_until": seen.lease_until,
                     }
                 ),
                 ReturnValues="ALL_NEW",

@@ -83,7 +83,7 @@ class Recorded:
     """What became of a report."""
 
     accepted: bool
-    found: Task | None  # the task before the report; None when it is not among the running ones
+    found: Task | None  # the task before the report; None when it is not among the running ones, or cannot be read
 
 
 # --- Scheduler ---------------------------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ def claim(
         Unavailable: it runs, or not, or may still be started.
         Unreadable: the task was claimed, and is none that can be started; its slot is to be freed.
     """
-    attempt = Rank.parse(slot.rank).attempt + 1
+    attempt = _parsed_rank(slot.task_id, slot.rank).attempt + 1
     update = _Update(
         set_to={
             "status": Status.RUNNING.value,
@@ -220,6 +220,13 @@ def claim(
         mine = encoded({"status": Status.RUNNING.value, "claim": slot.claim})
         found = failure.found or {}
         return to_task(found) if mine.items() <= found.items() else None
+
+
+def _parsed_rank(task_id: str, rank: str) -> Rank:
+    try:
+        return Rank.parse(rank)
+    except ValueError as error:
+        raise Unreadable({"task_id": encode(task_id)}, f"its queue_rank is {rank!r}") from error
 
 
 def _update_queued(
@@ -327,8 +334,8 @@ def report(tables: Tables, reported: Report, now: int) -> Recorded:
             )
         )
     except ConditionFailed as failure:
-        return Recorded(False, None if failure.found is None else to_task(failure.found))
-    return Recorded(True, to_task(answer["Attributes"]))
+        return Recorded(False, next(to_tasks([] if failure.found is None else [failure.found]), None))
+    return Recorded(True, next(to_tasks([answer["Attributes"]]), None))
 
 
 def note(tables: Tables, task: Task, reported: Report) -> bool:
@@ -404,7 +411,7 @@ def void(tables: Tables, task_id: str, rank: str, now: int) -> bool:
     Raises:
         Unreadable: the item is no task.
     """
-    place = Rank.parse(rank).returned(now)
+    place = _parsed_rank(task_id, rank).returned(now)
     update = _Update(set_to={"queue_rank": str(place)}, remove=(), entry=Entry(now, Move.VOID, place.attempt))
 
     def send(arguments: Any) -> Mapping[str, Any]:

@@ -620,6 +620,14 @@ def test_an_unreadable_item_holds_no_slot(
     assert mended.get("Unreadable", 0) + started.get("Unreadable", 0) > 0, "the alarm tells of it"
 
 
+def test_a_failed_task_whose_error_is_no_error_holds_no_slot(sosw: Installation) -> None:
+    sosw.register()
+    damaged = failed(error="it broke")
+    sosw.put(damaged)
+    assert sosw.wake_scavenger(damaged) == {"Retried": 1}
+    assert sosw.task().history[-1].reason == "Error: it broke"
+
+
 def test_a_later_versions_status_holds_no_slot_and_is_left_alone(sosw: Installation) -> None:
     sosw.register()
     later = replace(running(), status="polishing")

@@ -13,7 +13,7 @@ from sosw_runtime.domain.task import Entry, Error, Move, Note, Rank, Status, Tas
 from sosw_runtime.storage import jobs, slots, tasks
 from sosw_runtime.storage.items import OUTBOX, Unreadable, encoded, to_item, to_task
 from sosw_runtime.storage.jobs import Cursor, JobRecord
-from sosw_runtime.storage.tasks import Report
+from sosw_runtime.storage.tasks import Recorded, Report
 from tests.integration.storage.cases import CANCELLED, CASES, CLOSED_COMPLETED, DEAD, NOW, STATES, closed, put
 from tests.support.builders import (
     DAY,
@@ -490,7 +490,11 @@ def _unreadable(item: dict[str, Any]) -> Unreadable:
     return caught.value
 
 
-@pytest.mark.parametrize("damage", [*_DAMAGE.values(), {"status": {"N": "7"}}], ids=repr)
+@pytest.mark.parametrize(
+    "damage",
+    [*_DAMAGE.values(), {"status": {"N": "7"}}, {"worker_id": {"S": "x" * 1025}}],
+    ids=lambda damage: next(iter(damage)),
+)
 def test_an_unreadable_item_is_claimed_never_or_told(sosw: Installation, damage: dict[str, Any]) -> None:
     sosw.client.put_item(TableName=sosw.tables.tasks, Item=_damaged(queued(), damage))
     with pytest.raises(Unreadable):
@@ -515,6 +519,26 @@ def test_an_unreadable_item_is_buried_whole(sosw: Installation, state: str, dama
     before = sosw.everything()
     assert not tasks.bury(sosw.tables, _unreadable(item), NOW + SECOND)
     assert sosw.everything() == before
+
+
+def test_an_unreadable_rank_is_set_aside(sosw: Installation) -> None:
+    """It may be of a later version, and would take a slot with each dispatch."""
+    later = {**to_item(queued()), "queue_rank": {"S": "v2-0"}}
+    sosw.client.put_item(TableName=sosw.tables.tasks, Item=later)
+    seen = replace(queued(), queue_rank="v2-0")
+    with pytest.raises(Unreadable):
+        tasks.claim(sosw.tables, slot(seen), NOW + LEASE)
+    with pytest.raises(Unreadable):
+        tasks.void(sosw.tables, seen.task_id, "v2-0", NOW)
+    assert tasks.set_aside(sosw.tables, seen.task_id, "v2-0")
+    assert tasks.queued(sosw.tables, "resize", 1, 10) == []
+
+
+def test_a_report_for_an_unreadable_item_is_recorded(sosw: Installation) -> None:
+    item = _damaged(running(), {"payload": None})
+    sosw.client.put_item(TableName=sosw.tables.tasks, Item=item)
+    assert tasks.report(sosw.tables, Report(running().task_id, True, 1), NOW) == Recorded(True, None)
+    assert tasks.report(sosw.tables, Report(running().task_id, True, 1), NOW) == Recorded(False, None)
 
 
 def test_an_item_that_moved_on_is_not_buried(sosw: Installation) -> None:

@@ -200,6 +200,7 @@ def test_what_belongs_to_an_attempt_goes_with_it_and_the_last_error_stays() -> N
 
 # --- items -----------------------------------------------------------------------------------------------------------
 
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 entries = st.builds(Entry, at=times, move=st.sampled_from(Move), attempt=st.integers(0, 99), reason=st.none() | texts)
 notes = st.builds(
@@ -230,8 +231,8 @@ def tasks(draw: st.DrawFn) -> Task:
         "duration_ms": times,
     }
     required: dict[str, st.SearchStrategy[object]] = {
-        "worker_id": texts,
-        "job_id": texts,
+        "worker_id": names,
+        "job_id": names,
         "number": st.integers(0, 10**7),
         "payload": texts,
         "created_at": times,
