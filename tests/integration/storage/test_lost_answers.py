@@ -1,12 +1,13 @@
-"""A write whose first answer is lost is sent again by botocore, and is still told as done, once."""
+"""A write whose first answer is lost is sent again, by botocore or by us, and is still told as done, once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from sosw_runtime.storage import jobs, slots
 from sosw_runtime.storage.items import to_item
@@ -32,10 +33,18 @@ def first_answer_lost(tables: Tables) -> Iterator[list[str]]:
         lost.append(name)
         return 0  # seconds until botocore sends the same request again
 
-    events: Any = tables.client.meta.events
-    events.register_first("needs-retry.dynamodb", lose)
-    yield lost
-    events.unregister("needs-retry.dynamodb", lose)
+    def lose_for_good(operation: object, **arguments: object) -> float | None:
+        """Of a client that sends nothing again."""
+        if lose(operation, **arguments) is not None:
+            raise ReadTimeoutError(endpoint_url="https://dynamodb")
+        return None
+
+    with ExitStack() as stack:
+        for client, handler in ((tables.client, lose), (tables.brief, lose_for_good)):
+            events: Any = client.meta.events
+            events.register_first("needs-retry.dynamodb", handler)
+            stack.callback(events.unregister, "needs-retry.dynamodb", handler)
+        yield lost
 
 
 def knows_no_tokens(tables: Tables) -> bool:
@@ -68,10 +77,12 @@ def test_a_move_whose_answer_was_lost_is_done_once_and_told_as_done(
 
 def test_a_slot_whose_answer_was_lost_is_known_as_taken(sosw: Installation, tables: Tables) -> None:
     first, second = slot(queued(0), claim="first"), slot(queued(1), claim="second")
-    with first_answer_lost(tables):
+    with first_answer_lost(tables) as lost:
         assert slots.take(tables, first, None)
-    with first_answer_lost(tables):
+    assert lost == ["PutItem"]
+    with first_answer_lost(tables) as lost:
         assert slots.take(tables, second, held_by=first)
+    assert lost == ["PutItem"]
     assert slots.occupied(tables, "resize") == [second]
 
 
