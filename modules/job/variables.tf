@@ -97,7 +97,9 @@ variable "job" {
 
 locals {
   # `lambda_name` is another word for `worker`; a `job_id` would make one job of all events; the rest every task has of its own.
-  reserved_keys = ["attempt", "attempts", "created_at", "job_id", "labourer_id", "lambda_name", "task_id", "worker_id"]
+  reserved_keys = [
+    "attempt", "attempts", "created_at", "job_id", "labourer_id", "lambda_name", "sosw_installation", "sosw_token", "task_id", "worker_id",
+  ]
 }
 
 variable "attributes" {

@@ -13,10 +13,14 @@ STORAGE: Final = Path(__file__).parents[2] / "runtime" / "sosw_runtime" / "stora
 WRITES: Final = {"put_item", "update_item", "delete_item", "transact_write_items"}
 
 
+#: Who tries a write again that it is handed as a lambda.
+PATIENT: Final = {"conditional", "conditional_by", "repeatable"}
+
+
 def bare_writes(node: ast.AST) -> Iterator[ast.Call]:
     """The writes that are made where they stand, and not handed as a lambda to whoever tries them again."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Lambda):
+        if isinstance(child, ast.Call) and ast.unparse(child.func) in PATIENT:
             continue
         if isinstance(child, ast.Call) and isinstance(child.func, ast.Attribute) and child.func.attr in WRITES:
             yield child

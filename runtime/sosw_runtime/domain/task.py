@@ -54,7 +54,7 @@ class Move(StrEnum):
     CLAIM = "claim"
     UNCLAIM = "unclaim"
     VOID = "void"
-    NOTE = "note"  # the only one without an entry in the history, where version 0.1.0 could not read it
+    NOTE = "note"  # without an entry in the history, where version 0.1.0 could not read it; as `set aside`
     REPORT = "report"
     ARCHIVE = "archive"
     RETRY = "retry"
