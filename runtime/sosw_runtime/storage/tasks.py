@@ -799,11 +799,9 @@ class _Update:
 
 def _transfer(tables: Tables, *writes: Mapping[str, Any]) -> bool:
     """One transaction. botocore sends a repeated try with the same token, so that it is done once."""
-    call: Callable[[], Mapping[str, Any]] = lambda: tables.client.transact_write_items(  # noqa: E731 - typed
-        TransactItems=list(writes)  # type: ignore[arg-type]  # built here, shapes as the API's page gives them
-    )
+    items: Any = list(writes)
     try:
-        conditional(call)
+        conditional(lambda: tables.client.transact_write_items(TransactItems=items))
     except ConditionFailed:
         return False
     return True

@@ -500,6 +500,7 @@ def test_an_unreadable_item_is_claimed_never_or_told(sosw: Installation, damage:
     with pytest.raises(Unreadable):
         tasks.claim(sosw.tables, slot(queued()), NOW + LEASE)
     tasks.set_aside(sosw.tables, queued().task_id, queued().queue_rank or "")
+    assert not tasks.set_aside(sosw.tables, queued().task_id, queued().queue_rank or ""), "once more"
     assert tasks.queued(sosw.tables, "resize", 1, 10) == [], "it is in nobody's way"
     swept = tasks.sweep(sosw.tables, None)
     assert (swept.tasks, len(swept.unreadable)) == ([], 1), "people find it"
