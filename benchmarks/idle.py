@@ -219,10 +219,10 @@ def measure(begun: Callable[[str], None], done: Callable[[], None]) -> Found:
         resource["function_name"].removeprefix("sosw_"): resource["memory_size"]
         for resource in planned["aws_lambda_function"]
     }
-    return Found(sum(map(_alarm_metrics, planned["aws_cloudwatch_metric_alarm"])), memory_mb, idle, lives)
+    return Found(sum(map(alarm_metrics, planned["aws_cloudwatch_metric_alarm"])), memory_mb, idle, lives)
 
 
-def _alarm_metrics(alarm: dict[str, Any]) -> int:
+def alarm_metrics(alarm: dict[str, Any]) -> int:
     """The metrics of an alarm, each of which is billed as an alarm."""
     return max(1, sum(bool(query["metric"]) for query in alarm["metric_query"] or ()))
 

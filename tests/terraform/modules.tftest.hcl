@@ -436,7 +436,7 @@ run "alarms" {
         sum     = "FILL(orchestrator, 0) + FILL(scavenger, 0)"
         parts   = { for service in ["orchestrator", "scavenger"] : service => ["sosw", "Unreadable", service, "Sum"] }
         minutes = 5
-        of      = "1 of 1"
+        of      = "1 of 3"
         over    = "GreaterThanThreshold 0"
       }
       sosw_version_mismatch = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from benchmarks.__main__ import RESULTS
-from benchmarks.idle import planned_resources
+from benchmarks.idle import alarm_metrics, planned_resources
 
 
 def test_the_results_count_the_alarms_and_the_memory_of_a_plan() -> None:
@@ -13,5 +13,6 @@ def test_the_results_count_the_alarms_and_the_memory_of_a_plan() -> None:
     planned = planned_resources()
 
     functions = {each["function_name"].removeprefix("sosw_"): each for each in planned["aws_lambda_function"]}
-    assert found["alarms"] == len(planned["aws_cloudwatch_metric_alarm"]), "`python -m benchmarks idle` counts anew"
+    metrics = sum(map(alarm_metrics, planned["aws_cloudwatch_metric_alarm"]))
+    assert found["alarms"] == metrics, "`python -m benchmarks idle` counts anew"
     assert found["memory_mb"] == {name: each["memory_size"] for name, each in functions.items()}
