@@ -93,12 +93,14 @@ class Watch:
                 self._found("I2", f"{worker_id}: two live leases of one slot among {sorted(slots)}")
 
     def check_executions(self) -> None:
-        """I2 for what really runs. A second run of one event is Lambda's own doing, and may outlast the slot."""
+        """I2 for what really runs. A second run of one event is Lambda's own doing: once one of the two ended, and its
+        report counts, the other one may outlast the slot.
+        """
+        ended = {execution.event.attempt for execution in self.world.executions if execution.ended_at is not None}
         at_work: dict[str, set[tuple[str, int]]] = defaultdict(set)
         for execution in self.world.running:
-            if execution.repeated:
-                continue
-            at_work[execution.worker_id].add(execution.event.attempt)
+            if execution.event.attempt not in ended:
+                at_work[execution.worker_id].add(execution.event.attempt)
         for worker_id, attempts in at_work.items():
             limit = self.world.limits[worker_id]
             if len(attempts) > limit:

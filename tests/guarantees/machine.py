@@ -189,7 +189,7 @@ class Machine(RuleBasedStateMachine):
         at_work = [execution for execution in self.world.running if execution.worker_id == worker_id]
         if len(at_work) < 2:
             return
-        self.apply(worker_id, len(at_work) - 1)
+        self.apply(worker_id, len(at_work) - 1, require_token=True)
         self._end(at_work[which % len(at_work)], "well", {})
         records, self.world.unread["orchestrator"] = self.world.unread["orchestrator"], []
         self.told["orchestrator"] += records

@@ -102,7 +102,6 @@ class Execution:
 
     event: Event
     started_at: int  # ms
-    repeated: bool = False  # True: Lambda had delivered the event before
     ended_at: int | None = None  # ms
 
     @property
@@ -258,7 +257,7 @@ class World(AbstractContextManager["World"]):
         if event in self.events:
             self.events.remove(event)
         event.deliveries += 1
-        execution = Execution(event, self.clock.read(), repeated=event.deliveries > 1)
+        execution = Execution(event, self.clock.read())
         self.executions.append(execution)
         return execution
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from sosw_runtime.errors import Refused
+import typer
+
+
+class FileRefused(typer.TyperException):
+    """A file cannot be used. It is named by its whole path, of which `Refused` would show a part."""
+
+    exit_code = 2
 
 
 def text(file: TextIO) -> str:
     """All of a file.
 
     Raises:
-        Refused: names the file, if it is no text in UTF-8.
+        FileRefused: it is no text in UTF-8.
     """
     try:
         return file.read()
     except UnicodeDecodeError as error:
         found = error.object[error.start : error.end]
-        raise Refused(file.name, found, f"expected text in UTF-8; this is byte {error.start + 1}") from error
+        raise FileRefused(
+            f"{file.name}: {found!r} is refused; expected text in UTF-8; this is byte {error.start + 1}"
+        ) from error

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from sosw_runtime import aws
 from sosw_runtime.cli.rules import target_input
 from sosw_runtime.cli.scheduler import FunctionError
-from sosw_runtime.domain.job import identified, json_object, message_event, parse, records
+from sosw_runtime.domain.job import enveloped, identified, is_eventbridge, json_object, message_event, parse, records
 from sosw_runtime.errors import Refused
 
 if TYPE_CHECKING:
@@ -108,12 +108,11 @@ def _undelivered(message: MessageTypeDef, attributes: Mapping[str, str]) -> dict
     """
     event: object = message["Body"]
     try:
-        carried = json_object("message", event)
+        carried = enveloped(json_object("message", event))
     except Refused:
         carried = {}
-    if {"detail-type", "detail"} <= carried.keys() and "RULE_ARN" in attributes:
+    if is_eventbridge(carried) and "RULE_ARN" in attributes:
         event = target_input(carried, attributes["RULE_ARN"], attributes.get("TARGET_ARN", ""))
-        carried = {key: carried[key] for key in ("id", "time") if key in carried}
     sent_at = message["Attributes"]["SentTimestamp"]
     return _again(event, carried.get("id") or message["MessageId"], carried.get("time") or int(sent_at))
 

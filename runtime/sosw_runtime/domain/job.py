@@ -228,14 +228,12 @@ def parse(event: object, zone: str = "UTC") -> Request:
     Raises:
         Refused: names the field in the caller's words.
     """
-    envelope = json_object("event", event)
-    if _is_eventbridge(envelope):
+    envelope = enveloped(json_object("event", event))
+    if is_eventbridge(envelope):
         job = json_object("detail", envelope["detail"])
         job = json_object("job", job["job"]) if "job" in job else job
-    elif "job" in envelope:
-        job = json_object("job", envelope["job"])
     else:
-        job, envelope = envelope, {}
+        job = json_object("job", envelope["job"])
     for key, value in job.items():
         _check_json(key, value)
     try:
@@ -298,9 +296,14 @@ def _parts(value: object) -> Iterable[object]:
             return ()
 
 
-def _is_eventbridge(event: Mapping[str, Any]) -> bool:
+def is_eventbridge(event: Mapping[str, Any]) -> bool:
     """Whether an event is EventBridge's own."""
     return {"detail-type", "detail"} <= event.keys()
+
+
+def enveloped(event: dict[str, Any]) -> dict[str, Any]:
+    """An event as it is, and a bare job as an event: what the job calls `id` and `time` are keys of its own."""
+    return event if "job" in event or is_eventbridge(event) else {"job": event}
 
 
 def identified(event: object, event_id: str, time: str | int | None) -> dict[str, Any]:
@@ -309,8 +312,7 @@ def identified(event: object, event_id: str, time: str | int | None) -> dict[str
     Raises:
         Refused: it is neither.
     """
-    carried = json_object("message", event)
-    envelope = carried if "job" in carried or _is_eventbridge(carried) else {"job": carried}
+    envelope = enveloped(json_object("message", event))
     own = {key: value for key, value in envelope.items() if value is not None}
     return {"id": event_id, "time": time, **own}
 

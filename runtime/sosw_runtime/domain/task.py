@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 HISTORY_HEAD: Final = 10
 HISTORY_TAIL: Final = 40
 
-#: Longest reason in a history entry and longest message of an error, in characters.
+#: Longest reason in a history entry, in bytes of UTF-8, and longest message of an error, in characters.
 REASON_LENGTH: Final = 300
 
 _NAMESPACE: Final = UUID("6f3c1c52-5a0b-5d0e-9d43-0f4f2b6f5c11")
@@ -112,7 +112,9 @@ class Entry:
         entry: list[int | str] = [self.at, str(self.move), self.attempt]
         if self.reason is None and not self.more:
             return entry
-        return [*entry, (self.reason or "")[:REASON_LENGTH], *self.more]
+        # Bytes, so that 50 entries and the largest payload fit into DynamoDB's 400 KB an item.
+        reason = (self.reason or "").encode(errors="replace")[:REASON_LENGTH].decode(errors="ignore")
+        return [*entry, reason, *self.more]
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,11 +96,11 @@ def encode(value: str | int | bool | list[Any] | dict[str, Any]) -> dict[str, An
 
 
 def decode(value: Mapping[str, Any]) -> Any:
-    """A value as Python knows it; all our numbers are integers."""
+    """A value as Python knows it; our own numbers are integers, a later version's may have fractions."""
     ((kind, content),) = value.items()
     match kind:
         case "N":
-            return int(content)
+            return int(content) if content.lstrip("-").isdecimal() else float(content)
         case "L":
             return [decode(part) for part in content]
         case "M":

@@ -7,12 +7,13 @@ of which a transaction takes two an item and one an index; larger items multiply
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -44,6 +45,8 @@ from sosw_runtime.storage.tables import (
     put_new,
     query,
 )
+
+Outcome = TypeVar("Outcome")
 
 _DAY_SECONDS: Final = 86_400
 
@@ -296,8 +299,13 @@ def report(tables: Tables, reported: Report, now: int) -> Recorded:
 
         attempt 1 runs ── its lease ends ── attempt 2 runs ── attempt 1 reports: refused
 
+    Result and stats for which the item has no room are replaced by their sizes: finished work counts without them.
     Cost: 1 write unit.
     """
+    return _fitting(lambda fitting: _report(tables, fitting, now), reported)
+
+
+def _report(tables: Tables, reported: Report, now: int) -> Recorded:
     status = Status.COMPLETED if reported.completed else Status.FAILED
     update = _Update(
         set_to={
@@ -347,8 +355,12 @@ def note(tables: Tables, task: Task, reported: Report) -> bool:
         attempt 1 runs ── is noted completed ── its lease ends ── the Scavenger reports it completed
         attempt 1 runs ── is noted completed ── reports with its token that it failed: failed
 
-    Conditional on the claim; the first note on an attempt stays. Cost: 1 write unit.
+    Conditional on the claim; the first note on an attempt stays. Result and stats as of `report`. Cost: 1 write unit.
     """
+    return _fitting(lambda fitting: _note(tables, task, fitting), reported)
+
+
+def _note(tables: Tables, task: Task, reported: Report) -> bool:
     if task.claim is None:
         raise ValueError(f"task {task.task_id} was never claimed")
     noted = Note(
@@ -381,6 +393,21 @@ def note(tables: Tables, task: Task, reported: Report) -> bool:
         # Noted before: by another, or by this call, whose first answer was lost.
         return found is not None and found.status is Status.RUNNING and found.claim == task.claim
     return True
+
+
+def _fitting(write: Callable[[Report], Outcome], reported: Report) -> Outcome:
+    """Write a report; if the item has no room for it, with the sizes of result and stats in their place."""
+    try:
+        return write(reported)
+    except ClientError as error:
+        details = error.response["Error"]
+        if details["Code"] != "ValidationException" or "size" not in details.get("Message", ""):
+            raise
+    return write(replace(reported, result=_size_of(reported.result), stats=_size_of(reported.stats)))
+
+
+def _size_of(text: str | None) -> str | None:
+    return None if text is None else json.dumps({"dropped_bytes": len(text.encode())})
 
 
 # --- Scavenger ---------------------------------------------------------------------------------------------------
@@ -585,7 +612,7 @@ def bury(tables: Tables, unreadable: Unreadable, now: int) -> bool:
     """Give up an item that cannot be read. From unreadable, in whichever table, to dead, into the outbox.
 
     The dead task has the whole item as its payload. One transaction, conditional on the item as it was seen.
-    Cost: 6 write units (item and two indexes, delete); 4 where it is closed already.
+    Cost: 6 write units (item and two indexes, delete), 7 when queued, 5 where it is dead already (item and indexes).
     """
     item = unreadable.item
     seen = [name for name in _SEEN_OF_UNREADABLE if name in item]

@@ -530,6 +530,16 @@ def test_a_message_whose_job_was_refused_is_taken_under_its_id(
     assert [(event["job_id"], event["date_list"]) for event in installation.dispatch()] == [("m-1", ["2024-02-29"])]
 
 
+def test_a_bare_job_keeps_its_own_id_and_is_taken_under_that_of_its_message(
+    installation: Installation, rejected: RejectedJobsQueue, sosw: Command
+) -> None:
+    message_id = rejected.put_aside(json.dumps({**JOB, "id": 7, "time": "noon"}))
+
+    assert sosw("jobs", "redrive") == 0
+    [event] = installation.dispatch()
+    assert (event["job_id"], event["id"], event["time"]) == (message_id, 7, "noon")
+
+
 def test_what_is_no_job_at_all_stays_with_its_reason(
     installation: Installation, rejected: RejectedJobsQueue, sosw: Command
 ) -> None:

@@ -475,7 +475,7 @@ def test_slow_mending_leaves_time_for_everything_else(sosw: Installation, inbox:
     sosw.put(waiting(3), DEAD)
     sosw.client.put_item(
         TableName=sosw.tables.registry,
-        Item=encoded({"pk": "enqueuing", "sk": "album", "position": 0, "holder": "", "lease_until": 0}),
+        Item=encoded({"pk": "enqueuing", "sk": "another", "position": 0, "holder": "", "lease_until": 0}),
     )
     sosw.clock.advance(MINUTE)
     answer = sosw.tick_scavenger()

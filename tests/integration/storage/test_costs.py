@@ -40,7 +40,7 @@ def _ways(move: Move) -> Iterator[Way]:
             yield completed(), lambda tables: tasks.archive(tables, [completed()], None)
         case Move.BURY:
             for state in ("queued", "waiting", "dead"):
-                damaged = replace(STATES[state], payload="")
+                damaged = replace(STATES[state], payload="", history=(), in_outbox=False)
                 yield damaged, partial(_bury, damaged)
         case Move.SET_ASIDE:
             yield queued(), lambda tables: tasks.set_aside(tables, queued().task_id, queued().queue_rank or "")

@@ -57,6 +57,17 @@ def test_a_job_whose_id_is_known_is_answered_as_it_stands(sosw: Installation) ->
     assert jobs.enqueuing(sosw.tables) == [], "what is enqueued whole is not begun again"
 
 
+def test_a_job_is_read_with_what_a_later_version_added(sosw: Installation) -> None:
+    jobs.accept(sosw.tables, album(), SPEC, HELD)
+    sosw.client.update_item(
+        TableName=sosw.tables.registry,
+        Key=encoded({"pk": "job", "sk": "album"}),
+        UpdateExpression="SET rates = :rates",
+        ExpressionAttributeValues={":rates": {"L": [{"N": "0.5"}, {"N": "-1E-9"}]}},
+    )
+    assert jobs.get(sosw.tables, "album") == album()
+
+
 def test_a_job_that_nobody_accepted_is_none(sosw: Installation) -> None:
     assert jobs.get(sosw.tables, "album") is None
     assert jobs.cursor(sosw.tables, "album") is None

@@ -207,6 +207,24 @@ def test_a_noted_report_is_reported_as_it_was_noted(sosw: Installation) -> None:
         assert noted == sosw.task()
 
 
+# moto makes an update that it then refuses for the item's size.
+@pytest.mark.parametrize("dynamodb", ["dynamodb-local"], indirect=True)
+def test_a_report_counts_where_the_item_has_no_room_for_its_outcome(sosw: Installation) -> None:
+    """Of a payload that is nearly as large as one may be, after many tries with long reasons."""
+    largest = json.dumps({"photo": "x" * (395 * 1024)})
+    outcome = json.dumps({"pixels": "x" * (16 * 1024 - 20)})
+    put(sosw, replace(GUARDED, payload=largest))
+    reported = replace(DONE, result=outcome, stats=None, token="claim-1")
+
+    assert tasks.note(sosw.tables, GUARDED, reported)
+    noted = sosw.task().noted
+    assert noted is not None
+    assert noted.result == f'{{"dropped_bytes": {len(outcome)}}}'
+    assert tasks.report(sosw.tables, reported, NOW).accepted
+    task = sosw.task()
+    assert (task.status, task.result, task.payload) == (Status.COMPLETED, noted.result, largest)
+
+
 def test_an_attempt_with_a_note_that_was_not_seen_is_not_given_up(sosw: Installation) -> None:
     """The sweep reads what may lag."""
     noted = replace(GUARDED, note=Note("claim-1", True))

@@ -122,15 +122,19 @@ def test_a_move_is_noted_with_the_attempt_after_it() -> None:
 
 def test_a_long_reason_is_stored_short() -> None:
     assert Entry(NOON, Move.DIE, 3, "r" * 10_000).compact() == [NOON, "die", 3, "r" * REASON_LENGTH]
+    assert Entry(NOON, Move.DIE, 3, "é" * 10_000).compact() == [NOON, "die", 3, "é" * (REASON_LENGTH // 2)]
+    assert Entry(NOON, Move.DIE, 3, "€" * 10_000).compact() == [NOON, "die", 3, "€" * (REASON_LENGTH // 3)]
     assert Entry(NOON, Move.DIE, 3).compact() == [NOON, "die", 3]
 
 
 def test_a_history_of_long_reasons_leaves_room_for_payload_and_result_in_an_item() -> None:
     """DynamoDB takes 400 KB an item; the payload may have 350, result and stats 16 each."""
-    task = running()
-    for number in range(100):
-        task = task.moved(Move.RETRY, NOON + number, "r" * 10_000)
-    assert len(json.dumps(decoded(to_item(replace(task, payload="{}"))))) < (400 - 350 - 2 * 16) * 1024
+    for letter in "r€":
+        task = running()
+        for number in range(100):
+            task = task.moved(Move.RETRY, NOON + number, letter * 10_000)
+        text = json.dumps(decoded(to_item(replace(task, payload="{}"))), ensure_ascii=False)
+        assert len(text.encode()) < (400 - 350 - 2 * 16) * 1024
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------
