@@ -14,7 +14,7 @@ WRITES: Final = {"put_item", "update_item", "delete_item", "transact_write_items
 
 
 #: Who tries a write again that it is handed as a lambda.
-PATIENT: Final = {"conditional", "conditional_by", "repeatable"}
+PATIENT: Final = {"write", "write_by"}
 
 
 def bare_writes(node: ast.AST) -> Iterator[ast.Call]:
@@ -31,4 +31,4 @@ def test_every_write_is_handed_to_whoever_tries_it_again() -> None:
     files = sorted(STORAGE.glob("*.py"))
     assert len(files) > 5
     found = [f"{file.name}:{call.lineno}" for file in files for call in bare_writes(ast.parse(file.read_text()))]
-    assert found == [], "expected `conditional`, `conditional_by` or `repeatable` around a lambda"
+    assert found == [], "expected `write` or `write_by` around a lambda"

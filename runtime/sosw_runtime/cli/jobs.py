@@ -47,7 +47,7 @@ def submit(file: JobFile, name: Name = "sosw", as_json: AsJson = False) -> None:
         job["job_id"] = str(uuid4())
     try:
         answer = scheduler.ask(name, {"job": job})
-    except scheduler.JobRefused as refused:
+    except scheduler.RefusedByScheduler as refused:
         output.problem(str(refused))
         raise typer.Exit(2) from refused
     except JobInterrupted as interrupted:

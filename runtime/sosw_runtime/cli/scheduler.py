@@ -26,7 +26,7 @@ _PATIENT: Final = Config(
 )
 
 
-class JobRefused(SoswError):
+class RefusedByScheduler(SoswError):
     """The Scheduler refused the job as a whole; the message names the field. Nothing was enqueued."""
 
 
@@ -35,7 +35,7 @@ class SchedulerFailed(SoswError):
 
 
 class _Refusal(BaseModel):
-    """The message of `sosw_runtime.essentials.scheduler.JobRefused`."""
+    """The message of `sosw_runtime.errors.JobRefused`."""
 
     error: Literal["refused"]
     message: str
@@ -72,7 +72,7 @@ class FunctionError(BaseModel):
         """The same as an exception of this side: one of those of `ask`."""
         match _told(self.message):
             case _Refusal() as refusal:
-                return JobRefused(refusal.message)
+                return RefusedByScheduler(refusal.message)
             case _Interruption() as interruption:
                 return JobInterrupted(interruption.answer, interruption.message)
         match self.type:
@@ -103,7 +103,7 @@ def ask(name: str, event: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         JobInterrupted: the job is accepted, and the Scavenger resumes it.
-        JobRefused: the job is wrong, and nothing of it was accepted.
+        RefusedByScheduler: the job is wrong, and nothing of it was accepted.
         Misconfigured: the Worker's registration, or the Scheduler's settings, cannot be read.
         Unavailable, SchedulerFailed: the job is not known to be accepted; to ask again with the same id is harmless.
         botocore.exceptions.ClientError, BotoCoreError: AWS could not be asked.

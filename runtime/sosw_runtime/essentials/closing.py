@@ -141,13 +141,13 @@ def jobs_closed(invocation: Invocation) -> Tally:
         job = jobs.get(invocation.tables, job_id)
         if job is not None and job.closed_at is None:
             _close(invocation, job)
-        progress.unmark_closing(invocation.tables, job_id)
+        progress.forget(invocation.tables, "closing", job_id)
         return Tally()
 
     def about(job_id: str) -> dict[str, object]:
         return {"job_id": job_id}
 
-    waiting = progress.closing(invocation.tables)
+    waiting = progress.remembered(invocation.tables, "closing")
     return done(close, waiting, _CALLS_AT_ONCE, logger, "job not closed", about, invocation.has_time)
 
 
@@ -157,7 +157,7 @@ def look_after_grouped_jobs(invocation: Invocation) -> Tally:
     def look_after(job_id: str) -> Tally:
         job = jobs.get(invocation.tables, job_id)
         if job is None or job.closed_at is not None or not progress.is_grouped(job):
-            progress.forget_grouped(invocation.tables, job_id)
+            progress.forget(invocation.tables, "grouped", job_id)
             return Tally()
         retention = invocation.settings.closed_tasks_retention_days
         while job is not None and job.full_blocks and not invocation.out_of_time:
@@ -166,7 +166,7 @@ def look_after_grouped_jobs(invocation: Invocation) -> Tally:
             _close_all(invocation, [job])
         return Tally()
 
-    found = progress.grouped(invocation.tables)
+    found = progress.remembered(invocation.tables, "grouped")
     return done(look_after, found, _CALLS_AT_ONCE, logger, "job not regrouped", lambda job_id: {"job_id": job_id})
 
 
@@ -177,7 +177,7 @@ def _close_all(invocation: Invocation, done: Iterable[JobRecord]) -> None:
             _close(invocation, job)
         except Exception:
             logger.exception("job not closed; the tick tries again", extra={"job_id": job.job_id})
-            progress.mark_closing(invocation.tables, job)
+            progress.remember(invocation.tables, "closing", job.job_id)
 
 
 def _close(invocation: Invocation, job: JobRecord) -> None:

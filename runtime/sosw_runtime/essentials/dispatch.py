@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from threading import Lock
@@ -184,7 +184,7 @@ class _Filler:
                 tally += Tally(Unreadable=1)
                 task = None
             if task is not None:
-                return tally + self._start(task, slot)
+                return tally + self._start(task, slot, deadline)
             self._overtaken = True
         return tally if held_by is None else tally + self._free(held_by)
 
@@ -192,21 +192,20 @@ class _Filler:
         slots.free(self._invocation.tables, slot)
         return Tally()
 
-    def _start(self, task: Task, slot: Slot) -> Tally:
+    def _start(self, task: Task, slot: Slot, deadline: Deadline) -> Tally:
         try:
             # As it was measured when the job was taken: escapes would make it up to three times as long.
             event = task.event(self._invocation.settings.name)
             payload = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
         except (TypeError, ValueError) as error:
-            return self._bury(task, Error("UnreadablePayload", str(error)))
-        latest = slot.claimed_at + _LATEST_INVOKE_MS
-        if self._invocation.clock() > latest:
+            return self._fail_for_good(task, Error("UnreadablePayload", str(error)))
+        if deadline.has_passed():
             self._take_back(task, slot, "the claim took too long")
             return Tally()
         try:
-            invoke(self._standing.known, task, payload, lambda: self._invocation.clock() <= latest)
+            invoke(self._standing.known, task, payload, deadline)
         except ImpossibleEvent as impossible:
-            return self._bury(task, Error("ImpossibleEvent", str(impossible)))
+            return self._fail_for_good(task, Error("ImpossibleEvent", str(impossible)))
         except InvokeRefused as refusal:
             self._refused = True
             self._take_back(task, slot, str(refusal))
@@ -214,8 +213,8 @@ class _Filler:
         logger.info("dispatched", extra={**telemetry.ids(task), "slot": slot.index})
         return Tally(Dispatched=1)
 
-    def _bury(self, task: Task, error: Error) -> Tally:
-        """No Worker can ever be given this task: it is reported on the spot, and buried with the reason."""
+    def _fail_for_good(self, task: Task, error: Error) -> Tally:
+        """Report a task as failed that no Worker can ever be given; the Scavenger buries it with the reason."""
         poison = Report(task.task_id, False, task.attempt, error=error, retryable=False, token=task.required_token)
         tasks.report(self._invocation.tables, poison, self._invocation.clock())
         return Tally()
@@ -247,7 +246,7 @@ class _Filler:
             self._candidates.appendleft(candidate)
 
 
-def invoke(registration: Registration, task: Task, payload: bytes, in_time: Callable[[], bool]) -> None:
+def invoke(registration: Registration, task: Task, payload: bytes, deadline: Deadline) -> None:
     """Hand an attempt to AWS, asynchronously.
 
     An answer that leaves open whether AWS took the event is taken for a yes: a Worker that runs reports, one that does
@@ -257,14 +256,14 @@ def invoke(registration: Registration, task: Task, payload: bytes, in_time: Call
         registration: of the Worker.
         task: as it was claimed.
         payload: its event.
-        in_time: whether a throttled invoke may be tried again.
+        deadline: until when a throttled invoke may be tried again.
 
     Raises:
         InvokeRefused: AWS certainly did not take it.
         ImpossibleEvent: nor will it ever.
     """
     try:
-        for attempt in _on_throttling(in_time):
+        for attempt in _on_throttling(deadline):
             with attempt:
                 aws.lambda_().invoke(FunctionName=registration.function_name, InvocationType="Event", Payload=payload)
     except ClientError as error:
@@ -280,12 +279,12 @@ def invoke(registration: Registration, task: Task, payload: bytes, in_time: Call
         logger.warning("invoke in doubt", extra={**telemetry.ids(task), "reason": type(error).__name__})
 
 
-def _on_throttling(in_time: Callable[[], bool]) -> Retrying:
+def _on_throttling(deadline: Deadline) -> Retrying:
     """A throttled invoke was not taken, so that it may be sent again."""
 
     def worth_it(error: BaseException) -> bool:
         throttled = isinstance(error, ClientError) and error.response["Error"]["Code"] == "TooManyRequestsException"
-        return throttled and in_time()
+        return throttled and not deadline.has_passed()
 
     return Retrying(
         retry=retry_if_exception(worth_it),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -138,6 +139,15 @@ def side_by_side(
         return
     with ThreadPoolExecutor(min(threads, len(todo))) as pool:
         yield from filter(None, pool.map(guarded, todo))
+
+
+def resume(invocation: Invocation, job_id: str) -> None:
+    """Have another invocation of the Scheduler write the rest of a job."""
+    aws.lambda_().invoke(
+        FunctionName=invocation.settings.function("scheduler"),
+        InvocationType="Event",
+        Payload=json.dumps({"resume": job_id}).encode(),
+    )
 
 
 def is_stream(event: Any) -> bool:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import partial
 from itertools import islice
 from typing import Any, Final
 
-from sosw_runtime import aws, telemetry
+from sosw_runtime import telemetry
 from sosw_runtime.domain.registration import Registration, RetryPolicy
 from sosw_runtime.domain.retry import Cancel, Die, Retry, decide, decide_due
 from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import REPORTED, Note, Status, Task
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.essentials import closing
-from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, written_tasks
+from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, resume, written_tasks
 from sosw_runtime.essentials.rounds import Turns, in_one_turn, serve_in_rounds
 from sosw_runtime.essentials.tally import Tally, do_batch, done
 from sosw_runtime.storage import jobs, registry, slots, tasks
@@ -322,9 +321,5 @@ def _jobs_resumed(invocation: Invocation) -> Tally:
 def _job_resumed(invocation: Invocation, cursor: Cursor) -> Turns:
     if cursor.cancelled and cursor.at_rest:
         return (yield from closing.rest_cancelled(invocation, cursor))
-    aws.lambda_().invoke(
-        FunctionName=invocation.settings.function("scheduler"),
-        InvocationType="Event",
-        Payload=json.dumps({"resume": cursor.job_id}).encode(),
-    )
+    resume(invocation, cursor.job_id)
     return Tally(Resumed=1)

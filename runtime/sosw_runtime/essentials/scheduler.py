@@ -23,7 +23,7 @@ from sosw_runtime.domain.pacing import Pace
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.task import Entry, Move, Rank, Status, Task, task_id
 from sosw_runtime.errors import JobInterrupted, JobRefused, Refused, Unavailable
-from sosw_runtime.essentials.invocation import Invocation, LambdaContext, side_by_side
+from sosw_runtime.essentials.invocation import Invocation, LambdaContext, resume, side_by_side
 from sosw_runtime.essentials.messages import are_queued, take_messages
 from sosw_runtime.storage import jobs, progress, registry, tasks
 from sosw_runtime.storage.jobs import WINDOW, Cursor, JobRecord
@@ -355,11 +355,7 @@ def _write(pool: ThreadPoolExecutor, tables: Tables, window: Sequence[Task]) -> 
 
 def _hand_over(invocation: Invocation, reached: Cursor) -> None:
     """Give the rest of a job to the next invocation."""
-    aws.lambda_().invoke(
-        FunctionName=invocation.settings.function("scheduler"),
-        InvocationType="Event",
-        Payload=json.dumps({"resume": reached.job_id}).encode(),
-    )
+    resume(invocation, reached.job_id)
     logger.info("handed over", extra={"job_id": reached.job_id, "position": reached.position})
 
 

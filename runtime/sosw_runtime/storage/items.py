@@ -56,6 +56,8 @@ _LEAST: Final[Mapping[str, str | int]] = {
     "attempt": 0,
 }
 
+_DAY_SECONDS: Final = 86_400
+
 Word = TypeVar("Word", Status, Move)
 
 #: The constant under which the sparse index `outbox` finds the tasks that are still to be announced.
@@ -78,6 +80,11 @@ def outcome_key(worker_id: str, status: Status | str) -> str:
 def due_key(due_at: int, task_id: str) -> str:
     """The sort key of a waiting task: ordered by time."""
     return f"{due_at:013d}#{task_id}"
+
+
+def expiry(at: int, days: int | None) -> int | None:
+    """Epoch seconds at which DynamoDB may delete an item that is kept for so many days from a time (ms) on."""
+    return None if days is None else at // 1000 + days * _DAY_SECONDS
 
 
 def encode(value: str | int | bool | list[Any] | dict[str, Any]) -> dict[str, Any]:

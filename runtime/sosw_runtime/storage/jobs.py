@@ -15,13 +15,7 @@ from typing import Any, Final
 
 from sosw_runtime.domain.task import Status, Task, task_id
 from sosw_runtime.storage.items import Item, decoded, encoded
-from sosw_runtime.storage.tables import (
-    ConditionFailed,
-    Tables,
-    conditional,
-    get_batches,
-    registry_part,
-)
+from sosw_runtime.storage.tables import ConditionFailed, Tables, get_batches, registry_part, write
 from sosw_runtime.storage.tasks import find, find_closed, waiting_ids
 
 #: Bytes of a compressed job; the rest of DynamoDB's 400 KB item is left for its other attributes.
@@ -132,7 +126,7 @@ def accept(tables: Tables, record: JobRecord, spec: bytes, cursor: Cursor) -> Jo
     puts: list[Any] = [{"Put": {"TableName": tables.registry, "Item": item}} for item in items]
     puts[0]["Put"]["ConditionExpression"] = "attribute_not_exists(pk)"
     try:
-        conditional(lambda: tables.client.transact_write_items(TransactItems=puts))
+        write(lambda: tables.client.transact_write_items(TransactItems=puts))
     except ConditionFailed:
         known = get(tables, record.job_id)
         if known is None:
@@ -206,7 +200,7 @@ def cancel(tables: Tables, job_id: str, now: int) -> Cursor | None:
 def _mark(tables: Tables, key: Mapping[str, str], change: str, value: int) -> Item | None:
     """Set an attribute of an item that is there; the item as it stands then."""
     try:
-        answer = conditional(
+        answer = write(
             lambda: tables.client.update_item(
                 TableName=tables.registry,
                 Key=encoded(key),
@@ -258,7 +252,7 @@ def finish(tables: Tables, held: Cursor) -> bool:
     A holder that lost the cursor may have failed to write what is missing (`fence`), which the next one still will.
     """
     try:
-        conditional(
+        write(
             lambda: tables.client.delete_item(
                 TableName=tables.registry,
                 Key=_cursor_key(held.job_id),
@@ -296,7 +290,7 @@ def _change(tables: Tables, seen: Cursor, new: Cursor) -> Cursor | None:
     Whether the job is cancelled is others' to say: it is neither asked for nor changed.
     """
     try:
-        answer = conditional(
+        answer = write(
             lambda: tables.client.update_item(
                 TableName=tables.registry,
                 Key=_cursor_key(seen.job_id),

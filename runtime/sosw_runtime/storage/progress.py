@@ -24,22 +24,14 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from sosw_runtime.domain.task import Status, Task
-from sosw_runtime.storage.items import Item, decoded, encoded
+from sosw_runtime.storage.items import Item, decoded, encoded, expiry
 from sosw_runtime.storage.jobs import JobRecord, get
-from sosw_runtime.storage.tables import (
-    ConditionFailed,
-    Tables,
-    conditional,
-    get_batches,
-    query,
-    registry_part,
-    repeatable,
-)
+from sosw_runtime.storage.tables import ConditionFailed, Tables, get_batches, query, registry_part, write
 
 #: Tasks of a block: their numbers, of 2 to 6 bytes each, take one or two write units.
 BLOCK: Final = 256
@@ -59,7 +51,6 @@ _BLOCK_DIGITS: Final = 6
 
 _OUTCOMES: Final = (Status.COMPLETED, Status.DEAD, Status.CANCELLED)
 
-_DAY_SECONDS: Final = 86_400
 #: Days that a block outlives the tasks that it counts.
 _YEAR: Final = 366
 #: Days that a job outlives its tasks, whose ids would come again with its own: DynamoDB deletes what expired in a few.
@@ -122,7 +113,7 @@ def note(tables: Tables, closed: Sequence[Task], now: int, retention_days: int |
     numbers: dict[_Job, dict[int, dict[Status, set[int]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(set)))
     for task in closed:
         numbers[_Job(task.job_id, task.created_at)][task.number // BLOCK][Status(task.status)].add(task.number)
-    return _note(tables, numbers, _expiry(now, retention_days))
+    return _note(tables, numbers, _block_expiry(now, retention_days))
 
 
 def note_unwritten(
@@ -133,15 +124,15 @@ def note_unwritten(
     Returns the position that was reached, and jobs as `note` does. Some blocks are noted, or some groups of a large
     job of which no task was written. Repeatable. Cost: 2 write units a block, 1 a group; the job's item.
     """
-    expires_at, size = _expiry(now, retention_days), GROUP * BLOCK
+    expires_at, size = _block_expiry(now, retention_days), GROUP * BLOCK
     if is_grouped(job) and position % size == 0:
         reached = min(position + _AT_ONCE * size, job.total)
-        groups = set(range(position // size, -(-reached // size)))
+        groups = set(range(position // size, _pieces(reached, size)))
         _remember_grouped(tables, _Job.of(job))
         for group in groups:
             _put_counts(tables, _Job.of(job), group, Counts(cancelled=_group_size(job.total, group)), expires_at)
         return reached, _open_and_full([_note_groups(tables, _Job.of(job), groups)])
-    border = -(-position // size) * size if is_grouped(job) else job.total
+    border = _pieces(position, size) * size if is_grouped(job) else job.total
     reached = min(position + _AT_ONCE * BLOCK, border, job.total)
     blocks: dict[int, dict[Status, set[int]]] = defaultdict(lambda: {Status.CANCELLED: set()})
     for number in range(position, reached):
@@ -212,29 +203,15 @@ def regroup(tables: Tables, job: JobRecord, now: int, retention_days: int | None
     """
     first = sorted({block // GROUP for block in job.full_blocks})[:_AT_ONCE]
     blocks = {block for block in job.full_blocks if block // GROUP in first}
-    groups = _fill_groups(tables, _Job.of(job), blocks, _expiry(now, retention_days))
+    groups = _fill_groups(tables, _Job.of(job), blocks, _block_expiry(now, retention_days))
     add = {"full_groups": _number_set(groups)} if groups else {}
     return _update_job(tables, _Job.of(job), add=add, delete={"full_blocks": _number_set(blocks)})
-
-
-def grouped(tables: Tables) -> list[str]:
-    """The ids of the jobs that are counted in groups and remembered. Cost: 0.5 read units per 4 KB, about 50 jobs."""
-    return [item["sk"]["S"] for item in registry_part(tables, "grouped")]
-
-
-def forget_grouped(tables: Tables, job_id: str) -> None:
-    """Remember a job no more. Cost: 1 write unit."""
-    repeatable(lambda: tables.client.delete_item(TableName=tables.registry, Key=_grouped_key(job_id)))
 
 
 @lru_cache(maxsize=1024)
 def _remember_grouped(tables: Tables, job: _Job) -> None:
     """Remember a job that is counted in groups. Cost: 1 write unit a process."""
-    repeatable(lambda: tables.client.put_item(TableName=tables.registry, Item=_grouped_key(job.job_id)))
-
-
-def _grouped_key(job_id: str) -> Item:
-    return encoded({"pk": "grouped", "sk": job_id})
+    remember(tables, "grouped", job.job_id)
 
 
 def _is_full_with(tables: Tables, job: _Job, group: int, blocks: set[int], expires_at: int | None) -> bool:
@@ -245,7 +222,7 @@ def _is_full_with(tables: Tables, job: _Job, group: int, blocks: set[int], expir
         set_to=encoded({"expires_at": expires_at}),
         add={"full_blocks": _number_set(blocks)},
     )
-    of_group = -(-_group_size(_total(tables, job), group) // BLOCK)
+    of_group = _pieces(_group_size(_total(tables, job), group), BLOCK)
     return "dead" in item or len(item["full_blocks"]["NS"]) == of_group
 
 
@@ -298,7 +275,7 @@ def counts(tables: Tables, job: JobRecord) -> Counts:
             full[int(item["sk"])] = Counts(item["completed"], item["dead"], item["cancelled"])
     others = (
         _counts(block)
-        for blocks in _between(full, -(-job.total // (GROUP * BLOCK)))
+        for blocks in _between(full, _pieces(job.total, GROUP * BLOCK))
         for block in _some_blocks(tables, _Job.of(job), blocks)
     )
     return sum((*full.values(), *others), Counts())
@@ -368,58 +345,53 @@ def close(tables: Tables, job: JobRecord, found: Counts, now: int, retention_day
     With a retention it expires, unless it has dead tasks, which are kept as well.
     Cost: 1 write unit; with a retention another one per KB of the spec, which goes with the tasks.
     """
-    expires = retention_days is not None and found.dead == 0
-    tasks_gone = now // 1000 + (retention_days or 0) * _DAY_SECONDS
-    if expires:
-        _let_spec_expire(tables, job.job_id, tasks_gone)
-    values: dict[str, Any] = {
+    kept_days = None if found.dead else retention_days
+    if kept_days is not None:
+        _let_spec_expire(tables, job.job_id, expiry(now, kept_days))
+    set_to = {
         "closed_at": now,
-        "completed": found.completed,
-        "dead": found.dead,
-        "cancelled": found.cancelled,
-        "expires_at": tasks_gone + _FORTNIGHT * _DAY_SECONDS if expires else None,
+        **asdict(found),
+        "expires_at": None if kept_days is None else expiry(now, kept_days + _FORTNIGHT),
     }
-    names = [name for name, value in values.items() if value is not None]
     try:
-        conditional(
-            lambda: tables.client.update_item(
-                TableName=tables.registry,
-                Key=encoded({"pk": "job", "sk": job.job_id}),
-                UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in names),
-                ConditionExpression="#created_at = :seen AND attribute_not_exists(#closed_at)",
-                ExpressionAttributeNames={f"#{name}": name for name in (*names, "created_at")},
-                ExpressionAttributeValues=encoded(
-                    {":seen": job.created_at, **{f":{name}": values[name] for name in names}}
-                ),
-            )
+        _update(
+            tables,
+            encoded({"pk": "job", "sk": job.job_id}),
+            set_to=encoded(set_to),
+            condition="#created_at = :seen AND attribute_not_exists(#closed_at)",
+            seen=encoded({":seen": job.created_at}),
         )
     except ConditionFailed:
         return False
     return True
 
 
-def mark_closing(tables: Tables, job: JobRecord) -> None:
-    """Remember a job whose tasks are all closed, and which could not be closed itself. Cost: 1 write unit."""
-    repeatable(lambda: tables.client.put_item(TableName=tables.registry, Item=_closing_key(job.job_id)))
+#: `closing`: all tasks of the job are closed, and the job could not be. `grouped`: it is counted in groups, and open.
+Reminder = Literal["closing", "grouped"]
 
 
-def unmark_closing(tables: Tables, job_id: str) -> None:
-    """Forget it again. Cost: 1 write unit."""
-    repeatable(lambda: tables.client.delete_item(TableName=tables.registry, Key=_closing_key(job_id)))
+def remember(tables: Tables, reminder: Reminder, job_id: str) -> None:
+    """Have the tick look at a job. Cost: 1 write unit."""
+    write(lambda: tables.client.put_item(TableName=tables.registry, Item=_reminder_key(reminder, job_id)))
 
 
-def closing(tables: Tables) -> list[str]:
+def forget(tables: Tables, reminder: Reminder, job_id: str) -> None:
+    """Have the tick look at it no more. Cost: 1 write unit."""
+    write(lambda: tables.client.delete_item(TableName=tables.registry, Key=_reminder_key(reminder, job_id)))
+
+
+def remembered(tables: Tables, reminder: Reminder) -> list[str]:
     """The ids of the jobs that are remembered. Cost: 0.5 read units per 4 KB, about 50 jobs."""
-    return [item["sk"]["S"] for item in registry_part(tables, "closing")]
+    return [item["sk"]["S"] for item in registry_part(tables, reminder)]
 
 
-def _closing_key(job_id: str) -> Item:
-    return encoded({"pk": "closing", "sk": job_id})
+def _reminder_key(reminder: Reminder, job_id: str) -> Item:
+    return encoded({"pk": reminder, "sk": job_id})
 
 
-def _let_spec_expire(tables: Tables, job_id: str, expires_at: int) -> None:
+def _let_spec_expire(tables: Tables, job_id: str, expires_at: int | None) -> None:
     with suppress(ConditionFailed):
-        conditional(
+        write(
             lambda: tables.client.update_item(
                 TableName=tables.registry,
                 Key=encoded({"pk": "spec", "sk": job_id}),
@@ -482,7 +454,7 @@ def _update(
     names = re.findall(r"#(\w+)", f"{expression} {condition or ''}")
     values = {f":{name}": value for name, value in (set_to | add | delete).items()}
     arguments: Any = {"ConditionExpression": condition} if condition else {}
-    answer = conditional(
+    answer = write(
         lambda: tables.client.update_item(
             TableName=tables.registry,
             Key=key,
@@ -509,6 +481,11 @@ def _total(tables: Tables, job: _Job) -> int:
     return 0 if record is None or record.created_at != job.created_at else record.total
 
 
+def _pieces(total: int, size: int) -> int:
+    """How many pieces of a size so many make, the last one perhaps smaller."""
+    return -(-total // size)
+
+
 def _block_size(total: int, block: int) -> int:
     """Tasks of a block of a job of so many tasks."""
     return min(BLOCK, total - block * BLOCK)
@@ -527,6 +504,6 @@ def _number_set(numbers: Iterable[int]) -> dict[str, Any]:
     return {"NS": [str(number) for number in sorted(numbers)]}
 
 
-def _expiry(now: int, retention_days: int | None) -> int | None:
+def _block_expiry(now: int, retention_days: int | None) -> int | None:
     """Epoch seconds at which DynamoDB may delete what tasks were counted by."""
-    return None if retention_days is None else now // 1000 + (retention_days + _YEAR) * _DAY_SECONDS
+    return None if retention_days is None else expiry(now, retention_days + _YEAR)

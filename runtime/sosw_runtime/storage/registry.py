@@ -12,7 +12,7 @@ from sosw_runtime.domain.health import Level, worst
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.errors import Misconfigured
 from sosw_runtime.storage.items import Item, decoded, encoded
-from sosw_runtime.storage.tables import ConditionFailed, Tables, conditional, get_batches, registry_part, repeatable
+from sosw_runtime.storage.tables import ConditionFailed, Tables, get_batches, registry_part, write
 
 _SWEEP: Final = {"pk": "sweep", "sk": "tasks"}
 
@@ -120,7 +120,7 @@ def _put_health(tables: Tables, standing: Standing, *, gone: bool | None = None)
     item = encoded({"pk": "health", "sk": standing.worker_id, **values})
     item["metrics"] = {"M": encoded({name: int(level) for name, level in standing.health.items()})}
     try:
-        conditional(
+        write(
             lambda: tables.client.put_item(
                 TableName=tables.registry,
                 Item=item,
@@ -137,7 +137,7 @@ def put_control(tables: Tables, worker_id: str, control: Control) -> None:
     """Pause a Worker, or let it go on. Cost: 1 write unit."""
     key = {"pk": "control", "sk": worker_id}
     item = encoded({**key, "paused": control.paused, "since": control.since, "reason": control.reason})
-    repeatable(lambda: tables.client.put_item(TableName=tables.registry, Item=item))
+    write(lambda: tables.client.put_item(TableName=tables.registry, Item=item))
 
 
 def sweep_position(tables: Tables) -> str | None:
@@ -149,7 +149,7 @@ def sweep_position(tables: Tables) -> str | None:
 def put_sweep_position(tables: Tables, after: str | None) -> None:
     """Note how far the sweep came. Cost: 1 write unit."""
     item = encoded({**_SWEEP, "after": after})
-    repeatable(lambda: tables.client.put_item(TableName=tables.registry, Item=item))
+    write(lambda: tables.client.put_item(TableName=tables.registry, Item=item))
 
 
 def put_registration(tables: Tables, registration: Registration, *, require_token: bool) -> None:
@@ -157,7 +157,7 @@ def put_registration(tables: Tables, registration: Registration, *, require_toke
     spec = registration.model_dump_json(exclude_defaults=True)
     # Beside the specification, which version 0.1.0 does not read with keys that it does not know.
     item = encoded({"pk": "worker", "sk": registration.worker_id, "spec": spec, "require_token": require_token})
-    repeatable(lambda: tables.client.put_item(TableName=tables.registry, Item=item))
+    write(lambda: tables.client.put_item(TableName=tables.registry, Item=item))
 
 
 def _standing(worker_id: str, parts: Mapping[str, Item | None]) -> Standing:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sosw_runtime.domain.slot import Slot
 from sosw_runtime.storage.items import decoded, encoded
-from sosw_runtime.storage.tables import ConditionFailed, Deadline, Tables, conditional, conditional_by, registry_part
+from sosw_runtime.storage.tables import ConditionFailed, Deadline, Tables, registry_part, write, write_by
 
 
 def take(tables: Tables, slot: Slot, held_by: Slot | None, deadline: Deadline | None = None) -> bool:
@@ -30,7 +30,7 @@ def take(tables: Tables, slot: Slot, held_by: Slot | None, deadline: Deadline | 
         {"task_id": slot.task_id, "rank": slot.rank, "claim": slot.claim, "claimed_at": slot.claimed_at}
     )
     try:
-        conditional_by(
+        write_by(
             deadline,
             lambda: tables.brief.put_item(
                 TableName=tables.registry,
@@ -49,7 +49,7 @@ def take(tables: Tables, slot: Slot, held_by: Slot | None, deadline: Deadline | 
 def free(tables: Tables, slot: Slot) -> bool:
     """Free a slot that this claim still holds. Cost: 1 write unit."""
     try:
-        conditional(
+        write(
             lambda: tables.client.delete_item(
                 TableName=tables.registry,
                 Key=_key(slot.worker_id, slot.index),

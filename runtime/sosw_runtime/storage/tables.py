@@ -69,14 +69,14 @@ class NotWritten(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A time after which a write is not tried again."""
+    """A time after which nothing more is tried."""
 
     at: int  # ms
     clock: Callable[[], int]  # ms
 
-    def allows(self, wait: float) -> bool:
-        """Whether it is not yet over after so many seconds."""
-        return self.clock() + 1000 * wait <= self.at
+    def has_passed(self, wait: float = 0) -> bool:
+        """Whether it is over now, or will be after so many seconds."""
+        return self.clock() + 1000 * wait > self.at
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,23 +119,21 @@ class Tables:
         return f"{self.name}_registry"
 
 
-def conditional(call: Call) -> Mapping[str, Any]:
-    """Send a conditional write or a transaction; a transient error is tried again.
+def write(call: Call) -> Mapping[str, Any]:
+    """Send a single write or a transaction, conditional or repeatable; a transient error is tried again.
 
     Raises:
         ConditionFailed: with the item as it was found, where the call asked for it.
         Unavailable: the error stayed.
         botocore.exceptions.ClientError, BotoCoreError: any other failure.
     """
-    return _send_patiently(call)
+    for attempt in _patiently():
+        with attempt:
+            return _send(call)
+    raise AssertionError("unreachable")  # pragma: no cover
 
 
-def repeatable(call: Call) -> Mapping[str, Any]:
-    """Send a write without a condition, which changes nothing when it is repeated; as `conditional`."""
-    return _send_patiently(call)
-
-
-def conditional_by(deadline: Deadline | None, call: Call) -> Mapping[str, Any]:
+def write_by(deadline: Deadline | None, call: Call) -> Mapping[str, Any]:
     """Send a conditional write by `Tables.brief`; whatever may pass is tried again until the deadline.
 
     The write has to know its own earlier try again, whose answer was lost.
@@ -278,7 +276,7 @@ def _until(deadline: Deadline | None) -> Retrying:
     enough = stop_after_attempt(_TRIES_OF_A_CLAIM)
 
     def stop(state: RetryCallState) -> bool:
-        return enough(state) or (deadline is not None and not deadline.allows(state.upcoming_sleep))
+        return enough(state) or (deadline is not None and deadline.has_passed(state.upcoming_sleep))
 
     return Retrying(
         retry=retry_if_exception_type(Unavailable),
@@ -288,18 +286,11 @@ def _until(deadline: Deadline | None) -> Retrying:
     )
 
 
-def _send_patiently(call: Call) -> Mapping[str, Any]:
-    for attempt in _patiently():
-        with attempt:
-            return _send(call)
-    raise AssertionError("unreachable")  # pragma: no cover
-
-
 def _send(call: Call) -> Mapping[str, Any]:
     """Send a write once.
 
     Raises:
-        ConditionFailed, botocore.exceptions.ClientError, BotoCoreError: as `conditional`.
+        ConditionFailed, botocore.exceptions.ClientError, BotoCoreError: as `write`.
         Unavailable: a transient error; this try wrote nothing.
     """
     try:

@@ -28,6 +28,7 @@ from sosw_runtime.storage.items import (
     encode_history,
     encode_note,
     encoded,
+    expiry,
     outcome_key,
     salvaged,
     to_item,
@@ -38,17 +39,15 @@ from sosw_runtime.storage.tables import (
     ConditionFailed,
     Deadline,
     Tables,
-    conditional,
-    conditional_by,
     get_batches,
     put_batches,
     put_new,
     query,
+    write,
+    write_by,
 )
 
 Outcome = TypeVar("Outcome")
-
-_DAY_SECONDS: Final = 86_400
 
 #: Tasks of a page of the sweep.
 _SWEPT_AT_ONCE: Final = 1000
@@ -214,7 +213,7 @@ def claim(
     )
 
     def send(arguments: Any) -> Mapping[str, Any]:
-        return conditional_by(deadline, lambda: tables.brief.update_item(**arguments))
+        return write_by(deadline, lambda: tables.brief.update_item(**arguments))
 
     try:
         return to_task(_update_queued(tables, slot.task_id, slot.rank, update, send))
@@ -273,7 +272,7 @@ def unclaim(tables: Tables, task: Task, rank: str, shards: int, now: int, reason
     place = Rank.parse(rank).returned(now)
     queued_again = replace(task, attempt=task.attempt - 1).unassigned().in_queue(place, shards)
     try:
-        conditional(
+        write(
             lambda: tables.client.put_item(
                 TableName=tables.tasks,
                 Item=to_item(queued_again.moved(Move.UNCLAIM, now, reason)),
@@ -332,7 +331,7 @@ def _report(tables: Tables, reported: Report, now: int) -> Recorded:
         **{f":{name}": value for name, value in named.items()},
     }
     try:
-        answer = conditional(
+        answer = write(
             lambda: tables.client.update_item(
                 **_at(tables.tasks, reported.task_id),
                 **update.expression(condition),
@@ -373,7 +372,7 @@ def _note(tables: Tables, task: Task, reported: Report) -> bool:
         never_ran=reported.never_ran,
     )
     try:
-        conditional(
+        write(
             lambda: tables.client.update_item(
                 **_at(tables.tasks, task.task_id),
                 UpdateExpression="SET #note = :note",
@@ -395,15 +394,15 @@ def _note(tables: Tables, task: Task, reported: Report) -> bool:
     return True
 
 
-def _fitting(write: Callable[[Report], Outcome], reported: Report) -> Outcome:
+def _fitting(record: Callable[[Report], Outcome], reported: Report) -> Outcome:
     """Write a report; if the item has no room for it, with the sizes of result and stats in their place."""
     try:
-        return write(reported)
+        return record(reported)
     except ClientError as error:
         details = error.response["Error"]
         if details["Code"] != "ValidationException" or "size" not in details.get("Message", ""):
             raise
-    return write(replace(reported, result=_size_of(reported.result), stats=_size_of(reported.stats)))
+    return record(replace(reported, result=_size_of(reported.result), stats=_size_of(reported.stats)))
 
 
 def _size_of(text: str | None) -> str | None:
@@ -442,7 +441,7 @@ def void(tables: Tables, task_id: str, rank: str, now: int) -> bool:
     update = _Update(set_to={"queue_rank": str(place)}, remove=(), entry=Entry(now, Move.VOID, place.attempt))
 
     def send(arguments: Any) -> Mapping[str, Any]:
-        return conditional(lambda: tables.client.update_item(**arguments))
+        return write(lambda: tables.client.update_item(**arguments))
 
     try:
         _update_queued(tables, task_id, rank, update, send)
@@ -458,7 +457,7 @@ def set_aside(tables: Tables, task_id: str, rank: str) -> bool:
     People find it by the command line, and bury it. Conditional on the rank.
     """
     try:
-        conditional(
+        write(
             lambda: tables.client.update_item(
                 **_at(tables.tasks, task_id),
                 UpdateExpression="SET #status = :unreadable REMOVE queue_key, queue_rank",
@@ -483,7 +482,11 @@ def archive(tables: Tables, tasks: Sequence[Task], retention_days: int | None) -
         Unavailable: any part may have been written; repeat it.
     """
     closed = [_closed(task, Status.COMPLETED, Move.ARCHIVE, task.finished_at or 0) for task in tasks]
-    put_batches(tables, tables.closed_tasks, [_put(to_item(task, _expiry(task, retention_days))) for task in closed])
+    put_batches(
+        tables,
+        tables.closed_tasks,
+        [_put(to_item(task, expiry(task.closed_at or 0, retention_days))) for task in closed],
+    )
     put_batches(tables, tables.tasks, [{"DeleteRequest": {"Key": _key(task.task_id)}} for task in tasks])
 
 
@@ -529,12 +532,12 @@ def announce(tables: Tables, task: Task, now: int, retention_days: int | None) -
     From then on a cancelled one may expire; a dead one is kept until it is replayed or cancelled.
     Repeated, it changes nothing. Cost: 2 write units (item, its entry in the index `outbox` removed).
     """
-    expires_at = _expiry(task, retention_days) if task.status is Status.CANCELLED else None
+    expires_at = expiry(task.closed_at or 0, retention_days) if task.status is Status.CANCELLED else None
     update = _Update(
         set_to={"expires_at": expires_at}, remove=("outbox",), entry=Entry(now, Move.ANNOUNCE, task.attempt)
     )
     try:
-        conditional(
+        write(
             lambda: tables.client.update_item(
                 **_at(tables.closed_tasks, task.task_id),
                 **update.expression("outbox = :outbox AND closed_at = :closed_at"),
@@ -574,7 +577,7 @@ def _cancel_dead(tables: Tables, task: Task, now: int, reason: str) -> bool:
         entry=Entry(now, Move.CANCEL, task.attempt, reason),
     )
     try:
-        conditional(
+        write(
             lambda: tables.client.update_item(
                 **_at(tables.closed_tasks, task.task_id),
                 **update.expression("#status = :dead AND #closed_at = :seen"),
@@ -828,7 +831,7 @@ def _transfer(tables: Tables, *writes: Mapping[str, Any]) -> bool:
     """One transaction. botocore sends a repeated try with the same token, so that it is done once."""
     items: Any = list(writes)
     try:
-        conditional(lambda: tables.client.transact_write_items(TransactItems=items))
+        write(lambda: tables.client.transact_write_items(TransactItems=items))
     except ConditionFailed:
         return False
     return True
@@ -905,15 +908,6 @@ def _closed(task: Task, status: Status, move: Move, at: int, reason: str | None 
         due_at=None,
     )
     return closed_task.moved(move, at, reason)
-
-
-def _expiry(task: Task, retention_days: int | None) -> int | None:
-    """Epoch seconds at which DynamoDB may delete a closed task."""
-    return (
-        None
-        if retention_days is None or task.closed_at is None
-        else task.closed_at // 1000 + retention_days * _DAY_SECONDS
-    )
 
 
 def _at(table: str, task_id: str) -> dict[str, Any]:

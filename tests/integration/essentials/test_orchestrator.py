@@ -606,7 +606,7 @@ def test_an_event_is_sent_as_it_was_measured(
 ) -> None:
     """Escaped, these 340 KB would be a megabyte, which AWS refuses."""
     sent: list[bytes] = []
-    monkeypatch.setattr(dispatch, "invoke", lambda _registration, _task, payload, _in_time: sent.append(payload))
+    monkeypatch.setattr(dispatch, "invoke", lambda _registration, _task, payload, _deadline: sent.append(payload))
     sosw.register()
     sosw.submit({"worker": "resize", "caption": "ж" * 170 * 1024})
     sosw.tick_orchestrator()

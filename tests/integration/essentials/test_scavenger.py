@@ -777,9 +777,9 @@ def test_a_large_job_that_0_1_0_began_to_count_is_closed_by_the_tick(
     job = jobs.get(sosw.tables, "album")
     assert job is not None
     assert (set(job.full_blocks), set(job.full_groups), job.completed) == (set(), {0, 1}, 4)
-    assert progress.grouped(sosw.tables) == ["album"]
+    assert progress.remembered(sosw.tables, "grouped") == ["album"]
     sosw.tick_scavenger()
-    assert progress.grouped(sosw.tables) == []
+    assert progress.remembered(sosw.tables, "grouped") == []
 
 
 def test_a_small_job_with_the_id_of_a_large_one_stays_as_it_is(sosw: Installation) -> None:
@@ -793,4 +793,4 @@ def test_a_small_job_with_the_id_of_a_large_one_stays_as_it_is(sosw: Installatio
     job = jobs.get(sosw.tables, "album")
     assert job is not None
     assert (set(job.full_blocks), set(job.full_groups)) == ({0}, set())
-    assert progress.grouped(sosw.tables) == []
+    assert progress.remembered(sosw.tables, "grouped") == []

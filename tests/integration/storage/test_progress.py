@@ -136,7 +136,7 @@ def test_the_item_of_a_job_has_room_for_the_most_blocks(sosw: Installation) -> N
     [job] = progress.note(sosw.tables, [task((blocks - 1) * BLOCK)], NOON, None)
     assert progress.is_full(job)
     assert progress.close(sosw.tables, job, Counts(LARGEST_UNGROUPED), NOON, 30)
-    assert progress.grouped(sosw.tables) == []
+    assert progress.remembered(sosw.tables, "grouped") == []
 
 
 def test_a_full_group_holds_counts_instead_of_blocks(sosw: Installation) -> None:
@@ -160,7 +160,7 @@ def test_a_full_group_holds_counts_instead_of_blocks(sosw: Installation) -> None
     stored = jobs.get(sosw.tables, "archive")
     assert stored is not None
     assert (stored.full_blocks, stored.full_groups) == (frozenset(), frozenset({0}))
-    assert progress.grouped(sosw.tables) == ["archive"]
+    assert progress.remembered(sosw.tables, "grouped") == ["archive"]
 
     assert progress.note(sosw.tables, [task(BLOCK - 1, Status.CANCELLED)], NOON, 30) == []
     assert progress.counts(sosw.tables, job) == Counts(SIZE - 1, 0, 1), "what was dead is cancelled"

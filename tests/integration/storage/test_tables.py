@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +14,11 @@ from sosw_runtime.storage.tables import (
     ConditionFailed,
     Deadline,
     NotWritten,
-    conditional,
-    conditional_by,
     get_batches,
     put_batches,
     put_new,
-    repeatable,
+    write,
+    write_by,
 )
 from tests.support.builders import NOON, SECOND, queued
 from tests.support.installation import Installation
@@ -67,8 +65,7 @@ BUSY = [
 ]
 
 
-@pytest.mark.parametrize("write", [conditional, repeatable], ids=["conditional", "repeatable"])
-def test_a_write_that_conflicts_or_is_throttled_is_tried_again_until_it_passes(write: Callable[..., object]) -> None:
+def test_a_write_that_conflicts_or_is_throttled_is_tried_again_until_it_passes() -> None:
     call = Answers(CONFLICT, THROTTLED, client_error("TransactionConflictException"), *BUSY, {"done": True})
     assert write(call) == {"done": True}
     assert call.asked == 7
@@ -77,7 +74,7 @@ def test_a_write_that_conflicts_or_is_throttled_is_tried_again_until_it_passes(w
 def test_a_write_that_does_not_pass_is_told_as_unavailable() -> None:
     call = Answers(CONFLICT)
     with pytest.raises(Unavailable, match="could not take a write for now"):
-        conditional(call)
+        write(call)
     assert 3 < call.asked < 20
 
 
@@ -92,7 +89,7 @@ def test_a_write_that_does_not_pass_is_told_as_unavailable() -> None:
 def test_a_condition_that_failed_is_told_at_once(error: ClientError) -> None:
     call = Answers(error)
     with pytest.raises(ConditionFailed):
-        conditional(call)
+        write(call)
     assert call.asked == 1
 
 
@@ -107,7 +104,7 @@ def test_a_condition_that_failed_is_told_at_once(error: ClientError) -> None:
 def test_any_other_error_is_passed_on_at_once(error: ClientError) -> None:
     call = Answers(error)
     with pytest.raises(ClientError) as passed:
-        conditional(call)
+        write(call)
     assert passed.value is error
     assert call.asked == 1
 
@@ -143,14 +140,14 @@ UNREACHED = ConnectTimeoutError(endpoint_url="https://dynamodb")
 @pytest.mark.parametrize("error", [*BUSY, SERVER_ERROR, LOST, UNREACHED, CONFLICT])
 def test_a_write_with_a_deadline_is_tried_again(deadline: Deadline, error: Exception) -> None:
     call = Answers(error, error, {"done": True})
-    assert conditional_by(deadline, call) == {"done": True}
+    assert write_by(deadline, call) == {"done": True}
 
 
 @pytest.mark.parametrize("error", [*BUSY, UNREACHED, CONFLICT])
 def test_a_write_that_was_never_taken_is_told_as_not_written(deadline: Deadline, error: Exception) -> None:
     call = Answers(error)
     with pytest.raises(NotWritten):
-        conditional_by(deadline, call)
+        write_by(deadline, call)
     assert call.asked > 5
     assert 4 * SECOND < deadline.clock() - NOON <= 5 * SECOND
 
@@ -158,14 +155,14 @@ def test_a_write_that_was_never_taken_is_told_as_not_written(deadline: Deadline,
 @pytest.mark.parametrize("error", [SERVER_ERROR, LOST])
 def test_a_write_one_of_whose_answers_was_lost_is_in_doubt(deadline: Deadline, error: Exception) -> None:
     with pytest.raises(Unavailable) as told:
-        conditional_by(deadline, Answers(BUSY[0], error, BUSY[0]))
+        write_by(deadline, Answers(BUSY[0], error, BUSY[0]))
     assert not isinstance(told.value, NotWritten)
 
 
 def test_after_its_deadline_a_write_is_tried_once(deadline: Deadline) -> None:
     call = Answers(BUSY[0])
     with pytest.raises(NotWritten):
-        conditional_by(replace(deadline, at=NOON - 1), call)
+        write_by(replace(deadline, at=NOON - 1), call)
     assert call.asked == 1
 
 
@@ -173,7 +170,7 @@ def test_after_its_deadline_a_write_is_tried_once(deadline: Deadline) -> None:
 def test_an_error_that_does_not_pass_ends_a_write_with_a_deadline(deadline: Deadline, error: Exception) -> None:
     call = Answers(error)
     with pytest.raises(ClientError) as passed:
-        conditional_by(deadline, call)
+        write_by(deadline, call)
     assert passed.value is error
     assert call.asked == 1
 
