@@ -9,7 +9,7 @@ import sys
 import tempfile
 import uuid
 import venv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -85,14 +85,27 @@ def measure(begun: Callable[[str], None], done: Callable[[], None]) -> list[Meas
         for system, setup in setups():
             retried = ", each task retried once" if setup.failing_first else ""
             begun(f"{system}: {setup.payload_bytes:,} bytes, {setup.queued:,} queued{retried}")
-            outcome = run_driver(pythons[system], f"benchmarks.drive_{system}", setup, running)
-            measured.append(Measurement(system, setup, outcome))
+            found = run_driver(f"benchmarks.drive_{system}", [setup.to_json()], running, pythons[system])
+            measured.append(Measurement(system, setup, Outcome.read(found)))
             done()
     return measured
 
 
-def run_driver(python: Path, module: str, setup: Setup, running: DynamoDBLocal) -> Outcome:
-    """Run a driver to its end, on tables of its own.
+def run_driver(
+    module: str,
+    arguments: Sequence[str],
+    running: DynamoDBLocal,
+    python: Path = Path(sys.executable),
+    settings: Mapping[str, str] | None = None,
+) -> Any:
+    """Run a driver to its end, on tables of its own; what it found, read from its JSON.
+
+    Args:
+        module: the driver, a module of ours.
+        arguments: what it is given before the path where it writes what it found.
+        running: where its tables are.
+        python: which runs it.
+        settings: of its environment.
 
     Raises:
         RuntimeError: it failed; what it wrote is in the message.
@@ -102,9 +115,9 @@ def run_driver(python: Path, module: str, setup: Setup, running: DynamoDBLocal) 
     with tempfile.TemporaryDirectory() as scratch, log.open("wb") as output:
         outcome = Path(scratch) / "outcome.json"
         ended = subprocess.run(  # noqa: S603 - a Python and a module of ours
-            [python, "-m", module, setup.to_json(), outcome],
+            [python, "-m", module, *arguments, outcome],
             cwd=ROOT,
-            env=environment(running),
+            env=environment(running) | dict(settings or {}),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -112,7 +125,7 @@ def run_driver(python: Path, module: str, setup: Setup, running: DynamoDBLocal) 
         )
         if ended.returncode:
             raise RuntimeError(f"{module} failed; its log {log} says:\n{tail(log)}")
-        return Outcome.read(json.loads(outcome.read_text()))
+        return json.loads(outcome.read_text())
 
 
 def environment(running: DynamoDBLocal) -> dict[str, str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -12,12 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from tests.support.cache import CACHE, ROOT
+from tests.support.cache import ROOT
 from tests.support.dynamodb_local import DynamoDBLocal, dynamodb_local
-from tests.support.server import tail
 from tests.support.terraform import Terraform, compatible_copy
 
-from benchmarks.costs import PAYLOADS, environment
+from benchmarks.costs import PAYLOADS, run_driver
 
 #: Numbers of registered Workers, none of which has anything to do.
 WORKERS: Final = (1, 100, 1_000)
@@ -264,27 +261,7 @@ run "idle" {
 
 
 def _driven(running: DynamoDBLocal, what: str, size: int) -> dict[str, Any]:
-    """Run the driver to its end, on tables of its own.
-
-    Raises:
-        RuntimeError: it failed; what it wrote is in the message.
-    """
-    module = "benchmarks.drive_idle"
-    log = CACHE / "logs" / f"{module}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    told = {"POWERTOOLS_LOG_LEVEL": "INFO", "POWERTOOLS_METRICS_DISABLED": "false"}
-    with tempfile.TemporaryDirectory() as scratch, log.open("wb") as output:
-        outcome = Path(scratch) / "outcome.json"
-        ended = subprocess.run(  # noqa: S603 - a module of ours
-            [sys.executable, "-m", module, what, str(size), outcome],
-            cwd=ROOT,
-            env=environment(running) | told,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-        if ended.returncode:
-            raise RuntimeError(f"{module} failed; its log {log} says:\n{tail(log)}")
-        found: dict[str, Any] = json.loads(outcome.read_text())
-        return found
+    """What the driver finds, with the Essentials' logs and metrics as they are by default."""
+    logs = {"POWERTOOLS_LOG_LEVEL": "INFO", "POWERTOOLS_METRICS_DISABLED": "false"}
+    found: dict[str, Any] = run_driver("benchmarks.drive_idle", [what, str(size)], running, settings=logs)
+    return found

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self
 
-import boto3
 from examples.complete import build, demo
 from tests.support.cache import ROOT
 from tests.support.ministack import MiniStack, ministack
@@ -106,7 +105,7 @@ def _applied(scratch: Path, aws: MiniStack) -> Terraform:
 
 
 def _filter(aws: MiniStack) -> None:
-    client = _client(aws, "lambda")
+    client = aws.client("lambda")
     for essential, patterns in _FILTERS.items():
         [mapping] = client.list_event_source_mappings(FunctionName=f"{NAME}_{essential}")["EventSourceMappings"]
         filters = [{"Pattern": json.dumps(pattern)} for pattern in patterns]
@@ -114,7 +113,7 @@ def _filter(aws: MiniStack) -> None:
 
 
 def _run(aws: MiniStack, worker: str) -> Run:
-    tables, client = Tables.by(_client(aws, "dynamodb"), NAME), _client(aws, "lambda")
+    tables, client = Tables.by(aws.client("dynamodb"), NAME), aws.client("lambda")
     job = {"worker": worker, "start_date": "2012-01-01", "end_date": "2012-02-29", "isolate_days": True}
     submitted = time.time_ns() // 1_000_000
     answer = client.invoke(FunctionName=f"{NAME}_scheduler", Payload=json.dumps({"job": job}).encode())
@@ -152,12 +151,3 @@ def _handed_on(spans: list[tuple[int, int, int]]) -> Iterator[int]:
     for slot in range(LIMIT):
         in_slot = sorted((claimed, reported) for number, claimed, reported in spans if number == slot)
         yield from (claimed - reported for (_, reported), (claimed, _) in pairwise(in_slot))
-
-
-def _client(aws: MiniStack, service: str) -> Any:
-    session = boto3.Session(
-        aws_access_key_id=aws.environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=aws.environment["AWS_SECRET_ACCESS_KEY"],
-        region_name=aws.environment["AWS_REGION"],
-    )
-    return session.client(cast("Any", service), endpoint_url=aws.endpoint)

@@ -21,7 +21,6 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-import boto3
 from rich.console import Console
 from rich.table import Table
 from tests.support.cache import ROOT
@@ -157,13 +156,7 @@ def watch(aws: MiniStack, job_id: str) -> None:
 
 def collect(aws: MiniStack, worker: str, alarm_queue_url: str, *, dead: int) -> Evidence:
     """The tables and the alarms once nothing moves any more, or after a tick's time."""
-    session = boto3.Session(
-        aws_access_key_id=aws.environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=aws.environment["AWS_SECRET_ACCESS_KEY"],
-        region_name=aws.environment["AWS_REGION"],
-    )
-    tables = Tables.by(session.client("dynamodb", endpoint_url=aws.endpoint), NAME)
-    sqs = session.client("sqs", endpoint_url=aws.endpoint)
+    tables, sqs = Tables.by(aws.client("dynamodb"), NAME), aws.client("sqs")
     alarms: list[Mapping[str, Any]] = []
     deadline = time.monotonic() + TICK_SECONDS
     while True:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
-
-import boto3
+from typing import Any, TypeVar
 
 from tests.support.ministack import MiniStack
 from tests.support.terraform import Terraform
@@ -25,12 +23,7 @@ class Installation:
 
     def client(self, service: str) -> Any:
         """An AWS client of the administrator."""
-        session = boto3.Session(
-            aws_access_key_id=self.aws.environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.aws.environment["AWS_SECRET_ACCESS_KEY"],
-            region_name=self.aws.environment["AWS_REGION"],
-        )
-        return session.client(cast("Any", service), endpoint_url=self.aws.endpoint)
+        return self.aws.client(service)
 
 
 def eventually(look: Callable[[], Found], seconds: float = 60) -> Found:

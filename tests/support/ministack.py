@@ -18,7 +18,9 @@ import urllib.request
 import venv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
+
+import boto3
 
 from tests.support import server
 from tests.support.cache import CACHE, REQUIREMENTS, made_once, pip, tell
@@ -49,6 +51,15 @@ class MiniStack:
             "AWS_DEFAULT_REGION": REGION,
             "AWS_REGION": REGION,
         }
+
+    def client(self, service: str) -> Any:
+        """An AWS client of the administrator."""
+        session = boto3.Session(
+            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
+            region_name=self.environment["AWS_REGION"],
+        )
+        return session.client(cast("Any", service), endpoint_url=self.endpoint)
 
     def reset(self) -> None:
         """Forget every resource."""

@@ -7,9 +7,8 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import boto3
 import pytest
 
 from tests.support.cache import ROOT
@@ -33,12 +32,7 @@ class Applied:
 
     def client(self, service: str) -> Any:
         """An AWS client of the administrator."""
-        session = boto3.Session(
-            aws_access_key_id=self.aws.environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.aws.environment["AWS_SECRET_ACCESS_KEY"],
-            region_name=self.aws.environment["AWS_REGION"],
-        )
-        return session.client(cast("Any", service), endpoint_url=self.aws.endpoint)
+        return self.aws.client(service)
 
     def registrations(self) -> dict[str, dict[str, Any]]:
         """What Terraform wrote to the registry, by partition and sort key."""
