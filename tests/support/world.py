@@ -135,7 +135,7 @@ class World(AbstractContextManager["World"]):
         self.executions: list[Execution] = []
         self.alarms: list[dict[str, Any]] = []  # one of each dead task, and of each closed job
         self.cancelled: set[str] = set()  # jobs that somebody cancelled while they were enqueued
-        self.reporting: dict[str, Any] | None = None  # the report that the WorkerAssistant has in hand
+        self._in_hand = threading.local()
         self.lambdas = lambdas
         self._in_memory = in_memory
         self._past: deque[tuple[int, Snapshot]] = deque()  # what stood, and until when
@@ -264,6 +264,16 @@ class World(AbstractContextManager["World"]):
     def end(self, execution: Execution) -> None:
         """The Worker's invocation is over, whatever it reported."""
         execution.ended_at = execution.ended_at or self.clock.read()
+
+    @property
+    def reporting(self) -> dict[str, Any] | None:
+        """The report that the WorkerAssistant of this thread has in hand."""
+        report: dict[str, Any] | None = getattr(self._in_hand, "report", None)
+        return report
+
+    @reporting.setter
+    def reporting(self, report: dict[str, Any] | None) -> None:
+        self._in_hand.report = report
 
     def report(self, event: dict[str, Any]) -> dict[str, Any] | BaseException:
         """Somebody hands the WorkerAssistant a report or a destination record."""
