@@ -23,7 +23,7 @@ locals {
       period              = 300
       evaluation_periods  = 3 # A metric that arrives late may be a filled 0 at first.
       datapoints_to_alarm = 1
-      description         = "Items in the tables of ${var.name} cannot be read, and nothing is done with them. The log groups /aws/lambda/${var.name}_orchestrator and /aws/lambda/${var.name}_scavenger name each with the reason. The command sosw lists and buries such tasks (docs/cli.md); a registration is mended by applying its worker module."
+      description         = "Items in the tables of ${var.name} are no tasks any more, and nothing is done with them. `sosw tasks unreadable` lists them with the reason; `sosw tasks bury` gives them up by their ids, so that they end dead and count in their jobs. The log groups /aws/lambda/${var.name}_orchestrator and /aws/lambda/${var.name}_scavenger tell when they were found."
     }
     version_mismatch = {
       metric_name         = "VersionMismatch"

@@ -249,8 +249,8 @@ locals {
   # Keys that have a meaning of their own in every job, or whose plural has.
   reserved_attributes = [
     "attempt", "created_at", "date_list", "day", "end_date", "isolate_day", "isolate_month", "isolate_week", "job_id",
-    "job_schema_name", "labourer_id", "lambda_name", "month", "period", "priority", "start_at", "start_date", "task_id",
-    "time_zone", "week", "worker", "worker_id",
+    "job_schema_name", "labourer_id", "lambda_name", "month", "period", "priority", "sosw_installation", "sosw_token",
+    "start_at", "start_date", "task_id", "time_zone", "week", "worker", "worker_id",
   ]
 }
 

@@ -1,4 +1,4 @@
-"""The modules' READMEs list what the modules take and give, and what the project's tells to write can be planned."""
+"""The modules' READMEs list what the modules take and give, and what the pages tell to write can be planned."""
 
 from __future__ import annotations
 
@@ -42,6 +42,11 @@ run "plans" {
     condition     = module.resize.worker_id == "resize"
     error_message = "The function is a Worker."
   }
+
+  assert {
+    condition     = aws_lambda_event_source_mapping.jobs.batch_size == 10
+    error_message = "The Scheduler reads a queue."
+  }
 }
 """
 
@@ -71,21 +76,27 @@ def test_lists_inputs_and_outputs(module: str) -> None:
     assert outputs == {name for name, _ in _declared(directory / "outputs.tf", "output")}
 
 
-def test_the_first_lines_to_write_can_be_planned(tmp_path: Path) -> None:
+def _blocks(page: str, language: str) -> list[str]:
+    """The fenced blocks of a language in a part of a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def test_the_lines_to_write_can_be_planned(tmp_path: Path) -> None:
     use = (ROOT / "README.md").read_text().partition("\n## Use it\n")[2].partition("\n## ")[0]
-    commands = re.findall(r"^```sh\n(.*?)^```$", use, re.MULTILINE | re.DOTALL)[0]
-    terraform_code = re.findall(r"^```hcl\n(.*?)^```$", use, re.MULTILINE | re.DOTALL)[0]
+    commands, terraform_code = _blocks(use, "sh")[0], _blocks(use, "hcl")[0]
+    [queue] = _blocks((ROOT / "docs" / "jobs.md").read_text(), "hcl queue")
     package = f"build/sosw-runtime-{__version__}-py313-arm64.zip"
     assert f"# {package}\n" in commands
 
     compatible_copy(ROOT, tmp_path / "sosw")
     (tmp_path / "main.tf").write_text(terraform_code)
+    (tmp_path / "queue.tf").write_text(queue)
     (tmp_path / "function.tf").write_text(FUNCTION)
     (tmp_path / "plan.tftest.hcl").write_text(PLAN)
     (tmp_path / "build").mkdir()
     shutil.copy(ROOT / "tests" / "terraform" / "packages" / "sosw-runtime-1.2.3-py313-arm64.zip", tmp_path / package)
 
     terraform = Terraform(tmp_path)
-    assert terraform.run("fmt", "-check", "-diff", "main.tf") == ""
+    assert terraform.run("fmt", "-check", "-diff", "main.tf", "queue.tf") == ""
     terraform.run("init", "-no-color")
     assert "1 passed, 0 failed" in terraform.run("test", "-no-color")

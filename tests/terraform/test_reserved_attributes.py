@@ -1,4 +1,4 @@
-"""The worker module and the runtime agree on the attributes that jobs cannot be cut by."""
+"""The modules and the runtime agree on the attributes that jobs cannot be cut by, and on keys that are not a job's."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from tests.support.cache import ROOT
 KEYS = {*RESERVED_KEYS, *Job.model_fields, "lambda_name", DATE_LIST, "days", "weeks", "months"}
 
 
+def listed(module: str, name: str) -> set[str]:
+    """A module's list."""
+    parsed = hcl2.loads((ROOT / "modules" / module / "variables.tf").read_text())
+    return {key.strip('"') for key in parsed["locals"][0][name]}
+
+
 def reserved_attributes() -> set[str]:
-    """The module's list."""
-    parsed = hcl2.loads((ROOT / "modules" / "worker" / "variables.tf").read_text())
-    return {name.strip('"') for name in parsed["locals"][0]["reserved_attributes"]}
+    """The worker module's list."""
+    return listed("worker", "reserved_attributes")
 
 
 @pytest.mark.parametrize("attribute", sorted(reserved_attributes()))
@@ -30,3 +35,7 @@ def test_the_module_refuses_every_key_of_a_job_and_of_a_task() -> None:
     singulars = {key.removesuffix("s") for key in KEYS}
 
     assert {name for name in singulars if {name, plural(name)} & KEYS} == reserved_attributes()
+
+
+def test_the_job_module_refuses_every_key_of_a_task() -> None:
+    assert listed("job", "reserved_keys") == RESERVED_KEYS | {"lambda_name"}

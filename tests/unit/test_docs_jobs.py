@@ -45,6 +45,7 @@ ROLES = {
     "json schemas",
     "json event",
     "json starts",
+    "hcl queue",
     "python period",
     "toml period",
     "sh",

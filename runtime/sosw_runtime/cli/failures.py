@@ -29,7 +29,7 @@ def explain(failure: Failure) -> tuple[int, str]:
             return _code(failure), str(failure)
         case ValidationError():  # of a setting in the environment; inputs are refused in their own words
             return 2, failure.errors()[0]["msg"].removeprefix("Value error, ")
-        case OSError():
+        case OSError() if not isinstance(failure, BotoCoreError):  # time-outs of AWS's are both
             return 1, f"{failure.filename}: {failure.strerror}" if failure.filename else str(failure)
         case _:
             return 3, f"AWS: {_answer(failure)}"

@@ -231,6 +231,7 @@ def _worker(label: str, labourer_id: str, labourer: _Labourer, config: _Config, 
         "role_name": _Expression(f'reverse(split("/", {data}.role))[0]'),
         "timeout_seconds": _Expression(f"{data}.timeout"),
         "max_concurrency": limit,
+        "require_token": False,  # sosw 0.7's Workers report without one
         "retry": worker["retry"] or None,
         "health_metrics": metrics or None,
         "job_schemas": _Expression("local.job_schemas") if config.job_schemas else None,

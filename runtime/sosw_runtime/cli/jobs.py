@@ -45,8 +45,9 @@ def submit(file: JobFile, name: Name = "sosw", as_json: AsJson = False) -> None:
     is_named = job.get("job_id") is not None
     if not is_named:
         job["job_id"] = str(uuid4())
+    doubt = scheduler.Doubt()
     try:
-        answer = scheduler.ask(name, {"job": job})
+        answer = scheduler.ask(name, {"job": job}, doubt)
     except scheduler.RefusedByScheduler as refused:
         output.problem(str(refused))
         raise typer.Exit(2) from refused
@@ -54,7 +55,7 @@ def submit(file: JobFile, name: Name = "sosw", as_json: AsJson = False) -> None:
         output.progress(interrupted.message)
         answer = interrupted.answer
     except (SoswError, BotoCoreError, ClientError) as failed:
-        if not is_named:
+        if doubt.remains and not is_named:
             output.progress(f"The job may be accepted: submit it again with `job_id` {job['job_id']!r}.")
         if not isinstance(failed, scheduler.SchedulerFailed):
             raise

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import HTTPClientError
 from pydantic import BaseModel, Field, RootModel, ValidationError
 
 from sosw_runtime.errors import JobInterrupted, Misconfigured, SoswError, Unavailable
@@ -95,8 +97,31 @@ def _told(message: str) -> _Refusal | _Interruption | None:
         return None
 
 
-def ask(name: str, event: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass
+class Doubt:
+    """Whether a job may be accepted although nobody heard so: of all tries of a request, not of the last alone."""
+
+    remains: bool = False
+
+    def note(
+        self, response: tuple[Any, Mapping[str, Any]] | None, caught_exception: Exception | None, **_: object
+    ) -> None:
+        """How a try ended, as botocore tells it before it decides on another one.
+
+        A time-out of the answer and a connection that was closed leave it open whether the Scheduler ran, as do errors
+        of the server. Where there was no connection, or AWS refused the call, it did not run.
+        """
+        failed = response is not None and response[1]["ResponseMetadata"]["HTTPStatusCode"] >= 500
+        self.remains = self.remains or failed or isinstance(caught_exception, HTTPClientError)
+
+
+def ask(name: str, event: Mapping[str, Any], doubt: Doubt | None = None) -> dict[str, Any]:
     """Have the Scheduler of the installation `name` take the job of an event that names its id.
+
+    Args:
+        name: of the installation.
+        event: with the job.
+        doubt: notes whether the job may be accepted, for a caller who gets an error.
 
     Returns:
         Its answer, `{"job_id": str, "tasks": int, "first_start": int (ms)}`.
@@ -108,11 +133,16 @@ def ask(name: str, event: Mapping[str, Any]) -> dict[str, Any]:
         Unavailable, SchedulerFailed: the job is not known to be accepted; to ask again with the same id is harmless.
         botocore.exceptions.ClientError, BotoCoreError: AWS could not be asked.
     """
+    doubt = doubt or Doubt()
     client: LambdaClient = boto3.Session().client("lambda", config=_PATIENT)
+    client.meta.events.register("needs-retry.lambda.Invoke", doubt.note)
     response: Mapping[str, Any] = client.invoke(
         FunctionName=f"{name}_scheduler", InvocationType="RequestResponse", Payload=json.dumps(event).encode()
     )
+    before, doubt.remains = doubt.remains, True  # it ran; until its answer is read nobody knows what it says
     answer = response["Payload"].read()
     if "FunctionError" not in response:
         return dict(json.loads(answer))
-    raise FunctionError.model_validate_json(answer).raised()
+    error = FunctionError.model_validate_json(answer).raised()
+    doubt.remains = before or isinstance(error, Unavailable | SchedulerFailed)
+    raise error

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final
 
+from sosw_runtime.cli import times
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.task import CLOSED, Status, Task, task_id
 from sosw_runtime.errors import Refused
@@ -24,7 +25,11 @@ _IN_TASKS: Final = frozenset({Status.QUEUED, Status.RUNNING, Status.COMPLETED})
 
 @dataclass(frozen=True)
 class Selection:
-    """What tasks must have in common; what is None or empty is not asked for."""
+    """What tasks must have in common; what is None or empty is not asked for.
+
+    Raises:
+        Refused: nothing can have it, since `since` is later than `until`.
+    """
 
     outcomes: frozenset[Status]
     worker_id: str | None = None
@@ -32,6 +37,11 @@ class Selection:
     labels: Mapping[str, str] | None = None  # of the Worker's registration
     since: int | None = None  # ms, inclusive: when it was closed or, while it is open, created
     until: int | None = None  # ms, inclusive
+
+    def __post_init__(self) -> None:
+        if self.since is not None and self.until is not None and self.since > self.until:
+            expected = f"expected a time not later than --until, {times.shown(self.until)}"
+            raise Refused("--since", times.shown(self.since), expected)
 
     def takes(self, task: Task) -> bool:
         """Whether a task has all of it but the labels, which are its Worker's."""

@@ -21,19 +21,21 @@ def now() -> int:
 def parse(option: str, text: str, at: int) -> int:
     """The time (ms) that a text means at `at` (ms): so long ago, as `90s`, `30m`, `6h` or `2d`, or ISO 8601, in UTC.
 
+    What is before 1970 is 0, since nothing is.
+
     Raises:
         Refused: names the option.
     """
     ago = re.fullmatch(r"(\d+)([smhd])", text)
     if ago:
-        return at - int(ago[1]) * _UNIT_MS[ago[2]]
+        return max(0, at - int(ago[1]) * _UNIT_MS[ago[2]])
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise Refused(
             option, text, "expected a time ago such as 30m, 6h or 2d, or one such as 2026-01-31T06:00"
         ) from error
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return max(0, round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000))
 
 
 def shown(at: int | None) -> str:

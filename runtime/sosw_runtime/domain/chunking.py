@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import islice
 from typing import Annotated, Any, Final, NamedTuple, Protocol, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+)
 
 from sosw_runtime.domain import periods
-from sosw_runtime.domain.job import RESERVED_KEYS, Job, no_switch
+from sosw_runtime.domain.job import RESERVED_BY_0_1_0, RESERVED_KEYS, Job, no_switch
 from sosw_runtime.errors import Refused
 
 #: Key of a payload's days, `YYYY-MM-DD` each.
@@ -27,10 +36,13 @@ DATE_LIST: Final = "date_list"
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
 LARGEST_PAYLOAD: Final = 350 * 1024
 
+#: Pydantic's context in which job schemas are read from the tables, where version 0.1.0 may have put them.
+AS_STORED: Final = {"reserved": RESERVED_BY_0_1_0}
+
 _SPANS: Final = ("days", "weeks", "months")
 _FLAG: Final = re.compile(r"isolate_(?P<isolated>.+)|max_(?P<batched>.+)_per_batch")
 _NAME: Final = re.compile(r"[A-Za-z]\w*(?<!s)", re.ASCII)
-_TAKEN: Final = RESERVED_KEYS | Job.model_fields.keys() | {"lambda_name", DATE_LIST, *_SPANS}
+_WORDS: Final = Job.model_fields.keys() | {"lambda_name", DATE_LIST, *_SPANS}
 _SWITCH: Final = TypeAdapter(bool)
 _BATCH_SIZE: Final[TypeAdapter[int]] = TypeAdapter(Annotated[int, BeforeValidator(no_switch), Field(ge=1)])
 
@@ -54,7 +66,8 @@ def _bare_names(attributes: object) -> object:
     ]
 
 
-def _usable(names: tuple[str, ...]) -> tuple[str, ...]:
+def _usable(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    taken = _WORDS | (info.context or {}).get("reserved", RESERVED_KEYS)
     for number, name in enumerate(names):
         if not _NAME.fullmatch(name):
             raise ValueError(
@@ -62,7 +75,7 @@ def _usable(names: tuple[str, ...]) -> tuple[str, ...]:
             )
         if name in names[:number]:
             raise ValueError(f"{name!r} is given twice")
-        if {name, plural(name)} & _TAKEN:
+        if {name, plural(name)} & taken:
             raise ValueError(f"{name!r} has a meaning of its own in every job; use another name")
     return names
 
@@ -76,25 +89,30 @@ class JobSchema(BaseModel):
     chunkable_attrs: Annotated[tuple[str, ...], BeforeValidator(_bare_names), AfterValidator(_usable)]
 
 
-def payloads(job: Job, schemas: Mapping[str, JobSchema], today: date) -> Iterator[dict[str, Any]]:
+def payloads(
+    job: Job, schemas: Mapping[str, JobSchema], today: date, reserved: Set[str] = RESERVED_KEYS
+) -> Iterator[dict[str, Any]]:
     """The payload of every task of a job, lazily and always in the same order: by day, then from outer to inner value.
 
-    Payloads share the values that they have in common; take them as read-only.
+    Payloads share the values that they have in common; take them as read-only. Keys that are `reserved` are refused
+    where a value brings one to its tasks: `RESERVED_BY_0_1_0` for a job that was accepted already.
 
     Raises:
         Refused: before the first payload, whatever is wrong with the job.
     """
-    return iter(_plan(job, schemas, today))
+    return iter(_plan(job, schemas, today, reserved))
 
 
-def payload_texts(job: Job, schemas: Mapping[str, JobSchema], today: date, start: int = 0) -> Iterator[str]:
+def payload_texts(
+    job: Job, schemas: Mapping[str, JobSchema], today: date, start: int = 0, reserved: Set[str] = RESERVED_KEYS
+) -> Iterator[str]:
     """The payloads as they are stored, JSON without spaces, from the task of a number on.
 
     Raises:
         Refused: before the first payload, whatever is wrong with the job; at a payload, that it is too large, or has
             what JSON has not: an infinite number, half of a surrogate pair.
     """
-    for number, payload in enumerate(islice(payloads(job, schemas, today), start, None), start):
+    for number, payload in enumerate(islice(payloads(job, schemas, today, reserved), start, None), start):
         try:
             text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
             size = len(text.encode())
@@ -304,11 +322,11 @@ def _checked(adapter: TypeAdapter[_T], path: str, value: object, expected: str) 
         raise Refused(path, value, expected) from invalid
 
 
-def _plan(job: Job, schemas: Mapping[str, JobSchema], today: date) -> _Plan:
+def _plan(job: Job, schemas: Mapping[str, JobSchema], today: date, reserved: Set[str]) -> _Plan:
     days = job.dates(today)
     keys = job.keys if days is None else {key: value for key, value in job.keys.items() if key != DATE_LIST}
     place = _reader(job, schemas).place(keys).within(_NOWHERE)
-    plan = _cut(place) or _Whole(place.bare())
+    plan = _cut(place, reserved) or _Whole(place.bare())
     if days is None:
         return plan
     spans = periods.spans(days, by_day=job.isolate_days, by_week=job.isolate_weeks, by_month=job.isolate_months)
@@ -325,7 +343,7 @@ def _reader(job: Job, schemas: Mapping[str, JobSchema]) -> _Reader:
     return _Reader(schemas[job.job_schema_name].chunkable_attrs, "")
 
 
-def _cut(place: _Place) -> _Plan | None:
+def _cut(place: _Place, reserved: Set[str]) -> _Plan | None:
     """The tasks of a place, None when nothing in it is to be cut.
 
     An attribute is cut where a flag says so, and where anything further in is cut: tasks that differ further in cannot
@@ -337,27 +355,30 @@ def _cut(place: _Place) -> _Plan | None:
     values = place.values[number]
     rest = place.without(number)
     places = {name: within.within(rest) for name, within in values.inner.items()}
-    cuts = {name: _cut(within) for name, within in places.items()}
-    alone = _cut(rest) if len(places) < len(values.names) else None
+    cuts = {name: _cut(within, reserved) for name, within in places.items()}
+    alone = _cut(rest, reserved) if len(places) < len(values.names) else None
     if number not in place.flags and alone is None and not any(cuts.values()):
         return None
     if values.problem:
         raise values.problem
     if not places:
-        return _Batches(values.plural, _unique(values.names), place.batch_sizes.get(number, 1), alone or _whole(rest))
+        inner = alone or _whole(rest, reserved)
+        return _Batches(values.plural, _unique(values.names), place.batch_sizes.get(number, 1), inner)
     return _Branches(
         values.plural,
         [
-            ([name], (cuts.get(name) or _whole(places[name])) if name in places else alone or _whole(rest))
+            ([name], cuts.get(name) or _whole(places[name], reserved))
+            if name in places
+            else ([name], alone or _whole(rest, reserved))
             for name in values.names
         ],
     )
 
 
-def _whole(place: _Place) -> _Whole:
+def _whole(place: _Place, reserved: Set[str]) -> _Whole:
     payload = {**place.payload, **dict(values.uncut() for values in place.values.values())}
     for key, value in payload.items():
-        if key in RESERVED_KEYS:
+        if key in reserved:
             raise Refused(f"{place.path}.{key}", value, "expected another name, as every task has this one of its own")
     return _Whole(payload)
 

@@ -24,11 +24,23 @@ from sosw_runtime.domain import periods
 from sosw_runtime.errors import Refused
 
 #: Keys of a Worker's event that are not the job's to set; `labourer_id` and `attempts` are as sosw 0.7 code reads them.
-RESERVED_KEYS: Final = frozenset({"task_id", "worker_id", "job_id", "attempt", "created_at", "labourer_id", "attempts"})
+RESERVED_KEYS: Final = frozenset(
+    {
+        "task_id",
+        "worker_id",
+        "job_id",
+        "attempt",
+        "created_at",
+        "labourer_id",
+        "attempts",
+        "sosw_installation",
+        "sosw_token",
+    }
+)
 
-#: More of them, which version 0.1.0 did not reserve. Only a new job is refused for one: in the tasks of a job that was
-#: accepted with it the event has the runtime's value in its place.
-_RESERVED_SINCE: Final = frozenset({"sosw_installation", "sosw_token"})
+#: Those that version 0.1.0 reserved. It accepted jobs and registrations with the others, which are still read: in the
+#: event of a task the runtime's value takes the place of the job's. What is new is refused for any of `RESERVED_KEYS`.
+RESERVED_BY_0_1_0: Final = RESERVED_KEYS - {"sosw_installation", "sosw_token"}
 
 #: A number in `start_at` below this is read as seconds: as milliseconds it would be a day before March 1973.
 _LEAST_MILLISECONDS: Final = 10**11
@@ -151,7 +163,7 @@ class Job(BaseModel):
     @model_validator(mode="after")
     def _own_keys(self) -> Self:
         for key in self.keys:
-            if key in RESERVED_KEYS:
+            if key in RESERVED_BY_0_1_0:
                 raise _reserved(key, self.keys[key])
         return self
 
@@ -245,8 +257,9 @@ def parse(event: object, zone: str = "UTC") -> Request:
         field = str(error["loc"][-1] if len(error["loc"]) == 1 else error["loc"][1])
         value = None if error["type"] == "missing" else error["input"]
         raise Refused(field, value, f"expected {_EXPECTED[field]}") from invalid
-    for key in _RESERVED_SINCE & request.job.keys.keys():
-        raise _reserved(key, request.job.keys[key])
+    for key, value in request.job.keys.items():
+        if key in RESERVED_KEYS:
+            raise _reserved(key, value)
     for field, value in _beyond_limits(request):
         raise Refused(field, job.get(field, value), f"expected {_EXPECTED[field]}")
     return request

@@ -17,8 +17,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from sosw_runtime import aws, telemetry
 from sosw_runtime.domain import pacing, periods
-from sosw_runtime.domain.chunking import JobSchema, payload_texts
-from sosw_runtime.domain.job import Job, Request, is_id, message_event, parse, records, worker_id_candidates
+from sosw_runtime.domain.chunking import AS_STORED, JobSchema, payload_texts
+from sosw_runtime.domain.job import (
+    RESERVED_BY_0_1_0,
+    Job,
+    Request,
+    is_id,
+    message_event,
+    parse,
+    records,
+    worker_id_candidates,
+)
 from sosw_runtime.domain.pacing import Pace
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.task import Entry, Move, Rank, Status, Task, task_id
@@ -71,7 +80,9 @@ class _Spec:
     @classmethod
     def from_json(cls, text: str) -> _Spec:
         values = json.loads(text)
-        schemas = {name: JobSchema.model_validate(schema) for name, schema in values["schemas"].items()}
+        schemas = {
+            name: JobSchema.model_validate(schema, context=AS_STORED) for name, schema in values["schemas"].items()
+        }
         return cls(Job.model_validate(values["job"]), schemas, values["shards"])
 
 
@@ -400,7 +411,8 @@ def _count_tasks(invocation: Invocation, spec: _Spec, today: date) -> int:
 def _tasks(record: JobRecord, spec: _Spec, start: int) -> Iterator[Task]:
     """The tasks of an accepted job from a number on, the same whenever they are cut."""
     delayed = _is_delayed(record)
-    for number, payload in enumerate(payload_texts(spec.job, spec.schemas, record.today, start), start):
+    payloads = payload_texts(spec.job, spec.schemas, record.today, start, RESERVED_BY_0_1_0)
+    for number, payload in enumerate(payloads, start):
         task = Task(
             task_id=task_id(record.job_id, number),
             worker_id=record.worker_id,

@@ -8,6 +8,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from sosw_runtime.domain.chunking import AS_STORED
 from sosw_runtime.domain.health import Level, worst
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.errors import Misconfigured
@@ -181,7 +182,7 @@ def _standing(worker_id: str, parts: Mapping[str, Item | None]) -> Standing:
 def _registration(worker_id: str, item: Item) -> Registration | Misconfigured:
     try:
         # Keys that a later version added are left out, so that its Workers go on after a roll-back.
-        registration = Registration.model_validate_json(item["spec"]["S"], extra="ignore")
+        registration = Registration.model_validate_json(item["spec"]["S"], extra="ignore", context=AS_STORED)
     except (KeyError, ValidationError) as error:
         return Misconfigured(f"the registration of Worker {worker_id!r} cannot be read: {error}")
     if registration.worker_id != worker_id:

@@ -130,6 +130,9 @@ def test_wrong_filters_are_refused(day: dict[str, str], sosw: Command) -> None:
         "--job night": "job: 'night' is refused; expected the id of a job in ",
         "--label team": "--label: 'team' is refused; expected NAME=VALUE",
         "--since soon": "--since: 'soon' is refused; expected a time ago such as 30m, 6h or 2d",
+        "--since 1h --until 2h": "--since: '20",
+        "--since 2026-01-02 --until 2026-01-01 --outcome dead": "--since: '2026-01-02 00:00:00' is refused; expected a "
+        "time not later than --until, 2026-01-01 00:00:00",
     }.items():
         assert sosw("tasks", "list", *filters.split()) == 2
         assert (sosw.out, len(sosw.err.splitlines())) == ("", 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -10,11 +11,13 @@ from botocore.exceptions import ClientError
 
 from sosw_runtime import aws
 from sosw_runtime.domain import pacing
+from sosw_runtime.domain.job import RESERVED_KEYS
 from sosw_runtime.domain.task import Move, Status
 from sosw_runtime.errors import JobInterrupted, Misconfigured, Refused, Unavailable
 from sosw_runtime.essentials import scheduler
 from sosw_runtime.storage import jobs, progress, tasks
 from sosw_runtime.storage.items import encoded
+from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.progress import Counts
 from tests.support.builders import DAY, HOUR, MINUTE, NOON, SECOND
 from tests.support.installation import Installation
@@ -181,10 +184,7 @@ BAD_JOBS: dict[str, tuple[Any, str]] = {
     "a priority out of range": ({"job": {**PHOTO, "priority": 10}}, "priority"),
     "an unknown schema": ({"job": {**PHOTO, "job_schema_name": "weekly"}}, "job_schema_name"),
     "a flag without its values": ({"job": {**PHOTO, "isolate_stores": True}}, "isolate_stores"),
-    **{
-        f"the reserved key {key}": ({"job": {**PHOTO, key: "mine"}}, key)
-        for key in ("task_id", "worker_id", "attempt", "created_at", "labourer_id", "attempts")
-    },
+    **{f"the reserved key {key}": ({"job": {**PHOTO, key: "mine"}}, key) for key in sorted(RESERVED_KEYS - {"job_id"})},
     "a payload over 350 KB": ({"job": {**PHOTO, "pixels": "x" * 351 * 1024}}, "payload of task 0"),
     "a payload over 350 KB in bytes, not in characters": (
         {"job": {**PHOTO, "p": "ü" * 180 * 1024}},
@@ -235,6 +235,16 @@ def test_a_bad_job_is_refused_by_its_field_and_writes_nothing_anywhere(sosw: Ins
         assert len(str(refused.value)) < 500, f"{what}: the message holds the payload"
         assert sosw.everything() == before, what
     assert lambdas.invocations == []
+
+
+def test_a_reserved_key_that_a_value_brings_refuses_the_whole_job(sosw: Installation) -> None:
+    sosw.register(job_schemas={"default": {"chunkable_attrs": ["album"]}})
+    before = sosw.everything()
+    for key in sorted(RESERVED_KEYS):
+        albums = {"one": None, "other": {key: "mine"}}
+        with pytest.raises(Refused, match=rf"albums\.other\.{key}: 'mine' is refused"):
+            sosw.submit({"job": {"worker": "resize", "isolate_albums": True, "albums": albums}})
+    assert sosw.everything() == before
 
 
 def test_one_payload_too_large_refuses_the_whole_job(sosw: Installation) -> None:
@@ -493,6 +503,23 @@ def stopped_before_the_cursor(sosw: Installation, monkeypatch: pytest.MonkeyPatc
         with pytest.raises(_ProcessEnded):
             sosw.submit_photos(3)
     assert len(sosw.with_status(Status.QUEUED)) == 3
+
+
+def test_a_job_that_0_1_0_accepted_with_keys_that_are_reserved_now_is_gone_on_with(sosw: Installation) -> None:
+    job = {**PHOTO, "job_id": "album", "isolate_sosw_tokens": True, "sosw_tokens": {"a": {"sosw_installation": "mine"}}}
+    schemas = {"default": {"chunkable_attrs": ["sosw_token"]}}
+    worker = {"worker_id": "resize", "function_name": "resize", "timeout_seconds": 60, "max_concurrency": 1}
+    registration = encoded({"pk": "worker", "sk": "resize", "spec": json.dumps({**worker, "job_schemas": schemas})})
+    sosw.client.put_item(TableName=sosw.tables.registry, Item=registration)
+    record = JobRecord("album", "resize", 1, date(2026, 3, 10), NOON, NOON, "event", "fingerprint")
+    spec = jobs.compress(json.dumps({"job": job, "schemas": schemas, "shards": 1}))
+    jobs.accept(sosw.tables, record, spec, Cursor("album", 0, "holder", NOON))
+    sosw.clock.advance(MINUTE)
+
+    assert sosw.submit({"resume": "album"})["tasks"] == 1
+
+    assert json.loads(sosw.task().payload) == {"photo": "cat.jpg", "sosw_tokens": ["a"], "sosw_installation": "mine"}
+    assert sosw.submit({"job": {**PHOTO, "sosw_tokens": ["a"]}})["tasks"] == 1, "its Worker takes jobs as before"
 
 
 @pytest.mark.usefixtures("stopped_before_the_cursor")

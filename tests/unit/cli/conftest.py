@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from time import sleep
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ class FakeLambda:
 
     answers: list[tuple[int, dict[str, str], object]] = field(default_factory=list)
     requests: list[tuple[str, Any]] = field(default_factory=list)
+    delay_seconds: float = 0.0
 
     def returns(self, value: object) -> None:
         """The function returns a value."""
@@ -31,6 +34,14 @@ class FakeLambda:
         """AWS does not call the function."""
         self.answers.append((status, {"X-Amzn-ErrorType": code}, {"Message": message}))
 
+    def closes(self) -> None:
+        """The connection is closed before an answer."""
+        self.answers.append((0, {}, None))
+
+    def cuts(self) -> None:
+        """The connection is closed within the answer."""
+        self.answers.append((200, {"Content-Length": "1000"}, {}))
+
 
 @pytest.fixture
 def fake_lambda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLambda]:
@@ -41,12 +52,16 @@ def fake_lambda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLambda]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             fake.requests.append((self.path, json.loads(body)))
             status, headers, value = fake.answers.pop(0) if len(fake.answers) > 1 else fake.answers[0]
+            if status == 0:
+                return
+            sleep(fake.delay_seconds)
             answer = json.dumps(value).encode()
             self.send_response(status)
-            for name, text in {**headers, "Content-Length": str(len(answer))}.items():
+            for name, text in {"Content-Length": str(len(answer)), **headers}.items():
                 self.send_header(name, text)
-            self.end_headers()
-            self.wfile.write(answer)
+            with suppress(ConnectionError):  # whoever asked may be gone
+                self.end_headers()
+                self.wfile.write(answer)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
             pass

@@ -112,8 +112,18 @@ module "sosw_tutorial_pull_tweeter_hashtags" {
   role_name       = reverse(split("/", data.aws_lambda_function.sosw_tutorial_pull_tweeter_hashtags.role))[0]
   timeout_seconds = data.aws_lambda_function.sosw_tutorial_pull_tweeter_hashtags.timeout
   max_concurrency = 3
+  require_token   = false
 }"""
     )
+
+
+@pytest.mark.parametrize("configs", [(ESSENTIALS,), (ORCHESTRATOR, TUTORIAL), (SCHEDULER_PAGE,)])
+def test_no_worker_has_to_report_a_token(configs: tuple[dict[str, Any], ...]) -> None:
+    modules = terraform(*configs)
+    workers = {label: body for label, body in modules.items() if label not in {"sosw", "locals"}}
+
+    assert workers
+    assert {label: worker["require_token"] for label, worker in workers.items()} == dict.fromkeys(workers, False)
 
 
 @pytest.mark.parametrize("config", [ESSENTIALS, {"task_config": ESSENTIALS}, {"task_client_config": ESSENTIALS}])

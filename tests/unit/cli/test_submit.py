@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
+from botocore.config import Config
 
+from sosw_runtime.cli import scheduler
 from sosw_runtime.cli.app import run
 from tests.unit.cli.conftest import FakeLambda
 
@@ -148,6 +151,98 @@ def test_an_id_that_was_made_up_is_told_where_the_job_may_be_accepted(
     assert UUID(job_id)
     hint = f"The job may be accepted: submit it again with `job_id` '{job_id}'."
     assert capsys.readouterr().err.splitlines() == [hint, "sosw: not accepted, or not known to be"]
+
+
+@pytest.fixture
+def nameless_job(tmp_path: Path) -> Path:
+    path = tmp_path / "nameless.json"
+    path.write_text('{"worker": "resize"}')
+    return path
+
+
+def hinted(capsys: pytest.CaptureFixture[str]) -> bool:
+    """Whether the command says that the job may be accepted; before its error, and once at the most."""
+    *hints, problem = capsys.readouterr().err.splitlines()
+    assert problem.startswith("sosw: ")
+    assert all(hint.startswith("The job may be accepted: submit it again with `job_id` '") for hint in hints)
+    assert len(hints) <= 1
+    return bool(hints)
+
+
+Answers = list[tuple[Any, ...]]
+
+IN_DOUBT: dict[str, Answers] = {
+    "a function that cannot tell": [("raises", "Unavailable", "not accepted, or not known to be")],
+    "a function that ran out of time": [("raises", "Sandbox.Timedout", "Task timed out after 900.00 seconds")],
+    "an error of the server": [("refuses", 500, "ServiceException", "said AWS.")],
+    "a connection that is closed": [("closes",)],
+    "a connection that is closed, then throttled": [("closes",), ("refuses", 429, "TooManyRequestsException", "no")],
+    "a connection that is closed, then misconfigured": [("closes",), ("raises", "Misconfigured", "no such setting")],
+    "an answer that is cut": [("cuts",)],
+}
+NOT_ACCEPTED: dict[str, Answers] = {
+    "misconfigured": [("raises", "Misconfigured", "the registration of Worker 'resize' cannot be read")],
+    "no such function": [("refuses", 404, "ResourceNotFoundException", "Function not found")],
+    "no right": [("refuses", 403, "AccessDeniedException", "said AWS.")],
+    "throttled": [("refuses", 429, "TooManyRequestsException", "said AWS.")],
+}
+
+
+@pytest.mark.parametrize(
+    ("answers", "may_be_accepted"),
+    [
+        *(pytest.param(answers, True, id=what) for what, answers in IN_DOUBT.items()),
+        *(pytest.param(answers, False, id=what) for what, answers in NOT_ACCEPTED.items()),
+    ],
+)
+def test_a_job_is_said_to_be_accepted_perhaps_only_where_it_may_be(
+    *,
+    answers: Answers,
+    may_be_accepted: bool,
+    fake_lambda: FakeLambda,
+    nameless_job: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for how, *what in answers:
+        getattr(fake_lambda, how)(*what)
+
+    assert run(["jobs", "submit", str(nameless_job)]) in (1, 3)
+
+    assert hinted(capsys) is may_be_accepted
+
+
+def test_an_answer_that_comes_too_late_leaves_it_open_whether_the_job_is_accepted(
+    fake_lambda: FakeLambda, nameless_job: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "_PATIENT", Config(read_timeout=0.05, retries={"total_max_attempts": 1}))
+    fake_lambda.returns(ACCEPTED)
+    fake_lambda.delay_seconds = 0.2
+
+    assert run(["jobs", "submit", str(nameless_job)]) == 3
+
+    assert hinted(capsys)
+
+
+@pytest.mark.parametrize("missing", ["region", "credentials", "endpoint"])
+def test_a_job_that_was_never_sent_is_not_said_to_be_accepted(
+    missing: str,
+    fake_lambda: FakeLambda,
+    nameless_job: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in {"region": ["AWS_DEFAULT_REGION"], "credentials": ["AWS_ACCESS_KEY_ID"]}.get(missing, []):
+        monkeypatch.delenv(name)
+    if missing == "endpoint":
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+
+    assert run(["jobs", "submit", str(nameless_job)]) == 3
+
+    assert fake_lambda.requests == []
+    assert not hinted(capsys)
 
 
 @pytest.mark.parametrize(

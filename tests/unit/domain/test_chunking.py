@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sosw_runtime.domain.chunking import LARGEST_PAYLOAD, JobSchema, payload_texts, payloads
-from sosw_runtime.domain.job import Job, parse
+from sosw_runtime.domain.chunking import AS_STORED, LARGEST_PAYLOAD, JobSchema, payload_texts, payloads
+from sosw_runtime.domain.job import RESERVED_BY_0_1_0, RESERVED_KEYS, Job, parse
 from sosw_runtime.errors import Refused
 
 TODAY = date(2024, 5, 15)
@@ -309,6 +309,17 @@ class TestJobSchemas:
         with pytest.raises(ValidationError, match=reason):
             JobSchema.model_validate({"chunkable_attrs": attributes})
 
+    @pytest.mark.parametrize("name", sorted(RESERVED_KEYS - RESERVED_BY_0_1_0))
+    def test_a_name_that_0_1_0_did_not_reserve_is_refused_unless_it_is_stored(self, name: str) -> None:
+        with pytest.raises(ValidationError, match=f"'{name}' has a meaning of its own"):
+            JobSchema(chunkable_attrs=(name,))
+        stored = JobSchema.model_validate({"chunkable_attrs": [name]}, context=AS_STORED)
+        assert stored.chunkable_attrs == (name,)
+
+    def test_what_0_1_0_reserved_is_refused_where_it_is_stored_too(self) -> None:
+        with pytest.raises(ValidationError, match="'attempt' has a meaning of its own"):
+            JobSchema.model_validate({"chunkable_attrs": ["attempt"]}, context=AS_STORED)
+
 
 class TestRefusal:
     @pytest.mark.parametrize(
@@ -357,6 +368,26 @@ class TestRefusal:
         assert refused.field == field
         assert refused.expected.startswith("expected ")
         assert expected in refused.expected
+
+    @pytest.mark.parametrize("key", sorted(RESERVED_KEYS))
+    def test_a_key_of_every_task_is_refused_where_a_value_would_bring_it(self, key: str) -> None:
+        sections = {"a": {"stores": {"x": {key: "mine"}}}, "b": None}
+        batch = {"max_products_per_batch": 1, "products": [1]}
+
+        for job in ({"isolate_stores": True, "sections": sections}, {"sections": sections, **batch}):
+            refused = refusal(job)
+            assert (refused.field, refused.value) == (f"sections.a.stores.x.{key}", "mine")
+
+    @pytest.mark.parametrize("key", sorted(RESERVED_KEYS))
+    def test_of_an_accepted_job_a_key_that_0_1_0_did_not_reserve_is_taken(self, key: str) -> None:
+        job = Job.model_validate({"worker": "crawl", "isolate_sections": True, "sections": {"a": {key: "mine"}}})
+
+        if key in RESERVED_BY_0_1_0:
+            with pytest.raises(Refused, match="expected another name"):
+                list(payload_texts(job, SHOP, TODAY, reserved=RESERVED_BY_0_1_0))
+        else:
+            found = payload_texts(job, SHOP, TODAY, reserved=RESERVED_BY_0_1_0)
+            assert list(map(json.loads, found)) == [{"sections": ["a"], key: "mine"}]
 
     def test_without_job_schemas_only_days_can_be_cut(self) -> None:
         refused = refusal({"isolate_sections": True, "sections": ["a"]}, schemas={})

@@ -144,7 +144,7 @@ def test_a_malformed_job_is_refused_by_the_field_s_own_name(event: object, field
     assert refused.value.field == field
 
 
-@pytest.mark.parametrize("key", [*sorted(RESERVED_KEYS - {"job_id"}), "sosw_installation", "sosw_token"])
+@pytest.mark.parametrize("key", sorted(RESERVED_KEYS - {"job_id"}))
 def test_a_key_that_every_task_has_of_its_own_is_refused(key: str) -> None:
     with pytest.raises(Refused) as refused:
         parse({**JOB, key: "mine"})
