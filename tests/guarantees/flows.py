@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from unittest import mock
 
 from sosw_runtime.domain.task import Status, Task
-from sosw_runtime.storage import progress, tasks
+from sosw_runtime.storage import moves, progress
 from sosw_runtime.storage.items import to_task
 from tests.support.builders import MINUTE, SECOND
 from tests.support.faults import Fault, Stop
@@ -214,7 +214,7 @@ def _command(move: Callable[[World, Task], object], *statuses: Status) -> Step:
 
 def cancel(status: Status) -> Step:
     """The command line cancels what stands so."""
-    return _command(lambda world, task: tasks.cancel(world.tables, task, world.clock.read(), "tests"), status)
+    return _command(lambda world, task: moves.cancel(world.tables, task, world.clock.read(), "tests"), status)
 
 
 def _refused(world: World) -> None:
@@ -251,7 +251,7 @@ FLOWS: Final = {
     "overdue": Flow(_unseen, lambda world: world.run("scavenger", {})),
     "cancel-queued": Flow(_submitted(2), cancel(Status.QUEUED)),
     "cancel-waiting": Flow(_waiting, cancel(Status.WAITING)),
-    "replay": Flow(_dead, _command(lambda w, t: tasks.replay(w.tables, t, 1, w.clock.read()), Status.DEAD)),
+    "replay": Flow(_dead, _command(lambda w, t: moves.replay(w.tables, t, 1, w.clock.read()), Status.DEAD)),
 }
 
 

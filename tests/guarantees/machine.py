@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sosw_runtime.domain.task import Status, Task
-from sosw_runtime.storage import jobs, tasks
+from sosw_runtime.storage import jobs, moves
 from sosw_runtime.storage.items import Item, to_task
 from tests.guarantees.invariants import Watch
 from tests.support.builders import SECOND
@@ -450,8 +450,8 @@ class Machine(RuleBasedStateMachine):
         self._arrive_late()
 
     def _cancel(self, task: Task) -> None:
-        tasks.cancel(self.world.tables, task, self.world.clock.read(), "tests")
+        moves.cancel(self.world.tables, task, self.world.clock.read(), "tests")
 
     def _replay(self, task: Task) -> None:
         if jobs.passed(self.world.tables, [task]):
-            tasks.replay(self.world.tables, task, 1, self.world.clock.read())
+            moves.replay(self.world.tables, task, 1, self.world.clock.read())

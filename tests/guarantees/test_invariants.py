@@ -24,7 +24,7 @@ from sosw_runtime.domain.health import Level
 from sosw_runtime.domain.task import Move, Status, Task
 from sosw_runtime.essentials import closing, scavenger, worker_assistant
 from sosw_runtime.essentials.tally import Tally
-from sosw_runtime.storage import jobs, slots, tasks
+from sosw_runtime.storage import jobs, moves, slots, tasks
 from sosw_runtime.storage.items import Item, encoded
 from sosw_runtime.storage.jobs import Cursor
 from sosw_runtime.storage.tables import Tables
@@ -236,9 +236,9 @@ def test_i5_only_the_current_attempt_finishes_a_task(lived: World, watch: Watch)
     assert world.now is before, "it is the second attempt's to say"
     watch.raise_violations()
 
-    def takes_any(tables: Tables, reported: tasks.Report, now: int) -> tasks.Recorded:
+    def takes_any(tables: Tables, reported: moves.Report, now: int) -> moves.Recorded:
         token = world.now["tasks"][reported.task_id]["token"]["S"]
-        return tasks.report(tables, replace(reported, attempt=None, token=token), now)
+        return moves.report(tables, replace(reported, attempt=None, token=token), now)
 
     with mock.patch.object(worker_assistant, "report", takes_any):
         assert _at_once(watch, lambda: world.report(completed(old))) == {"I5"}
@@ -308,7 +308,7 @@ def test_i8_a_jobs_tasks_cover_it_exactly_once_however_often_its_event_is_delive
 
     # A Scheduler that leaves out a task; its job is never over, either.
     _anew(world, watch, "submit")
-    with mock.patch.object(tasks, "enqueue", lambda tables, new, put=tasks.enqueue: put(tables, new[:-1])):
+    with mock.patch.object(moves, "enqueue", lambda tables, new, put=moves.enqueue: put(tables, new[:-1])):
         assert _once_quiet(world, watch, lambda: world.submit(WORKER, 3)) == {"I7", "I8"}
 
 
@@ -343,26 +343,26 @@ class _Moves:
 @contextmanager
 def _recorded(world: World) -> Iterator[_Moves]:
     """Repeat each move at once, and keep it for later."""
-    moves = _Moves(world, [])
-    originals = {move.value: getattr(tasks, move.value) for move in _MOVES}
+    made = _Moves(world, [])
+    originals = {move.value: getattr(moves, move.value) for move in _MOVES}
     # A Scheduler that does not know what became of a batch looks which of its tasks are missing.
     repeated = {**originals, "enqueue": _enqueue_missing, "delay": _enqueue_missing}
 
     def recorder(name: str) -> Callable[..., Any]:
         def record(*arguments: Any, **more: Any) -> Any:
             answer = originals[name](*arguments, **more)
-            moves.made.append((name, lambda: repeated[name](*arguments, **more)))
-            moves.repeat(1)
+            made.made.append((name, lambda: repeated[name](*arguments, **more)))
+            made.repeat(1)
             return answer
 
         return record
 
     with ExitStack() as patches:
         for name in originals:
-            patches.enter_context(mock.patch.object(tasks, name, recorder(name)))
-        patches.enter_context(mock.patch.object(worker_assistant, "report", tasks.report))
-        patches.enter_context(mock.patch.object(worker_assistant, "note", tasks.note))
-        yield moves
+            patches.enter_context(mock.patch.object(moves, name, recorder(name)))
+        patches.enter_context(mock.patch.object(worker_assistant, "report", moves.report))
+        patches.enter_context(mock.patch.object(worker_assistant, "note", moves.note))
+        yield made
 
 
 def _stop_before_the_claim(world: World) -> None:
@@ -379,7 +379,7 @@ _MOVES: Final = set(Move) - {Move.SET_ASIDE, Move.BURY}
 
 def _enqueue_missing(tables: Tables, new: Sequence[Task]) -> int:
     held = jobs.cursor(tables, new[0].job_id) or Cursor(new[0].job_id, 0, "nobody", 0)
-    return tasks.enqueue_missing(tables, new, set(), jobs.fence(tables, held))
+    return moves.enqueue_missing(tables, new, set(), jobs.fence(tables, held))
 
 
 def test_i9_repeating_a_move_changes_nothing(world: World, watch: Watch) -> None:
@@ -388,15 +388,15 @@ def test_i9_repeating_a_move_changes_nothing(world: World, watch: Watch) -> None
     for flow in (*FLOWS.values(), _CLAIM_THAT_STOPS):
         world.clear()
         watch.forget()
-        with _recorded(world) as moves:
+        with _recorded(world) as made:
             flow.prepare(world)
             flow.act(world)
-            moves.repeat()
+            made.repeat()
             while not world.is_quiet:
                 assert world.settle(minutes=1) == 1
-                moves.repeat()
+                made.repeat()
         watch.check_quiet()
-        seen |= {move for move, _ in moves.made}
+        seen |= {move for move, _ in made.made}
     assert seen == _MOVES
 
 

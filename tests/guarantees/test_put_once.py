@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from sosw_runtime.domain.task import Status
-from sosw_runtime.storage import jobs, tasks
+from sosw_runtime.storage import jobs, moves
 from sosw_runtime.storage.items import to_task
 from tests.guarantees.flows import WORKER
 from tests.guarantees.invariants import Watch
@@ -53,7 +53,7 @@ def test_a_dead_task_that_is_replayed_meanwhile_is_not_put_again(resumable: Worl
         for item in list(world.now["closed_tasks"].values()):
             task = to_task(item)
             if task.status is Status.DEAD and jobs.passed(world.tables, [task]):
-                tasks.replay(world.tables, task, 1, world.clock.read())
+                moves.replay(world.tables, task, 1, world.clock.read())
         _tick_or_fail(world)
 
     _resume_while(world, replay_or_fail, first)

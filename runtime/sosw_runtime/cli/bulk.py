@@ -27,7 +27,7 @@ def carry_out(moved: str, tasks: Iterable[Task], move: Callable[[Task], bool], *
     Args:
         moved: what a task is after the move, e.g. `cancelled`.
         tasks: as they were seen.
-        move: one of `sosw_runtime.storage.tasks`; False when the task stands otherwise by now.
+        move: one of `sosw_runtime.storage.moves`; False when the task stands otherwise by now.
         as_json: print a line for every task.
 
     Returns:

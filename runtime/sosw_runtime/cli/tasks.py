@@ -14,7 +14,7 @@ from sosw_runtime.cli import bulk, options, output, selection, times
 from sosw_runtime.cli.options import AsJson, DryRun, JobId, Labels, Limit, Name, Outcome, Since, Until, WorkerId
 from sosw_runtime.domain.task import Status, Task
 from sosw_runtime.errors import Refused
-from sosw_runtime.storage import jobs, registry
+from sosw_runtime.storage import jobs, moves, registry
 from sosw_runtime.storage import tasks as stored_tasks
 from sosw_runtime.storage.items import Unreadable, salvaged
 from sosw_runtime.storage.tables import Tables
@@ -102,7 +102,7 @@ def replay(
 
     def move(task: Task) -> bool:
         shards = standings[task.worker_id].known.queue_shards
-        return bool(jobs.passed(tables, [task])) and stored_tasks.replay(tables, task, shards, times.now())
+        return bool(jobs.passed(tables, [task])) and moves.replay(tables, task, shards, times.now())
 
     raise typer.Exit(0 if _carried_out("replayed", found, move, dry_run=dry_run, as_json=as_json) else 1)
 
@@ -162,7 +162,7 @@ def bury(
             raise Refused("TASK_ID", task_id, "expected the id of an item that `sosw tasks unreadable` lists")
     buried = True
     for task_id in sorted(wanted):
-        moved = dry_run or stored_tasks.bury(tables, found[task_id], times.now())
+        moved = dry_run or moves.bury(tables, found[task_id], times.now())
         buried = buried and moved
         said = ("would be buried" if dry_run else "buried") if moved else "moved on"
         output.result_json({"task_id": task_id, "buried": moved}) if as_json else output.result(f"{task_id}: {said}")
@@ -179,7 +179,7 @@ def cancel_all(tables: Tables, found: Iterable[Task], *, dry_run: bool, as_json:
     """Cancel tasks and say how it went; whether all were cancelled."""
 
     def move(task: Task) -> bool:
-        return stored_tasks.cancel(tables, task, times.now(), _REASON)
+        return moves.cancel(tables, task, times.now(), _REASON)
 
     return _carried_out("cancelled", found, move, dry_run=dry_run, as_json=as_json)
 

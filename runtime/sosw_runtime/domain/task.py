@@ -47,7 +47,7 @@ REPORTED: Final = frozenset({Status.COMPLETED, Status.FAILED})
 
 
 class Move(StrEnum):
-    """The only writes to a task; `storage.tasks` has one function for each."""
+    """The only writes to a task; `storage.moves` has one function for each."""
 
     ENQUEUE = "enqueue"
     DELAY = "delay"

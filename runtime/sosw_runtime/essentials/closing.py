@@ -14,7 +14,7 @@ from sosw_runtime.domain.task import REASON_LENGTH, Status, Task
 from sosw_runtime.essentials.invocation import Invocation, side_by_side
 from sosw_runtime.essentials.rounds import Turns
 from sosw_runtime.essentials.tally import Tally, counted, do_batch, done
-from sosw_runtime.storage import jobs, progress, tasks
+from sosw_runtime.storage import jobs, moves, progress, tasks
 from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.tables import BATCH_READ
 
@@ -51,7 +51,7 @@ def announce(invocation: Invocation, closed: Sequence[Task]) -> Tally:
 
     def leave_outbox(task: Task) -> Tally:
         retention = invocation.settings.closed_tasks_retention_days
-        tasks.announce(invocation.tables, task, invocation.clock(), retention)
+        moves.announce(invocation.tables, task, invocation.clock(), retention)
         return Tally()
 
     def count_and_leave_outbox(some: Sequence[Task]) -> Tally:

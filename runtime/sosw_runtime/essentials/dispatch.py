@@ -23,11 +23,12 @@ from sosw_runtime.domain.task import Error, Task
 from sosw_runtime.essentials.invocation import Invocation
 from sosw_runtime.essentials.rounds import Turns
 from sosw_runtime.essentials.tally import Tally, done
-from sosw_runtime.storage import slots, tasks
+from sosw_runtime.storage import moves, slots, tasks
 from sosw_runtime.storage.items import Unreadable
+from sosw_runtime.storage.moves import Report
 from sosw_runtime.storage.registry import Standing
 from sosw_runtime.storage.tables import Deadline, NotWritten
-from sosw_runtime.storage.tasks import Candidate, Report
+from sosw_runtime.storage.tasks import Candidate
 
 #: How often one dispatch reads the queue, when other Orchestrators were faster with what it read.
 _READS: Final = 3
@@ -171,7 +172,7 @@ class _Filler:
             held_by = slot
             lease_until = slot.claimed_at + self._standing.known.lease_ms
             try:
-                task = tasks.claim(
+                task = moves.claim(
                     self._invocation.tables, slot, lease_until, deadline, require_token=self._standing.requires_token
                 )
             except NotWritten:
@@ -180,7 +181,7 @@ class _Filler:
                 raise
             except Unreadable as error:
                 logger.error("task not read", extra={"task_id": slot.task_id, "reason": str(error)})
-                tasks.set_aside(self._invocation.tables, slot.task_id, slot.rank)
+                moves.set_aside(self._invocation.tables, slot.task_id, slot.rank)
                 tally += Tally(Unreadable=1)
                 task = None
             if task is not None:
@@ -216,13 +217,13 @@ class _Filler:
     def _fail_for_good(self, task: Task, error: Error) -> Tally:
         """Report a task as failed that no Worker can ever be given; the Scavenger buries it with the reason."""
         poison = Report(task.task_id, False, task.attempt, error=error, retryable=False, token=task.required_token)
-        tasks.report(self._invocation.tables, poison, self._invocation.clock())
+        moves.report(self._invocation.tables, poison, self._invocation.clock())
         return Tally()
 
     def _take_back(self, task: Task, slot: Slot, reason: str) -> None:
         """Queue a task again that was not handed to AWS."""
         logger.warning("invoke refused", extra={**telemetry.ids(task), "reason": reason})
-        tasks.unclaim(self._invocation.tables, task, slot.rank, self._standing.shards, self._invocation.clock(), reason)
+        moves.unclaim(self._invocation.tables, task, slot.rank, self._standing.shards, self._invocation.clock(), reason)
         slots.free(self._invocation.tables, slot)
 
     def _next(self) -> Candidate | None:

@@ -18,7 +18,7 @@ from sosw_runtime.essentials import closing
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, resume, written_tasks
 from sosw_runtime.essentials.rounds import Turns, in_one_turn, serve_in_rounds
 from sosw_runtime.essentials.tally import Tally, do_batch, done
-from sosw_runtime.storage import jobs, registry, slots, tasks
+from sosw_runtime.storage import jobs, moves, registry, slots, tasks
 from sosw_runtime.storage.items import Item, Unreadable
 from sosw_runtime.storage.jobs import Cursor
 from sosw_runtime.storage.registry import Standing
@@ -122,7 +122,7 @@ def _settled(invocation: Invocation, ended: Sequence[Task], standings: Mapping[s
     def archive(completed: Sequence[Task]) -> Tally:
         # Completed is final: the job counts it before it leaves the table, so that a crash in between counts it again.
         closing.count(invocation, completed)
-        tasks.archive(invocation.tables, completed, invocation.settings.closed_tasks_retention_days)
+        moves.archive(invocation.tables, completed, invocation.settings.closed_tasks_retention_days)
         return Tally(Archived=len(completed))
 
     def settle(task: Task) -> Tally:
@@ -142,7 +142,7 @@ def _retried_or_ended(invocation: Invocation, task: Task, standing: Standing | N
     failure = str(task.failure) if task.status is Status.FAILED else "the lease ended without a report"
     if not isinstance(decision, Retry):
         return _end(invocation, task, decision, failure)
-    if not tasks.retry(invocation.tables, task, decision.due_at, now, failure, spare=decision.spare):
+    if not moves.retry(invocation.tables, task, decision.due_at, now, failure, spare=decision.spare):
         return Tally()
     logger.info("retry", extra={**telemetry.ids(task), "due_in_ms": decision.due_at - now})
     return Tally(Retried=1)
@@ -152,8 +152,8 @@ def _end(invocation: Invocation, task: Task, decision: Die | Cancel, failure: st
     """Bury or cancel a task that is not tried again."""
     now, reason = invocation.clock(), f"{decision.reason}; {failure}"
     if isinstance(decision, Cancel):
-        return Tally(Cancelled=int(tasks.cancel(invocation.tables, task, now, reason)))
-    dead = tasks.die(invocation.tables, task, now, reason)
+        return Tally(Cancelled=int(moves.cancel(invocation.tables, task, now, reason)))
+    dead = moves.die(invocation.tables, task, now, reason)
     if dead is None:
         return Tally()
     logger.warning("dead", extra={**telemetry.ids(task), "reason": decision.reason})
@@ -201,11 +201,11 @@ def _some_slots_mended(invocation: Invocation, standing: Standing, occupied: Seq
                 return Tally() if task is None or task.claim != slot.claim else _ended(invocation, task, standing)
             # Where the claim went no further than the slot, it might still arrive.
             if seen is not None and seen.rank == slot.rank:
-                voided = tasks.void(invocation.tables, slot.task_id, slot.rank, invocation.clock())
+                voided = moves.void(invocation.tables, slot.task_id, slot.rank, invocation.clock())
                 return _freed(invocation, slot) if voided else Tally()
         except Unreadable as error:
             logger.error("task not read", extra={"task_id": slot.task_id, "reason": str(error)})
-            tasks.set_aside(invocation.tables, slot.task_id, slot.rank)
+            moves.set_aside(invocation.tables, slot.task_id, slot.rank)
             return _freed(invocation, slot) + Tally(Unreadable=1)
         return _freed(invocation, slot)
 
@@ -241,7 +241,7 @@ def _ended(invocation: Invocation, task: Task, standing: Standing | None) -> Tal
 
 def _report_noted(invocation: Invocation, task: Task, noted: Note) -> Task | None:
     """Count a report that lacked its token, since no other came in the lease; the task as it is then reported."""
-    if tasks.report_noted(invocation.tables, task, noted, invocation.clock()).accepted:
+    if moves.report_noted(invocation.tables, task, noted, invocation.clock()).accepted:
         logger.info("noted report counted", extra=telemetry.ids(task))
     found = tasks.get(invocation.tables, task.task_id)
     return found if found is not None and found.claim == task.claim and found.status in REPORTED else None
@@ -269,7 +269,7 @@ def _requeued(invocation: Invocation, standing: Standing) -> Turns:
             end = decide_due(task, policy, cancelled=task.job_id in cancelled)
             if end is not None:
                 return _end(invocation, task, end, "it waited for its next try")
-            return Tally(Requeued=int(tasks.requeue(invocation.tables, task, standing.shards, invocation.clock())))
+            return Tally(Requeued=int(moves.requeue(invocation.tables, task, standing.shards, invocation.clock())))
 
         passed = jobs.passed(invocation.tables, some)
         tally = done(requeue, passed, _CALLS_AT_ONCE, logger, "task not requeued", telemetry.ids, invocation.has_time)

@@ -34,7 +34,7 @@ from sosw_runtime.domain.task import Entry, Move, Rank, Status, Task, task_id
 from sosw_runtime.errors import JobInterrupted, JobRefused, Refused, Unavailable
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext, resume, side_by_side
 from sosw_runtime.essentials.messages import are_queued, take_messages
-from sosw_runtime.storage import jobs, progress, registry, tasks
+from sosw_runtime.storage import jobs, moves, progress, registry
 from sosw_runtime.storage.jobs import WINDOW, Cursor, JobRecord
 from sosw_runtime.storage.tables import BATCH_WRITE, ConditionFailed, Tables
 
@@ -298,7 +298,7 @@ def _write_tasks(invocation: Invocation, record: JobRecord, held: Held) -> Curso
                 break
             if cursor.suspect:
                 finished = progress.finished(tables, record, [task.number for task in window])
-                tasks.enqueue_missing(tables, window, finished, jobs.fence(tables, cursor))
+                moves.enqueue_missing(tables, window, finished, jobs.fence(tables, cursor))
             else:
                 cursor = _renewed(invocation, cursor)
                 pace = pace.after(units, now, throttled=_write(pool, tables, window))
@@ -355,7 +355,7 @@ def _write(pool: ThreadPoolExecutor, tables: Tables, window: Sequence[Task]) -> 
 
     Every batch is done with before the first error is raised.
     """
-    put = tasks.delay if window[0].status is Status.WAITING else tasks.enqueue
+    put = moves.delay if window[0].status is Status.WAITING else moves.enqueue
     batches = [window[start : start + BATCH_WRITE] for start in range(0, len(window), BATCH_WRITE)]
     futures = [pool.submit(put, tables, batch) for batch in batches]
     errors = [error for future in futures if (error := future.exception()) is not None]

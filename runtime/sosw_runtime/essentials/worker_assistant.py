@@ -12,7 +12,7 @@ from sosw_runtime.domain.task import Error, Status, Task
 from sosw_runtime.errors import Refused
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext
 from sosw_runtime.kept import replacement, replacement_of_json, to_json
-from sosw_runtime.storage.tasks import Recorded, Report, note, report
+from sosw_runtime.storage.moves import Recorded, Report, note, report
 from sosw_runtime.worker import NotRetryable, ReportUndelivered
 
 logger = telemetry.logger("worker_assistant")

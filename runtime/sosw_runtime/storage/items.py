@@ -77,6 +77,11 @@ def outcome_key(worker_id: str, status: Status | str) -> str:
     return f"{worker_id}#{status}"
 
 
+def task_key(task_id: str) -> Item:
+    """The key of a task that does not wait."""
+    return encoded({"task_id": task_id})
+
+
 def due_key(due_at: int, task_id: str) -> str:
     """The sort key of a waiting task: ordered by time."""
     return f"{due_at:013d}#{task_id}"

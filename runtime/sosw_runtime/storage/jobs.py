@@ -225,7 +225,7 @@ def cancelled(tables: Tables, job_ids: Iterable[str]) -> set[str]:
 def passed(tables: Tables, tasks: Sequence[Task]) -> list[Task]:
     """Those of some tasks that their job's cursor has passed: no Scheduler will look any more whether they are written.
 
-    Once true of a task it is true for ever. Only these may return to the queue, see `tasks.enqueue_missing`.
+    Once true of a task it is true for ever. Only these may return to the queue, see `moves.enqueue_missing`.
     Cost: 1 read unit a job.
     """
     keys = [_cursor_key(job_id) for job_id in dict.fromkeys(task.job_id for task in tasks)]

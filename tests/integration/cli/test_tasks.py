@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sosw_runtime.domain.task import Status, Task, task_id
+from sosw_runtime.storage import moves
 from sosw_runtime.storage import tasks as stored_tasks
 from sosw_runtime.storage.items import encoded
 from sosw_runtime.storage.tables import Tables
@@ -259,13 +260,13 @@ def test_a_task_that_moves_on_meanwhile_is_left_alone_and_told(
     installation: Installation, sosw: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installation.take("nightly", tasks=1)
-    cancel = stored_tasks.cancel
+    cancel = moves.cancel
 
     def too_late(*arguments: Any) -> bool:
         installation.dispatch()
         return bool(cancel(*arguments))
 
-    monkeypatch.setattr(stored_tasks, "cancel", too_late)
+    monkeypatch.setattr(moves, "cancel", too_late)
 
     assert sosw("tasks", "cancel", "--job", "nightly") == 1
 
@@ -277,14 +278,14 @@ def test_what_aws_refuses_of_one_task_stops_no_other(
     installation: Installation, sosw: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installation.take("nightly", tasks=4)
-    cancel = stored_tasks.cancel
+    cancel = moves.cancel
 
     def throttled_once(tables: Tables, task: Task, *more: Any) -> bool:
         if task.number == 1:
             raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slower"}}, "TransactWriteItems")
         return cancel(tables, task, *more)
 
-    monkeypatch.setattr(stored_tasks, "cancel", throttled_once)
+    monkeypatch.setattr(moves, "cancel", throttled_once)
 
     assert sosw("tasks", "cancel", "--job", "nightly") == 1
 

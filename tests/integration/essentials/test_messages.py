@@ -11,7 +11,7 @@ import pytest
 from sosw_runtime import aws
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.essentials import scheduler
-from sosw_runtime.storage import tasks
+from sosw_runtime.storage import moves
 from sosw_runtime.storage.items import encoded
 from tests.support.installation import Installation
 
@@ -184,7 +184,7 @@ def test_a_job_that_is_accepted_and_interrupted_does_not_come_again(
     def unavailable(*_: object) -> None:
         raise Unavailable("DynamoDB is out for tea")
 
-    monkeypatch.setattr(tasks, "enqueue", unavailable)
+    monkeypatch.setattr(moves, "enqueue", unavailable)
 
     assert [job["job_id"] for job in queue.deliver(sosw)["jobs"]] == [job_id]
     assert queue.messages() == []

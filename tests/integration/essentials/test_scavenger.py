@@ -16,7 +16,7 @@ from sosw_runtime.domain.task import Entry, Error, Move, Status, Task, task_id
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.essentials import scavenger
 from sosw_runtime.essentials.scavenger import GRACE_MS
-from sosw_runtime.storage import jobs, progress, slots, tasks
+from sosw_runtime.storage import jobs, moves, progress, slots
 from sosw_runtime.storage.items import encoded, to_item
 from tests.integration.storage.cases import DEAD
 from tests.support.builders import (
@@ -392,7 +392,7 @@ def test_a_slot_that_was_taken_for_a_claim_that_never_came_is_freed_and_the_clai
     assert sosw.slots() == []
     assert sosw.task().history[-1].move is Move.VOID
 
-    late = tasks.claim(sosw.tables, taken, NOON + LEASE)
+    late = moves.claim(sosw.tables, taken, NOON + LEASE)
     assert late is None, "the claim arrives after all, and starts nothing"
     assert sosw.task().status is Status.QUEUED
 
@@ -491,13 +491,13 @@ def test_one_workers_backlog_keeps_no_others_task_waiting(sosw: Installation, mo
     sosw.put(*(waiting(number) for number in range(50)))
     sosw.put(*(waiting(100 + nth, worker_id=worker_id) for nth, worker_id in enumerate(WORKERS)))
     monkeypatch.setattr(scavenger, "_DUE_A_TURN", 5)
-    requeue = tasks.requeue
+    requeue = moves.requeue
 
     def slowly(*arguments: Any) -> bool:
         sosw.clock.advance(8 * SECOND)
         return requeue(*arguments)
 
-    monkeypatch.setattr(tasks, "requeue", slowly)
+    monkeypatch.setattr(moves, "requeue", slowly)
     sosw.clock.advance(MINUTE)
     answer = sosw.tick_scavenger()
     assert answer["LeftOver"] == 1
@@ -679,10 +679,10 @@ def test_an_outage_has_lambda_hand_the_batch_over_again_and_poison_has_not(
         return refuse
 
     with monkeypatch.context() as patch:
-        patch.setattr(tasks, "retry", refused("InternalServerError"))
+        patch.setattr(moves, "retry", refused("InternalServerError"))
         with pytest.raises(Unavailable, match="batch of 1 records: 1 failed"):
             sosw.wake_scavenger(failed())
-        patch.setattr(tasks, "retry", refused("ValidationException"))
+        patch.setattr(moves, "retry", refused("ValidationException"))
         assert sosw.wake_scavenger(failed()) == {"Failures": 1}
     assert sosw.wake_scavenger(failed()) == {"Retried": 1}
 
@@ -708,7 +708,7 @@ def test_a_task_that_cannot_be_counted_keeps_no_other_in_the_outbox(sosw: Instal
     sosw.register()
     for task in (queued(0), queued(1, job_id=uncountable), queued(2)):
         sosw.put(task)
-        assert tasks.cancel(sosw.tables, task, NOON, "tests")
+        assert moves.cancel(sosw.tables, task, NOON, "tests")
     assert sosw.tick_scavenger() == {"Failures": 1}
     assert [task.number for task in sosw.all_tasks() if task.in_outbox] == [1]
 

@@ -15,7 +15,7 @@ from sosw_runtime.domain.job import RESERVED_KEYS
 from sosw_runtime.domain.task import Move, Status
 from sosw_runtime.errors import JobInterrupted, Misconfigured, Refused, Unavailable
 from sosw_runtime.essentials import scheduler
-from sosw_runtime.storage import jobs, progress, tasks
+from sosw_runtime.storage import jobs, moves, progress
 from sosw_runtime.storage.items import encoded
 from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.progress import Counts
@@ -583,7 +583,7 @@ def test_a_write_that_aws_cannot_serve_leaves_the_job_to_be_gone_on_with(
         raise Unavailable("DynamoDB is out for tea")
 
     with monkeypatch.context() as patch:
-        patch.setattr(tasks, "enqueue", unavailable)
+        patch.setattr(moves, "enqueue", unavailable)
         with pytest.raises(JobInterrupted, match="job 'album' is accepted, and the Scavenger resumes it") as told:
             sosw.submit({"job": {**PHOTO, "job_id": "album"}})
     assert told.value.answer == {"job_id": "album", "tasks": 1, "first_start": NOON}
@@ -624,7 +624,7 @@ def test_of_a_job_that_is_cancelled_nothing_more_is_queued_and_all_of_it_is_coun
     assert jobs.enqueuing(sosw.tables) == []
     assert counts(sosw) == Counts(cancelled=95 - half_enqueued)
     for task in sosw.with_status(Status.QUEUED):
-        assert tasks.cancel(sosw.tables, task, NOON, "tests")
+        assert moves.cancel(sosw.tables, task, NOON, "tests")
     sosw.tick_scavenger()
     job = jobs.get(sosw.tables, "album")
     assert job is not None
@@ -657,7 +657,7 @@ def test_a_window_in_doubt_is_made_whole_before_the_rest_of_a_cancelled_job_is_c
         raise Unavailable("DynamoDB is out for tea")
 
     with monkeypatch.context() as patch:
-        patch.setattr(tasks, "enqueue", unavailable)
+        patch.setattr(moves, "enqueue", unavailable)
         with pytest.raises(JobInterrupted):
             sosw.submit({"resume": "album"})
     jobs.cancel(sosw.tables, "album", NOON)

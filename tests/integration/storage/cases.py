@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sosw_runtime.domain.task import Entry, Error, Move, Note, Rank, Status, Task
-from sosw_runtime.storage import tasks
+from sosw_runtime.storage import moves
 from sosw_runtime.storage.items import Item, due_key, encoded, to_item
+from sosw_runtime.storage.moves import Report
 from sosw_runtime.storage.tables import Tables
-from sosw_runtime.storage.tasks import Report
 from tests.support.builders import HOUR, LEASE, MINUTE, NOON, SECOND, completed, failed, queued, running, slot, waiting
 from tests.support.installation import Installation
 
@@ -84,7 +84,7 @@ def _waiting(task: Task, reason: str) -> Task:
 
 CASES: dict[str, Case] = {
     "claim": Case(
-        lambda tables, _: tasks.claim(tables, slot(queued(), index=2, claim="mine", claimed_at=NOW), NOW + LEASE),
+        lambda tables, _: moves.claim(tables, slot(queued(), index=2, claim="mine", claimed_at=NOW), NOW + LEASE),
         {
             "queued": replace(
                 _entry(queued().out_of_queue(), Move.CLAIM, attempt=1),
@@ -99,7 +99,7 @@ CASES: dict[str, Case] = {
         refused=None,
     ),
     "unclaim": Case(
-        lambda tables, _: tasks.unclaim(tables, running(), queued().queue_rank or "", 1, NOW, "AccessDenied: no"),
+        lambda tables, _: moves.unclaim(tables, running(), queued().queue_rank or "", 1, NOW, "AccessDenied: no"),
         {
             "running": replace(_entry(running(), Move.UNCLAIM, "AccessDenied: no", attempt=0), attempt=0)
             .unassigned()
@@ -107,15 +107,15 @@ CASES: dict[str, Case] = {
         },
     ),
     "void": Case(
-        lambda tables, _: tasks.void(tables, queued().task_id, queued().queue_rank or "", NOW),
+        lambda tables, _: moves.void(tables, queued().task_id, queued().queue_rank or "", NOW),
         {"queued": _entry(queued(), Move.VOID).in_queue(Rank(0, fresh=False, time=NOW, sequence=0), 1)},
     ),
     "note": Case(
-        lambda tables, _: tasks.note(tables, running(), Report(running().task_id, True, 1, "[7]", "{}")),
+        lambda tables, _: moves.note(tables, running(), Report(running().task_id, True, 1, "[7]", "{}")),
         {"running": replace(running(), note=Note("claim-1", True, "[7]", "{}"))},
     ),
     "report of a success": Case(
-        lambda tables, _: tasks.report(tables, Report(running().task_id, True, 1, "[7]", "{}"), NOW).accepted,
+        lambda tables, _: moves.report(tables, Report(running().task_id, True, 1, "[7]", "{}"), NOW).accepted,
         {
             "running": replace(
                 _entry(running(), Move.REPORT), status=Status.COMPLETED, finished_at=NOW, result="[7]", stats="{}"
@@ -124,7 +124,7 @@ CASES: dict[str, Case] = {
     ),
     "report of a failure": Case(
         lambda tables, _: (
-            tasks.report(
+            moves.report(
                 tables, Report(running().task_id, False, 1, error=Error("Busy", "later"), retryable=False), NOW
             ).accepted
         ),
@@ -139,11 +139,11 @@ CASES: dict[str, Case] = {
         },
     ),
     "retry": Case(
-        lambda tables, seen: tasks.retry(tables, seen, NOON + HOUR, NOW, "Busy: later", spare=False),
+        lambda tables, seen: moves.retry(tables, seen, NOON + HOUR, NOW, "Busy: later", spare=False),
         {"failed": _waiting(failed(), "Busy: later"), "running": _waiting(running(), "Busy: later")},
     ),
     "die": Case(
-        lambda tables, seen: tasks.die(tables, seen, NOW, "enough") is not None,
+        lambda tables, seen: moves.die(tables, seen, NOW, "enough") is not None,
         {
             "failed": closed(failed(), Status.DEAD, Move.DIE, "enough"),
             "running": closed(running(), Status.DEAD, Move.DIE, "enough"),
@@ -151,18 +151,18 @@ CASES: dict[str, Case] = {
         },
     ),
     "requeue": Case(
-        lambda tables, _: tasks.requeue(tables, waiting(), 1, NOW),
+        lambda tables, _: moves.requeue(tables, waiting(), 1, NOW),
         {"waiting": _in_queue_again(waiting(), Move.REQUEUE)},
     ),
     "announce": Case(
-        lambda tables, seen: tasks.announce(tables, seen, NOW, None),
+        lambda tables, seen: moves.announce(tables, seen, NOW, None),
         {
             "dead": replace(_entry(DEAD, Move.ANNOUNCE), in_outbox=False),
             "cancelled": replace(_entry(CANCELLED, Move.ANNOUNCE), in_outbox=False),
         },
     ),
     "cancel": Case(
-        lambda tables, seen: tasks.cancel(tables, seen, NOW, "not needed"),
+        lambda tables, seen: moves.cancel(tables, seen, NOW, "not needed"),
         {
             "dead": replace(
                 _entry(DEAD, Move.CANCEL, "not needed"), status=Status.CANCELLED, closed_at=NOW, in_outbox=True
@@ -174,7 +174,7 @@ CASES: dict[str, Case] = {
         },
     ),
     "replay": Case(
-        lambda tables, _: tasks.replay(tables, DEAD, 1, NOW),
+        lambda tables, _: moves.replay(tables, DEAD, 1, NOW),
         {"dead": _in_queue_again(DEAD, Move.REPLAY, spared=3)},
     ),
 }

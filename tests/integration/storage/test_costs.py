@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from sosw_runtime.domain.task import Move, Task
-from sosw_runtime.storage import slots, tasks
+from sosw_runtime.storage import moves, slots
 from sosw_runtime.storage.items import Unreadable, to_item
 from sosw_runtime.storage.tables import Tables
 from tests.integration.storage.cases import CASES, STATES, put
@@ -33,17 +33,17 @@ def _ways(move: Move) -> Iterator[Way]:
     """Every way in which a move is made."""
     match move:
         case Move.ENQUEUE:
-            yield None, lambda tables: tasks.enqueue(tables, [queued()])
+            yield None, lambda tables: moves.enqueue(tables, [queued()])
         case Move.DELAY:
-            yield None, lambda tables: tasks.delay(tables, [delayed()])
+            yield None, lambda tables: moves.delay(tables, [delayed()])
         case Move.ARCHIVE:
-            yield completed(), lambda tables: tasks.archive(tables, [completed()], None)
+            yield completed(), lambda tables: moves.archive(tables, [completed()], None)
         case Move.BURY:
             for state in ("queued", "waiting", "dead"):
                 damaged = replace(STATES[state], payload="", history=(), in_outbox=False)
                 yield damaged, partial(_bury, damaged)
         case Move.SET_ASIDE:
-            yield queued(), lambda tables: tasks.set_aside(tables, queued().task_id, queued().queue_rank or "")
+            yield queued(), lambda tables: moves.set_aside(tables, queued().task_id, queued().queue_rank or "")
         case _:
             for name, case in CASES.items():
                 if name.split()[0] == move.value:
@@ -51,7 +51,7 @@ def _ways(move: Move) -> Iterator[Way]:
 
 
 def _bury(task: Task, tables: Tables) -> None:
-    assert tasks.bury(tables, Unreadable(to_item(task), "for this test"), 1)
+    assert moves.bury(tables, Unreadable(to_item(task), "for this test"), 1)
 
 
 def _stood(state: str, move: Move) -> Task:

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from sosw_runtime.domain.task import Status
-from sosw_runtime.storage import jobs, progress, tasks
+from sosw_runtime.storage import jobs, moves, progress
 from sosw_runtime.storage.items import encoded, to_item
 from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.progress import BLOCK, Counts
@@ -195,7 +195,7 @@ def test_the_states_of_a_jobs_tasks_are_told_by_number_and_closed_wins(sosw: Ins
 
 
 def test_the_states_of_more_tasks_than_a_call_reads_are_told(sosw: Installation) -> None:
-    tasks.enqueue(sosw.tables, [queued(number) for number in range(230)])
+    moves.enqueue(sosw.tables, [queued(number) for number in range(230)])
     assert jobs.states(sosw.tables, album(230), range(230)) == dict.fromkeys(range(230), Status.QUEUED)
 
 

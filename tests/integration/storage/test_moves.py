@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from sosw_runtime.domain.task import Entry, Error, Move, Note, Rank, Status, Task
-from sosw_runtime.storage import jobs, slots, tasks
+from sosw_runtime.storage import jobs, moves, slots, tasks
 from sosw_runtime.storage.items import OUTBOX, Unreadable, encoded, to_item, to_task
 from sosw_runtime.storage.jobs import Cursor, JobRecord
-from sosw_runtime.storage.tasks import Recorded, Report
+from sosw_runtime.storage.moves import Recorded, Report
 from tests.integration.storage.cases import CANCELLED, CASES, CLOSED_COMPLETED, DEAD, NOW, STATES, closed, put
 from tests.support.builders import (
     DAY,
@@ -72,10 +72,10 @@ def test_a_move_of_a_task_that_is_gone_makes_none(sosw: Installation, move: str)
 def test_a_claim_that_was_overtaken_fails_however_late_it_arrives(sosw: Installation) -> None:
     sosw.put(queued())
     late = slot(queued(), claim="late")
-    assert (task := tasks.claim(sosw.tables, slot(queued(), claim="first"), NOW)) is not None
-    assert tasks.claim(sosw.tables, late, NOW) is None, "while another runs it"
-    assert tasks.unclaim(sosw.tables, task, late.rank, 1, NOON, "refused")
-    assert tasks.claim(sosw.tables, late, NOW) is None, "when it is queued again, at the same time of the clock"
+    assert (task := moves.claim(sosw.tables, slot(queued(), claim="first"), NOW)) is not None
+    assert moves.claim(sosw.tables, late, NOW) is None, "while another runs it"
+    assert moves.unclaim(sosw.tables, task, late.rank, 1, NOON, "refused")
+    assert moves.claim(sosw.tables, late, NOW) is None, "when it is queued again, at the same time of the clock"
     assert sosw.task().status is Status.QUEUED
 
 
@@ -83,40 +83,40 @@ def test_what_was_seen_of_an_older_attempt_moves_nothing(sosw: Installation) -> 
     second = running(attempt=2, claim="claim-2")
     sosw.put(second)
     older = failed(claim="claim-1")
-    assert not tasks.retry(sosw.tables, older, NOON + HOUR, NOW, "late", spare=False)
-    assert tasks.die(sosw.tables, older, NOW, "late") is None
-    assert not tasks.unclaim(sosw.tables, running(claim="claim-1"), queued().queue_rank or "", 1, NOW, "late")
-    assert not tasks.report(sosw.tables, Report(second.task_id, True, 1), NOW).accepted
+    assert not moves.retry(sosw.tables, older, NOON + HOUR, NOW, "late", spare=False)
+    assert moves.die(sosw.tables, older, NOW, "late") is None
+    assert not moves.unclaim(sosw.tables, running(claim="claim-1"), queued().queue_rank or "", 1, NOW, "late")
+    assert not moves.report(sosw.tables, Report(second.task_id, True, 1), NOW).accepted
     assert sosw.task() == second
 
 
 def test_a_replay_of_an_older_death_does_nothing(sosw: Installation) -> None:
     again = replace(DEAD, closed_at=NOON + HOUR)
     put(sosw, again)
-    assert not tasks.replay(sosw.tables, DEAD, 1, NOW)
-    assert not tasks.announce(sosw.tables, DEAD, NOW, None)
+    assert not moves.replay(sosw.tables, DEAD, 1, NOW)
+    assert not moves.announce(sosw.tables, DEAD, NOW, None)
     assert sosw.task() == again
 
 
 def test_a_replayed_task_has_its_whole_allowance_again_and_never_an_old_number(sosw: Installation) -> None:
     put(sosw, DEAD)
-    tasks.replay(sosw.tables, DEAD, 1, NOW)
+    moves.replay(sosw.tables, DEAD, 1, NOW)
     replayed = sosw.task()
     assert (replayed.attempt, replayed.counted_attempts) == (3, 0)
-    claimed = tasks.claim(sosw.tables, slot(replayed), NOW)
+    claimed = moves.claim(sosw.tables, slot(replayed), NOW)
     assert claimed is not None
     assert (claimed.attempt, claimed.counted_attempts) == (4, 1)
 
 
 def test_a_spared_attempt_does_not_count(sosw: Installation) -> None:
     sosw.put(failed(never_ran=True))
-    tasks.retry(sosw.tables, failed(never_ran=True), NOON + HOUR, NOW, "never ran", spare=True)
+    moves.retry(sosw.tables, failed(never_ran=True), NOON + HOUR, NOW, "never ran", spare=True)
     assert (sosw.task().attempt, sosw.task().counted_attempts) == (1, 0)
 
 
 def test_a_report_without_an_attempt_is_of_the_current_one(sosw: Installation) -> None:
     sosw.put(running(attempt=7))
-    recorded = tasks.report(sosw.tables, Report(running().task_id, True), NOW)
+    recorded = moves.report(sosw.tables, Report(running().task_id, True), NOW)
     assert recorded.accepted
     assert recorded.found == running(attempt=7), "what was found tells of the attempt"
     assert sosw.task().status is Status.COMPLETED
@@ -133,7 +133,7 @@ def test_a_claim_has_a_token_only_where_the_worker_requires_one(sosw: Installati
     sosw.put(queued(0), queued(1))
     for number, require_token in enumerate((False, True)):
         place = slot(queued(number), claim=f"claim-{number}")
-        task = tasks.claim(sosw.tables, place, NOW, require_token=require_token)
+        task = moves.claim(sosw.tables, place, NOW, require_token=require_token)
         assert task is not None
         assert task.required_token == (f"claim-{number}" if require_token else None)
         assert sosw.task(number) == task
@@ -143,35 +143,35 @@ def test_an_attempt_with_a_token_is_ended_by_it_alone(sosw: Installation) -> Non
     sosw.put(GUARDED)
     for report in (DONE, BROKEN):
         for token in (None, "", "claim-0"):
-            recorded = tasks.report(sosw.tables, replace(report, token=token), NOW)
+            recorded = moves.report(sosw.tables, replace(report, token=token), NOW)
             assert (recorded.accepted, recorded.found) == (False, GUARDED)
         without_attempt = replace(report, attempt=None)
-        assert not tasks.report(sosw.tables, without_attempt, NOW).accepted
+        assert not moves.report(sosw.tables, without_attempt, NOW).accepted
     assert sosw.task() == GUARDED
-    assert tasks.report(sosw.tables, replace(DONE, token="claim-1"), NOW).accepted
+    assert moves.report(sosw.tables, replace(DONE, token="claim-1"), NOW).accepted
 
 
 def test_a_report_for_another_workers_task_is_refused(sosw: Installation) -> None:
     for task in (running(), GUARDED):
         put(sosw, task)
-        assert not tasks.report(sosw.tables, replace(DONE, worker_id="crop", token=task.token), NOW).accepted
+        assert not moves.report(sosw.tables, replace(DONE, worker_id="crop", token=task.token), NOW).accepted
         assert sosw.task() == task
-        assert tasks.report(sosw.tables, replace(DONE, worker_id="resize", token=task.token), NOW).accepted
+        assert moves.report(sosw.tables, replace(DONE, worker_id="resize", token=task.token), NOW).accepted
 
 
 def test_a_token_of_an_older_claim_is_asked_of_nobody(sosw: Installation) -> None:
     """Version 0.1.0 claims without one, and leaves what it does not know."""
     put(sosw, running(attempt=2, claim="claim-2", token="claim-1"))
     assert sosw.task().required_token is None
-    assert tasks.report(sosw.tables, replace(DONE, attempt=2), NOW).accepted
+    assert moves.report(sosw.tables, replace(DONE, attempt=2), NOW).accepted
 
 
 def test_the_first_note_on_an_attempt_stays(sosw: Installation) -> None:
     put(sosw, GUARDED)
-    assert tasks.note(sosw.tables, GUARDED, DONE)
+    assert moves.note(sosw.tables, GUARDED, DONE)
     noted = sosw.task()
     assert noted == replace(GUARDED, note=Note("claim-1", True, "[7]", "{}"))
-    assert tasks.note(sosw.tables, GUARDED, BROKEN), "one is noted"
+    assert moves.note(sosw.tables, GUARDED, BROKEN), "one is noted"
     assert sosw.task() == noted
 
 
@@ -179,9 +179,9 @@ def test_a_note_on_an_older_attempt_is_none_and_gives_way(sosw: Installation) ->
     again = replace(GUARDED, attempt=2, claim="claim-2", token="claim-2", note=Note("claim-1", True))
     put(sosw, again)
     assert again.noted is None
-    assert not tasks.note(sosw.tables, GUARDED, DONE), "the attempt is over"
+    assert not moves.note(sosw.tables, GUARDED, DONE), "the attempt is over"
     assert sosw.task() == again
-    assert tasks.note(sosw.tables, again, BROKEN)
+    assert moves.note(sosw.tables, again, BROKEN)
     kept = Error("Busy", "later").to_json()
     assert sosw.task().noted == Note("claim-2", False, error=kept, retryable=False)
 
@@ -189,7 +189,7 @@ def test_a_note_on_an_older_attempt_is_none_and_gives_way(sosw: Installation) ->
 def test_a_report_with_the_token_wins_over_a_note_and_takes_it_away(sosw: Installation) -> None:
     for report in (replace(DONE, token="claim-1"), replace(BROKEN, token="claim-1")):
         put(sosw, replace(GUARDED, note=Note("claim-1", not report.completed)))
-        assert tasks.report(sosw.tables, report, NOW).accepted
+        assert moves.report(sosw.tables, report, NOW).accepted
         ended = sosw.task()
         assert (ended.status is Status.COMPLETED, ended.note) == (report.completed, None)
 
@@ -197,13 +197,13 @@ def test_a_report_with_the_token_wins_over_a_note_and_takes_it_away(sosw: Instal
 def test_a_noted_report_is_reported_as_it_was_noted(sosw: Installation) -> None:
     for report in (DONE, BROKEN):
         put(sosw, GUARDED)
-        assert tasks.note(sosw.tables, GUARDED, report)
+        assert moves.note(sosw.tables, GUARDED, report)
         task = sosw.task()
         assert task.noted is not None
-        assert tasks.report_noted(sosw.tables, task, task.noted, NOW).accepted
+        assert moves.report_noted(sosw.tables, task, task.noted, NOW).accepted
         noted = sosw.task()
         put(sosw, GUARDED)
-        tasks.report(sosw.tables, replace(report, token="claim-1"), NOW)
+        moves.report(sosw.tables, replace(report, token="claim-1"), NOW)
         assert noted == sosw.task()
 
 
@@ -216,11 +216,11 @@ def test_a_report_counts_where_the_item_has_no_room_for_its_outcome(sosw: Instal
     put(sosw, replace(GUARDED, payload=largest))
     reported = replace(DONE, result=outcome, stats=None, token="claim-1")
 
-    assert tasks.note(sosw.tables, GUARDED, reported)
+    assert moves.note(sosw.tables, GUARDED, reported)
     noted = sosw.task().noted
     assert noted is not None
     assert noted.result == f'{{"dropped_bytes": {len(outcome)}}}'
-    assert tasks.report(sosw.tables, reported, NOW).accepted
+    assert moves.report(sosw.tables, reported, NOW).accepted
     task = sosw.task()
     assert (task.status, task.result, task.payload) == (Status.COMPLETED, noted.result, largest)
 
@@ -229,19 +229,19 @@ def test_an_attempt_with_a_note_that_was_not_seen_is_not_given_up(sosw: Installa
     """The sweep reads what may lag."""
     noted = replace(GUARDED, note=Note("claim-1", True))
     put(sosw, noted)
-    assert not tasks.retry(sosw.tables, GUARDED, NOON + HOUR, NOW, "lease ended", spare=False)
-    assert tasks.die(sosw.tables, GUARDED, NOW, "lease ended") is None
+    assert not moves.retry(sosw.tables, GUARDED, NOON + HOUR, NOW, "lease ended", spare=False)
+    assert moves.die(sosw.tables, GUARDED, NOW, "lease ended") is None
     assert sosw.task() == noted
 
     put(sosw, replace(noted, note=Note("claim-0", True)))
-    assert tasks.retry(sosw.tables, GUARDED, NOON + HOUR, NOW, "lease ended", spare=False), "it is of an older attempt"
+    assert moves.retry(sosw.tables, GUARDED, NOON + HOUR, NOW, "lease ended", spare=False), "it is of an older attempt"
 
 
 def test_a_failed_attempt_goes_on_whatever_was_noted(sosw: Installation) -> None:
     """A WorkerAssistant of version 0.1.0 asks for no token and leaves the note in place."""
     reported = replace(failed(token="claim-1"), note=Note("claim-1", True))
     put(sosw, reported)
-    assert tasks.retry(sosw.tables, reported, NOON + HOUR, NOW, "Busy: later", spare=False)
+    assert moves.retry(sosw.tables, reported, NOON + HOUR, NOW, "Busy: later", spare=False)
     assert (sosw.task().status, sosw.task().token, sosw.task().note) == (Status.WAITING, None, None)
 
 
@@ -249,7 +249,7 @@ def test_a_closed_task_keeps_neither_token_nor_note(sosw: Installation) -> None:
     """So that Scavengers of every version write the same."""
     done = completed(token="claim-1", note=Note("claim-1", True))
     put(sosw, done)
-    tasks.archive(sosw.tables, [done], None)
+    moves.archive(sosw.tables, [done], None)
     assert sosw.task() == closed(completed(), Status.COMPLETED, Move.ARCHIVE, None, at=NOON + SECOND)
 
 
@@ -259,12 +259,12 @@ def test_a_closed_task_keeps_neither_token_nor_note(sosw: Installation) -> None:
 def test_enqueue_and_delay_write_any_number_of_tasks(sosw: Installation) -> None:
     new = [queued(number) for number in range(60)]
     later = [delayed(number) for number in range(60, 90)]
-    tasks.enqueue(sosw.tables, new)
-    tasks.delay(sosw.tables, later)
+    moves.enqueue(sosw.tables, new)
+    moves.delay(sosw.tables, later)
     assert sosw.all_tasks() == [*new, *later]
     before = sosw.everything()
-    tasks.enqueue(sosw.tables, new)
-    tasks.delay(sosw.tables, later)
+    moves.enqueue(sosw.tables, new)
+    moves.delay(sosw.tables, later)
     assert sosw.everything() == before
 
 
@@ -280,13 +280,13 @@ def test_only_what_is_in_no_table_is_enqueued_again(sosw: Installation) -> None:
         sosw.client.put_item(TableName=sosw.tables.closed_tasks, Item=to_item(task))
     before = sosw.all_tasks()
     fence = _held(sosw)
-    assert tasks.enqueue_missing(sosw.tables, [queued(number) for number in range(8)], set(), fence) == 0
+    assert moves.enqueue_missing(sosw.tables, [queued(number) for number in range(8)], set(), fence) == 0
     assert sosw.all_tasks() == before
 
-    assert tasks.enqueue_missing(sosw.tables, [queued(number) for number in range(120)], {119}, fence) == 111
+    assert moves.enqueue_missing(sosw.tables, [queued(number) for number in range(120)], {119}, fence) == 111
     assert [task.number for task in sosw.all_tasks()] == list(range(119)), "the last one is counted as closed"
-    assert tasks.enqueue_missing(sosw.tables, [delayed(number) for number in range(117, 125)], {119}, fence) == 5
-    assert tasks.enqueue_missing(sosw.tables, [], set(), fence) == 0
+    assert moves.enqueue_missing(sosw.tables, [delayed(number) for number in range(117, 125)], {119}, fence) == 5
+    assert moves.enqueue_missing(sosw.tables, [], set(), fence) == 0
 
 
 def test_who_lost_the_cursor_enqueues_nothing_any_more(sosw: Installation) -> None:
@@ -294,7 +294,7 @@ def test_who_lost_the_cursor_enqueues_nothing_any_more(sosw: Installation) -> No
     seen = jobs.cursor(sosw.tables, "album")
     assert seen is not None
     assert jobs.hold(sosw.tables, seen, "second", NOON + HOUR) is not None
-    assert tasks.enqueue_missing(sosw.tables, [queued(0), delayed(1)], set(), fence) == 0
+    assert moves.enqueue_missing(sosw.tables, [queued(0), delayed(1)], set(), fence) == 0
     assert sosw.all_tasks() == []
 
 
@@ -314,12 +314,12 @@ def _held(sosw: Installation, position: int = 0) -> dict[str, Any]:
 
 def test_any_number_of_completed_tasks_is_archived_and_every_scavenger_writes_the_same(sosw: Installation) -> None:
     done = [completed(number) for number in range(60)]
-    tasks.enqueue(sosw.tables, done)
-    tasks.archive(sosw.tables, done[:30], retention_days=7)
+    moves.enqueue(sosw.tables, done)
+    moves.archive(sosw.tables, done[:30], retention_days=7)
     after_one = sosw.rows("closed_tasks")
-    tasks.archive(sosw.tables, done[:30], retention_days=7)
+    moves.archive(sosw.tables, done[:30], retention_days=7)
     assert sosw.rows("closed_tasks") == after_one
-    tasks.archive(sosw.tables, done, retention_days=7)
+    moves.archive(sosw.tables, done, retention_days=7)
     assert sosw.rows("tasks") == []
     assert sosw.all_tasks() == [closed(task, Status.COMPLETED, Move.ARCHIVE, None, at=NOON + SECOND) for task in done]
     expiries = {row["expires_at"]["N"] for row in sosw.rows("closed_tasks")}
@@ -328,21 +328,21 @@ def test_any_number_of_completed_tasks_is_archived_and_every_scavenger_writes_th
 
 def test_a_cancelled_task_is_kept_for_the_days_that_it_is_given(sosw: Installation) -> None:
     put(sosw, queued())
-    tasks.cancel(sosw.tables, queued(), NOW, "not needed")
+    moves.cancel(sosw.tables, queued(), NOW, "not needed")
     [row] = sosw.rows("closed_tasks")
     assert "expires_at" not in row, "not before it is counted in its job"
-    tasks.announce(sosw.tables, sosw.task(), NOW + SECOND, 7)
+    moves.announce(sosw.tables, sosw.task(), NOW + SECOND, 7)
     [row] = sosw.rows("closed_tasks")
     assert row["expires_at"] == {"N": str((NOW + 7 * DAY) // 1000)}
 
 
 def test_a_dead_task_is_kept_until_it_is_cancelled(sosw: Installation) -> None:
     put(sosw, replace(DEAD, in_outbox=True))
-    tasks.announce(sosw.tables, sosw.task(), NOW, 7)
+    moves.announce(sosw.tables, sosw.task(), NOW, 7)
     [row] = sosw.rows("closed_tasks")
     assert "expires_at" not in row
-    tasks.cancel(sosw.tables, sosw.task(), NOW + SECOND, "not needed")
-    tasks.announce(sosw.tables, sosw.task(), NOW + SECOND, 7)
+    moves.cancel(sosw.tables, sosw.task(), NOW + SECOND, "not needed")
+    moves.announce(sosw.tables, sosw.task(), NOW + SECOND, 7)
     [row] = sosw.rows("closed_tasks")
     assert row["expires_at"] == {"N": str((NOW + SECOND + 7 * DAY) // 1000)}
     assert row["outcome_key"] == {"S": "resize#cancelled"}
@@ -351,7 +351,7 @@ def test_a_dead_task_is_kept_until_it_is_cancelled(sosw: Installation) -> None:
 def test_an_older_sight_of_a_dead_task_cancels_nothing(sosw: Installation) -> None:
     again = replace(DEAD, closed_at=NOON + HOUR)
     put(sosw, again)
-    assert not tasks.cancel(sosw.tables, DEAD, NOW, "not needed")
+    assert not moves.cancel(sosw.tables, DEAD, NOW, "not needed")
     assert sosw.task() == again
 
 
@@ -361,14 +361,14 @@ def test_what_a_later_version_added_to_a_task_goes_with_it(sosw: Installation) -
     started = replace(running(), more=more, history=(*running().history, later))
     sosw.client.put_item(TableName=sosw.tables.tasks, Item=to_item(running()) | to_item(started))
     assert sosw.task() == started
-    assert tasks.retry(sosw.tables, started, NOON, NOW, "Busy", spare=False)
-    assert tasks.requeue(sosw.tables, sosw.task(), 1, NOW)
-    claimed = tasks.claim(sosw.tables, slot(sosw.task()), NOW)
+    assert moves.retry(sosw.tables, started, NOON, NOW, "Busy", spare=False)
+    assert moves.requeue(sosw.tables, sosw.task(), 1, NOW)
+    claimed = moves.claim(sosw.tables, slot(sosw.task()), NOW)
     assert claimed is not None
     assert claimed.more == more
     assert claimed.history[2] == later
-    assert tasks.report(sosw.tables, Report(claimed.task_id, True, 2), NOW).accepted
-    tasks.archive(sosw.tables, [sosw.task()], None)
+    assert moves.report(sosw.tables, Report(claimed.task_id, True, 2), NOW).accepted
+    moves.archive(sosw.tables, [sosw.task()], None)
     assert (sosw.task().more, sosw.task().history[2]) == (more, later)
 
 
@@ -439,7 +439,7 @@ def test_the_outbox_holds_what_is_still_to_be_announced(sosw: Installation) -> N
 
 
 def test_more_tasks_than_a_call_reads_are_found_and_those_that_are_not_there_left_out(sosw: Installation) -> None:
-    tasks.enqueue(sosw.tables, [queued(number) for number in range(130)])
+    moves.enqueue(sosw.tables, [queued(number) for number in range(130)])
     ids = [queued(number).task_id for number in range(140)]
     found = tasks.find(sosw.tables, [*ids, *ids])
     assert sorted(task.number for task in found.values()) == list(range(130))
@@ -447,14 +447,14 @@ def test_more_tasks_than_a_call_reads_are_found_and_those_that_are_not_there_lef
 
 def test_more_than_a_page_of_waiting_tasks_is_read(sosw: Installation) -> None:
     pages = '{"photo": "' + "x" * 100_000 + '"}'
-    tasks.delay(sosw.tables, [delayed(number, payload=pages) for number in range(25)])
+    moves.delay(sosw.tables, [delayed(number, payload=pages) for number in range(25)])
     assert len(list(tasks.waiting(sosw.tables, "resize"))) == 25
 
 
 def test_the_sweep_goes_through_the_table_page_by_page_and_passes_over_the_queue(sosw: Installation) -> None:
     payload = '{"photo": "' + "x" * 100_000 + '"}'
     done = [replace(completed(number), payload=payload) for number in range(15)]
-    tasks.enqueue(sosw.tables, [*done, *(queued(number, payload=payload) for number in range(15, 30))])
+    moves.enqueue(sosw.tables, [*done, *(queued(number, payload=payload) for number in range(15, 30))])
     seen: list[int] = []
     after, pages = None, 0
     while pages == 0 or after is not None:
@@ -516,9 +516,9 @@ def _unreadable(item: dict[str, Any]) -> Unreadable:
 def test_an_unreadable_item_is_claimed_never_or_told(sosw: Installation, damage: dict[str, Any]) -> None:
     sosw.client.put_item(TableName=sosw.tables.tasks, Item=_damaged(queued(), damage))
     with pytest.raises(Unreadable):
-        tasks.claim(sosw.tables, slot(queued()), NOW + LEASE)
-    tasks.set_aside(sosw.tables, queued().task_id, queued().queue_rank or "")
-    assert not tasks.set_aside(sosw.tables, queued().task_id, queued().queue_rank or ""), "once more"
+        moves.claim(sosw.tables, slot(queued()), NOW + LEASE)
+    moves.set_aside(sosw.tables, queued().task_id, queued().queue_rank or "")
+    assert not moves.set_aside(sosw.tables, queued().task_id, queued().queue_rank or ""), "once more"
     assert tasks.queued(sosw.tables, "resize", 1, 10) == [], "it is in nobody's way"
     swept = tasks.sweep(sosw.tables, None)
     assert (swept.tasks, len(swept.unreadable)) == ([], 1), "people find it"
@@ -530,13 +530,13 @@ def test_an_unreadable_item_is_buried_whole(sosw: Installation, state: str, dama
     item = _damaged(STATES[state], _DAMAGE[damage])
     table = {"waiting": sosw.tables.retry_tasks, "dead": sosw.tables.closed_tasks}.get(state, sosw.tables.tasks)
     sosw.client.put_item(TableName=table, Item=item)
-    assert tasks.bury(sosw.tables, _unreadable(item), NOW)
+    assert moves.bury(sosw.tables, _unreadable(item), NOW)
     [dead] = sosw.all_tasks()
     assert (dead.task_id, dead.status, dead.closed_at, dead.in_outbox) == (queued().task_id, Status.DEAD, NOW, True)
     assert json.loads(dead.payload) == item, "nothing of it is lost"
     assert dead.history[-1].move is Move.BURY
     before = sosw.everything()
-    assert not tasks.bury(sosw.tables, _unreadable(item), NOW + SECOND)
+    assert not moves.bury(sosw.tables, _unreadable(item), NOW + SECOND)
     assert sosw.everything() == before
 
 
@@ -546,33 +546,33 @@ def test_an_unreadable_rank_is_set_aside(sosw: Installation) -> None:
     sosw.client.put_item(TableName=sosw.tables.tasks, Item=later)
     seen = replace(queued(), queue_rank="v2-0")
     with pytest.raises(Unreadable):
-        tasks.claim(sosw.tables, slot(seen), NOW + LEASE)
+        moves.claim(sosw.tables, slot(seen), NOW + LEASE)
     with pytest.raises(Unreadable):
-        tasks.void(sosw.tables, seen.task_id, "v2-0", NOW)
-    assert tasks.set_aside(sosw.tables, seen.task_id, "v2-0")
+        moves.void(sosw.tables, seen.task_id, "v2-0", NOW)
+    assert moves.set_aside(sosw.tables, seen.task_id, "v2-0")
     assert tasks.queued(sosw.tables, "resize", 1, 10) == []
 
 
 def test_a_report_for_an_unreadable_item_is_recorded(sosw: Installation) -> None:
     item = _damaged(running(), {"payload": None})
     sosw.client.put_item(TableName=sosw.tables.tasks, Item=item)
-    assert tasks.report(sosw.tables, Report(running().task_id, True, 1), NOW) == Recorded(True, None)
-    assert tasks.report(sosw.tables, Report(running().task_id, True, 1), NOW) == Recorded(False, None)
+    assert moves.report(sosw.tables, Report(running().task_id, True, 1), NOW) == Recorded(True, None)
+    assert moves.report(sosw.tables, Report(running().task_id, True, 1), NOW) == Recorded(False, None)
 
 
 def test_an_item_that_moved_on_is_not_buried(sosw: Installation) -> None:
     seen = _damaged(running(), {"payload": None})
     now = _damaged(running(claim="another"), {"payload": None})
     sosw.client.put_item(TableName=sosw.tables.tasks, Item=now)
-    assert not tasks.bury(sosw.tables, _unreadable(seen), NOW)
+    assert not moves.bury(sosw.tables, _unreadable(seen), NOW)
     assert sosw.rows("tasks") == [now]
 
 
 def test_an_item_is_set_aside_only_at_the_rank_that_was_seen(sosw: Installation) -> None:
     sosw.put(queued())
-    assert not tasks.set_aside(sosw.tables, queued().task_id, str(Rank(0, fresh=False, time=NOON, sequence=1)))
+    assert not moves.set_aside(sosw.tables, queued().task_id, str(Rank(0, fresh=False, time=NOON, sequence=1)))
     assert sosw.task() == queued()
-    assert not tasks.set_aside(sosw.tables, "gone", queued().queue_rank or "")
+    assert not moves.set_aside(sosw.tables, "gone", queued().queue_rank or "")
 
 
 # --- slots -----------------------------------------------------------------------------------------------------------
