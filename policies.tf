@@ -196,6 +196,18 @@ data "aws_iam_policy_document" "worker_assistant" {
     actions   = ["dynamodb:UpdateItem"]
     resources = [local.table_arns.tasks]
   }
+
+  statement {
+    sid       = "NoteWhichWorkersSendTokens"
+    actions   = ["dynamodb:PutItem"]
+    resources = [local.table_arns.registry]
+
+    condition {
+      test     = "ForAllValues:StringEquals"
+      variable = "dynamodb:LeadingKeys"
+      values   = ["token_seen"]
+    }
+  }
 }
 
 data "aws_iam_policy_document" "report" {

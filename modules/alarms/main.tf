@@ -39,7 +39,7 @@ locals {
       period              = 3600
       evaluation_periods  = 24
       datapoints_to_alarm = 2
-      description         = "Workers of ${var.name} go on reporting without the token that their tasks bring. Such reports are taken only once the attempt's lease ends, so that their tasks hold slots for long. The log group /aws/lambda/${var.name}_worker_assistant names the Workers. Build their packages with the present sosw-runtime and deploy them; for unmodified sosw 0.7 Workers set require_token = false in the worker module."
+      description         = "Workers of ${var.name} go on reporting without the token that their tasks ask for, although they sent it before: their packages went back to sosw-runtime 0.1, or somebody else reports. Such reports are taken only once the attempt's lease ends, so that their tasks hold slots for long. The log group /aws/lambda/${var.name}_worker_assistant names the Workers. Build their packages with the present sosw-runtime and deploy them, or set require_token = false in the worker module."
     }
   }
 

@@ -108,7 +108,7 @@ variable "report_by" {
 }
 
 variable "require_token" {
-  description = "Whether a report must carry the token that the task's event brought, so that no other Worker can end this one's tasks. Set it to false for unmodified sosw 0.7 Workers, whose reports carry none. Reports of Workers packaged with sosw-runtime 0.1 are taken too, but only once the attempt's lease ends."
+  description = "Whether events bring a token that reports must carry, once one did, so that no other Worker can end this one's tasks. False for unmodified sosw 0.7 Workers, which send none, and for a Worker whose package goes back to sosw-runtime 0.1: its reports would be taken only once the attempt's lease ends."
   type        = bool
   default     = true
   nullable    = false

@@ -111,14 +111,15 @@ class Machine(RuleBasedStateMachine):
     @initialize(
         skews=st.lists(st.sampled_from([-4 * SECOND, 0, 4 * SECOND]), min_size=4, max_size=4),
         lag=st.sampled_from([0, 5, 5 * SECOND]),
+        token_seen=st.booleans(),
     )
-    def begin(self, skews: list[int], lag: int) -> None:
+    def begin(self, skews: list[int], lag: int, token_seen: bool) -> None:
         """An empty installation with two Workers, whose Essentials' clocks differ, and whose reads lag."""
         self.world.clear()
         self.watch.forget()
         self.world.faults.meanwhile = self._others_go_on
         for worker_id, limit in LIMITS.items():
-            self.world.register(worker_id, limit)
+            self.world.register(worker_id, limit, token_seen=token_seen)
             self.world.lambdas.accept(worker_id)
         essentials: tuple[Essential, ...] = ("scheduler", "orchestrator", "scavenger", "worker_assistant")
         self.world.clock.skew = dict(zip(essentials, skews, strict=True))
@@ -176,7 +177,7 @@ class Machine(RuleBasedStateMachine):
     def apply(self, worker_id: str, limit: int, require_token: bool) -> None:
         """Somebody applies another limit, or asks for tokens or for none; what runs above a lower limit may finish."""
         most = self.world.limits[worker_id]
-        self.world.register(worker_id, limit, require_token=require_token)
+        self.world.register(worker_id, limit, require_token=require_token, token_seen=False)
         self.world.limits[worker_id] = max(most, limit)
 
     @rule(worker_id=_WORKERS, which=_ANY, strikes=_STRIKES)

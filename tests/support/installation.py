@@ -11,7 +11,7 @@ from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import Status, Task, task_id
 from sosw_runtime.essentials import orchestrator, scavenger, scheduler, worker_assistant
-from sosw_runtime.storage import registry, slots
+from sosw_runtime.storage import registry, slots, tokens
 from sosw_runtime.storage.items import Item, to_item, to_task
 from sosw_runtime.storage.tables import Tables
 from tests.support import builders
@@ -59,10 +59,14 @@ class Installation:
 
     # --- what happens ------------------------------------------------------------------------------------------------
 
-    def register(self, worker_id: str = "resize", *, require_token: bool = True, **inputs: Any) -> Registration:
-        """Register a Worker, by default one that may run three at once."""
+    def register(
+        self, worker_id: str = "resize", *, require_token: bool = True, token_seen: bool = True, **inputs: Any
+    ) -> Registration:
+        """Register a Worker, by default one that may run three at once, and whose reports carried tokens before."""
         registration = builders.registration(worker_id, **inputs)
         registry.put_registration(self.tables, registration, require_token=require_token)
+        if token_seen:
+            tokens.note_token_seen(self.tables, worker_id)
         return registration
 
     def submit(self, event: Any, context: FakeContext | None = None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from sosw_runtime.domain.registration import Registration
 from sosw_runtime.essentials import orchestrator, scavenger, scheduler, worker_assistant
 from sosw_runtime.essentials.invocation import Invocation
 from sosw_runtime.settings import Settings
-from sosw_runtime.storage import jobs, progress, registry
+from sosw_runtime.storage import jobs, progress, registry, tokens
 from sosw_runtime.storage.items import Item, decoded
 from sosw_runtime.storage.registry import Control
 from sosw_runtime.storage.tables import Tables
@@ -220,8 +220,13 @@ class World(AbstractContextManager["World"]):
 
     # --- Workers -----------------------------------------------------------------------------------------------------
 
-    def register(self, worker_id: str, limit: int, *, require_token: bool = True, **inputs: Any) -> Registration:
-        """Register a Worker that may run so many at once, for ten seconds each, and is retried after a second."""
+    def register(
+        self, worker_id: str, limit: int, *, require_token: bool = True, token_seen: bool = True, **inputs: Any
+    ) -> Registration:
+        """Register a Worker that may run so many at once, for ten seconds each, and is retried after a second.
+
+        By default its reports carried tokens before.
+        """
         registration = Registration.model_validate(
             {
                 "worker_id": worker_id,
@@ -233,6 +238,8 @@ class World(AbstractContextManager["World"]):
             }
         )
         register_worker(self.dynamodb, self.name, registration, require_token=require_token)
+        if token_seen:
+            tokens.note_token_seen(Tables.by(self.dynamodb, self.name), worker_id)
         self.registrations[worker_id] = registration
         self.limits[worker_id] = limit
         self._observe(("registry",))
@@ -435,7 +442,7 @@ class World(AbstractContextManager["World"]):
             return {"Items": [row for row in rows if row["status"] != {"S": "queued"}]}
         partition, _, placeholder = asked["KeyConditionExpression"].partition(" = ")
         wanted = asked["ExpressionAttributeValues"][placeholder]
-        if wanted["S"] in {"worker", "health", "control"}:
+        if wanted["S"] in {"worker", "health", "control", "token_seen"}:
             return None
         sort = {"queue": "queue_rank", "outbox": "closed_at", None: "sk"}[asked.get("IndexName")]
         found = sorted(

@@ -37,5 +37,5 @@ def test_every_key_that_a_workers_event_and_report_may_have_is_named() -> None:
     (report,) = re.findall(r"^\| a report to the WorkerAssistant: .*$", PAGE, re.MULTILINE)
     task = Task("t", "w", "j", 0, Status.RUNNING, "{}", 0, attempt=1, claim="c", token="c")
 
-    assert {key for key in task.event("sosw") if f"`{key}`" not in event} == set()
+    assert {key for key in task.event("sosw", with_token=True) if f"`{key}`" not in event} == set()
     assert {name for names in _REPEATED.items() for name in names if f"`{name}`" not in report} == set()

@@ -212,11 +212,14 @@ class Task:
         """The note on the current attempt."""
         return self.note if self.note is not None and self.note.claim == self.claim else None
 
-    def event(self, installation: str) -> dict[str, Any]:
+    def event(self, installation: str, *, with_token: bool) -> dict[str, Any]:
         """What the Worker receives; `labourer_id` and `attempts` are as sosw 0.7 code reads them."""
-        token = {} if self.required_token is None else {"sosw_token": self.required_token}
+        payload = json.loads(self.payload)
+        # One of a job that version 0.1.0 accepted would be taken for the attempt's.
+        payload.pop("sosw_token", None)
+        token = {"sosw_token": self.claim} if with_token else {}
         return {
-            **json.loads(self.payload),
+            **payload,
             "task_id": self.task_id,
             "worker_id": self.worker_id,
             "job_id": self.job_id,

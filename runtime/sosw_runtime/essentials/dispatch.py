@@ -196,7 +196,7 @@ class _Filler:
     def _start(self, task: Task, slot: Slot, deadline: Deadline) -> Tally:
         try:
             # As it was measured when the job was taken: escapes would make it up to three times as long.
-            event = task.event(self._invocation.settings.name)
+            event = task.event(self._invocation.settings.name, with_token=self._standing.sends_token)
             payload = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
         except (TypeError, ValueError) as error:
             return self._fail_for_good(task, Error("UnreadablePayload", str(error)))

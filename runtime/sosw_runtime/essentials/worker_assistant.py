@@ -12,6 +12,7 @@ from sosw_runtime.domain.task import Error, Status, Task
 from sosw_runtime.errors import Refused
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext
 from sosw_runtime.kept import replacement, replacement_of_json, to_json
+from sosw_runtime.storage import tokens
 from sosw_runtime.storage.moves import Recorded, Report, note, report
 from sosw_runtime.worker import NotRetryable, ReportUndelivered
 
@@ -201,6 +202,8 @@ def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, A
         note(invocation.tables, found, reported)
         logger.warning("report without its token", extra=telemetry.ids(found))
         telemetry.count("worker_assistant", name, {"ReportsWithoutToken": 1})
+    if found is not None and recorded.accepted and _shows_token(reported, found):
+        _note_token_seen(invocation, found.worker_id)
     answer = _answer(reported, recorded)
     task = {} if found is None else telemetry.ids(found)
     attempt = {} if reported.attempt is None else {"attempt": reported.attempt}
@@ -217,6 +220,22 @@ def _lacks_its_token(reported: Report, found: Task) -> bool:
         and reported.attempt in (None, found.attempt)
         and reported.worker_id in (None, found.worker_id)
     )
+
+
+def _shows_token(reported: Report, found: Task) -> bool:
+    """Whether an accepted report carried a token that its attempt does not ask for yet.
+
+    Lambda's record of a failure carries it as well, whatever the Worker's package knows.
+    """
+    return reported.completed and reported.token == found.claim and found.required_token is None
+
+
+def _note_token_seen(invocation: Invocation, worker_id: str) -> None:
+    """Note that a Worker sends tokens. Where that fails the report stands, and the next one shows it again."""
+    try:
+        tokens.note_token_seen(invocation.tables, worker_id)
+    except Exception:
+        logger.warning("token not noted", exc_info=True, extra={"worker_id": worker_id})
 
 
 def _is_destination_record(event: object) -> bool:

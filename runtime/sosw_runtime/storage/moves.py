@@ -257,7 +257,8 @@ def unclaim(tables: Tables, task: Task, rank: str, shards: int, now: int, reason
 def report(tables: Tables, reported: Report, now: int) -> Recorded:
     """Record the end of an attempt. From running to completed or failed.
 
-    Conditional on the attempt and the Worker, where the report names them, and on the attempt's token, if it has one:
+    Conditional on the attempt and the Worker, where the report names them, and on the attempt's token, if it asks for
+    one:
 
         attempt 1 runs ── its lease ends ── attempt 2 runs ── attempt 1 reports: refused
 

@@ -17,6 +17,9 @@ from sosw_runtime.storage.tables import ConditionFailed, Tables, get_batches, re
 
 _SWEEP: Final = {"pk": "sweep", "sk": "tasks"}
 
+#: Partition keys under which what is known of a Worker stands.
+_PARTS: Final = ("worker", "health", "control", "token_seen")
+
 
 @dataclass(frozen=True, slots=True)
 class Control:
@@ -38,7 +41,13 @@ class Standing:
     shards: int = 1  # of its queue: the most that it ever had, so that a lowered number hides no task
     noted_shards: int = 0  # as the health item has it; 0: never noted
     noted_as_gone: bool = False  # the health item says that it was not registered any more, and nothing of it ran
-    requires_token: bool = False  # whether a report of its tasks must carry the token of the attempt
+    sends_token: bool = False  # whether its tasks' events bring the token of their attempt
+    token_seen: bool = False  # whether a report of it ever carried one
+
+    @property
+    def requires_token(self) -> bool:
+        """Whether a report of its tasks must carry the token of the attempt: not before its package is known to."""
+        return self.sends_token and self.token_seen
 
     @property
     def level(self) -> Level:
@@ -77,7 +86,7 @@ class Standing:
 def standings(tables: Tables) -> list[Standing]:
     """Every Worker that is registered or ever was. Cost: 0.5 read units per 4 KB of registrations, health, controls."""
     parts: dict[str, dict[str, Item]] = {
-        pk: {item["sk"]["S"]: item for item in registry_part(tables, pk)} for pk in ("worker", "health", "control")
+        pk: {item["sk"]["S"]: item for item in registry_part(tables, pk)} for pk in _PARTS
     }
     worker_ids = parts["worker"].keys() | parts["health"].keys()
     return [
@@ -87,17 +96,14 @@ def standings(tables: Tables) -> list[Standing]:
 
 
 def standing(tables: Tables, worker_ids: Iterable[str]) -> dict[str, Standing]:
-    """Some Workers; a change of one may take a second to show. Cost: 0.5 read units for each of three items."""
+    """Some Workers; a change of one may take a second to show. Cost: 0.5 read units for each of four items."""
     wanted = list(dict.fromkeys(worker_ids))
-    keys = [encoded({"pk": pk, "sk": worker_id}) for worker_id in wanted for pk in ("worker", "health", "control")]
+    keys = [encoded({"pk": pk, "sk": worker_id}) for worker_id in wanted for pk in _PARTS]
     found = {
         (item["pk"]["S"], item["sk"]["S"]): item
         for item in get_batches(tables, tables.registry, keys, consistent=False)
     }
-    return {
-        worker_id: _standing(worker_id, {pk: found.get((pk, worker_id)) for pk in ("worker", "health", "control")})
-        for worker_id in wanted
-    }
+    return {worker_id: _standing(worker_id, {pk: found.get((pk, worker_id)) for pk in _PARTS}) for worker_id in wanted}
 
 
 def put_health(tables: Tables, standing: Standing) -> bool:
@@ -175,7 +181,8 @@ def _standing(worker_id: str, parts: Mapping[str, Item | None]) -> Standing:
         max(noted_shards, registration.queue_shards if isinstance(registration, Registration) else 1),
         noted_shards,
         noted_as_gone=health is not None and "gone" in health,
-        requires_token=parts["worker"] is not None and parts["worker"].get("require_token") == {"BOOL": True},
+        sends_token=parts["worker"] is not None and parts["worker"].get("require_token") == {"BOOL": True},
+        token_seen=parts["token_seen"] is not None,
     )
 
 

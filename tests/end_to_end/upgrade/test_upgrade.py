@@ -26,7 +26,7 @@ MAX_CONCURRENCY: Final = 2
 WORKERS: Final = {"before": "by_code", "this": "by_code", "destination": "by_destination"}
 
 #: From the change of a function's configuration to that of its code.
-UPDATE_SECONDS: Final = 20
+UPDATE_SECONDS: Final = 10
 
 #: The WorkerAssistant is the first both ways: it is newer than the Orchestrator once, and older once.
 UPGRADE: Final = ("worker_assistant", "scavenger", "orchestrator", "scheduler")

@@ -9,7 +9,8 @@ import pytest
 
 from sosw_runtime import aws
 from sosw_runtime.domain.task import HISTORY_HEAD, HISTORY_TAIL, Error, Move, Status
-from sosw_runtime.errors import Refused
+from sosw_runtime.errors import Refused, Unavailable
+from sosw_runtime.storage import tokens
 from sosw_runtime.worker import ReportUndelivered
 from tests.support.builders import HOUR, NOON, SECOND, completed, queued, running, waiting
 from tests.support.installation import Installation
@@ -340,6 +341,60 @@ def test_a_worker_that_needs_no_token_reports_as_ever(sosw: Installation) -> Non
         sosw.put(queued(number))
         sosw.tick_orchestrator()
         assert sosw.report({**report, "task_id": queued(number).task_id})["accepted"]
+
+
+@pytest.fixture
+def unseen(sosw: Installation) -> Installation:
+    """A task runs whose Worker's reports never carried a token."""
+    sosw.register(token_seen=False)
+    sosw.put(queued())
+    sosw.tick_orchestrator()
+    return sosw
+
+
+def asks_for_token(sosw: Installation) -> bool:
+    """Whether the next attempt of the Worker needs a token."""
+    sosw.put(queued(1))
+    sosw.tick_orchestrator()
+    return sosw.task(1).required_token is not None
+
+
+@pytest.mark.parametrize("version", OF_OLDER_WORKERS)
+def test_an_older_workers_report_counts_at_once_until_one_carried_a_token(unseen: Installation, version: str) -> None:
+    """An upgrade of the Essentials alone holds up no Worker."""
+    assert unseen.report(OF_OLDER_WORKERS[version])["accepted"]
+    assert unseen.task().status is Status.COMPLETED
+    assert not asks_for_token(unseen)
+
+
+def test_from_the_first_report_with_a_token_on_each_needs_one(unseen: Installation, lambdas: FakeLambda) -> None:
+    [call] = lambdas.accepted
+    assert unseen.report({**COMPLETED, "attempt": 1, "token": call.event["sosw_token"]})["accepted"]
+    assert asks_for_token(unseen)
+
+
+def test_lambdas_record_of_a_failure_shows_nothing_of_the_package(unseen: Installation, lambdas: FakeLambda) -> None:
+    [call] = lambdas.accepted
+    record = {**destination("RetriesExhausted", {"errorMessage": "killed"}), "requestPayload": call.event}
+    assert unseen.report(record)["accepted"]
+    assert not asks_for_token(unseen)
+
+
+def test_a_guessed_token_shows_nothing_of_the_package(unseen: Installation) -> None:
+    assert unseen.report({**COMPLETED, "attempt": 1, "token": "0123456789abcdef"})["accepted"]
+    assert not asks_for_token(unseen)
+
+
+def test_a_report_stands_where_its_token_cannot_be_noted(
+    unseen: Installation, lambdas: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_for_tea(*_: object) -> None:
+        raise Unavailable("throttled")
+
+    monkeypatch.setattr(tokens, "note_token_seen", out_for_tea)
+    [call] = lambdas.accepted
+    assert unseen.report({**COMPLETED, "attempt": 1, "token": call.event["sosw_token"]})["accepted"]
+    assert unseen.task().status is Status.COMPLETED
 
 
 def test_a_worker_of_this_version_is_understood_with_an_event_of_version_0_1(second_later: Installation) -> None:

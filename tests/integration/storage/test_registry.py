@@ -10,7 +10,7 @@ import pytest
 from sosw_runtime.domain.health import Level
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.errors import Misconfigured
-from sosw_runtime.storage import registry
+from sosw_runtime.storage import registry, tokens
 from sosw_runtime.storage.items import encoded
 from sosw_runtime.storage.registry import Control, Standing
 from sosw_runtime.testing import register_worker
@@ -146,10 +146,23 @@ def test_whether_reports_need_a_token_stands_beside_the_specification(sosw: Inst
         sosw.client.put_item(TableName=sosw.tables.registry, Item=item)
         [found] = registry.standings(sosw.tables)
         assert found == registry.standing(sosw.tables, ["resize"])["resize"]
-        assert found.requires_token is bool(require_token)
+        assert found.sends_token is bool(require_token)
         if require_token is not None:
-            sosw.register(require_token=require_token)
+            sosw.register(require_token=require_token, token_seen=False)
             assert registry.standings(sosw.tables) == [found]
+
+
+def test_a_token_is_asked_for_once_a_report_carried_one(sosw: Installation) -> None:
+    for require_token in (True, False):
+        sosw.register("resize", require_token=require_token, token_seen=False)
+        [found] = registry.standings(sosw.tables)
+        assert not found.requires_token
+    tokens.note_token_seen(sosw.tables, "resize")
+    for require_token in (True, False):
+        sosw.register("resize", require_token=require_token, token_seen=False)
+        [found] = registry.standings(sosw.tables)
+        assert found == registry.standing(sosw.tables, ["resize"])["resize"]
+        assert found.requires_token is require_token
 
 
 def test_a_registration_is_stored_and_read_whole(sosw: Installation) -> None:
