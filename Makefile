@@ -86,7 +86,7 @@ test-terraform: $(VENV) ## Run the modules' tests and check them against the sch
 test-e2e: $(VENV) ## Apply the complete example on an emulator of AWS, run jobs, destroy
 	$(call stage,End-to-end tests on MiniStack)
 	$(call need,terraform,https://developer.hashicorp.com/terraform/install)
-	$(BIN)/pytest tests/end_to_end --ignore tests/end_to_end/upgrade --verbose --durations 10
+	$(BIN)/pytest tests/end_to_end --ignore tests/end_to_end/upgrade -n auto --dist loadfile --durations 10
 
 .PHONY: test-upgrade
 test-upgrade: $(VENV) ## Apply 0.1.0, then this tree, then 0.1.0 again, while Workers report
