@@ -17,7 +17,7 @@ from botocore.auth import SigV4Auth
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.models.table import StreamShard
-from moto.dynamodb.parsing.ast_nodes import DepthFirstTraverser, Node  # type: ignore[attr-defined] - not in its stubs
+from moto.dynamodb.parsing.ast_nodes import DepthFirstTraverser, Node  # type: ignore[attr-defined]  # not in its stubs
 from moto.dynamodb.responses import DynamoHandler
 
 if TYPE_CHECKING:
