@@ -76,7 +76,9 @@ def outcome(installation: Installation) -> Outcome:
     eventually(all_closed)
     wherever = (tables.tasks, tables.retry_tasks, tables.closed_tasks)
     tasks = [to_task(item) for table in wherever for item in demo.scan(tables, table)]
-    return Outcome(registry.standing(tables, [worker])[worker].known, {_ending(task): task for task in tasks})
+    return Outcome(
+        registry.find_workers(tables, [worker])[worker].valid_registration, {_ending(task): task for task in tasks}
+    )
 
 
 @pytest.mark.parametrize("ending", SAID)

@@ -9,12 +9,11 @@ from itertools import chain, islice
 from typing import Final
 
 from sosw_runtime.cli import times
-from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.task import CLOSED, Status, Task, task_id
 from sosw_runtime.errors import Refused
 from sosw_runtime.storage import jobs, progress, registry, slots, tasks
 from sosw_runtime.storage.jobs import JobRecord
-from sosw_runtime.storage.registry import Standing
+from sosw_runtime.storage.registry import WorkerRecord
 from sosw_runtime.storage.tables import BATCH_READ, Tables
 
 #: Queued tasks of a page of the queue's index: 20 read units, little beside those of the tasks themselves.
@@ -72,7 +71,7 @@ def select(tables: Tables, wanted: Selection) -> Iterator[Task]:
         found = (_of_worker(tables, each, wanted, by_worker.get(each.worker_id, ())) for each in workers)
         return filter(wanted.takes, chain.from_iterable(found))
     job = known_job(tables, wanted.job_id)
-    if job.worker_id not in {standing.worker_id for standing in workers}:
+    if job.worker_id not in {worker.worker_id for worker in workers}:
         return iter(())
     return filter(wanted.takes, _of_job(tables, job, wanted.outcomes))
 
@@ -89,27 +88,26 @@ def known_job(tables: Tables, job_id: str) -> JobRecord:
     return job
 
 
-def known_workers(tables: Tables, worker_ids: Iterable[str]) -> list[Standing]:
+def known_workers(tables: Tables, worker_ids: Iterable[str]) -> list[WorkerRecord]:
     """Some Workers by id.
 
     Raises:
         Refused: one was never registered; lists those that were.
     """
-    standings = {standing.worker_id: standing for standing in registry.standings(tables)}
+    workers = {worker.worker_id: worker for worker in registry.workers(tables)}
     for worker_id in worker_ids:
-        if worker_id not in standings:
-            known = ", ".join(standings) or "none"
+        if worker_id not in workers:
+            known = ", ".join(workers) or "none"
             raise Refused("worker", worker_id, f"expected a registered Worker; known are: {known}")
-    return [standings[worker_id] for worker_id in worker_ids]
+    return [workers[worker_id] for worker_id in worker_ids]
 
 
-def labelled(standings: Iterable[Standing], labels: Mapping[str, str]) -> list[Standing]:
+def labelled(workers: Iterable[WorkerRecord], labels: Mapping[str, str]) -> list[WorkerRecord]:
     """The Workers whose registration has all the labels."""
     return [
-        standing
-        for standing in standings
-        if not labels
-        or (isinstance(standing.registration, Registration) and labels.items() <= standing.registration.labels.items())
+        worker
+        for worker in workers
+        if not labels or (worker.registration is not None and labels.items() <= worker.registration.labels.items())
     ]
 
 
@@ -125,14 +123,14 @@ def find(tables: Tables, task_id: str) -> Task | None:
 
 def _waiting(tables: Tables, task_id: str) -> Task | None:
     """One waiting task: its id alone is no key."""
-    for standing in registry.standings(tables):
-        if task_id in tasks.waiting_ids(tables, standing.worker_id):
-            return next((task for task in tasks.waiting(tables, standing.worker_id) if task.task_id == task_id), None)
+    for worker in registry.workers(tables):
+        if task_id in tasks.waiting_ids(tables, worker.worker_id):
+            return next((task for task in tasks.waiting(tables, worker.worker_id) if task.task_id == task_id), None)
     return None
 
 
-def _workers(tables: Tables, wanted: Selection) -> list[Standing]:
-    named = registry.standings(tables) if wanted.worker_id is None else known_workers(tables, [wanted.worker_id])
+def _workers(tables: Tables, wanted: Selection) -> list[WorkerRecord]:
+    named = registry.workers(tables) if wanted.worker_id is None else known_workers(tables, [wanted.worker_id])
     return labelled(named, wanted.labels or {})
 
 
@@ -157,10 +155,12 @@ def _jobs(tables: Tables) -> dict[str, list[JobRecord]]:
     return by_worker
 
 
-def _of_worker(tables: Tables, standing: Standing, wanted: Selection, its_jobs: Iterable[JobRecord]) -> Iterator[Task]:
-    worker_id = standing.worker_id
+def _of_worker(
+    tables: Tables, worker: WorkerRecord, wanted: Selection, its_jobs: Iterable[JobRecord]
+) -> Iterator[Task]:
+    worker_id = worker.worker_id
     if Status.QUEUED in wanted.outcomes:
-        queue = tasks.queue(tables, worker_id, standing.shards, _PAGE)
+        queue = tasks.queue(tables, worker_id, worker.shards, _PAGE)
         yield from _read(tables, (candidate.task_id for candidate in queue))
     if Status.RUNNING in wanted.outcomes:
         yield from _read(tables, (slot.task_id for slot in slots.occupied(tables, worker_id)))

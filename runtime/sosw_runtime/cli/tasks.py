@@ -98,10 +98,10 @@ def replay(
     # A replayed task may be dead again before the last is replayed; it is not replayed twice.
     wanted = replace(wanted, until=min(wanted.until or times.now(), times.now()))
     found = _found(tables, task_ids, {Status.DEAD}, wanted, filtered=filtered)
-    standings = {standing.worker_id: standing for standing in registry.standings(tables)}
+    workers = {worker.worker_id: worker for worker in registry.workers(tables)}
 
     def move(task: Task) -> bool:
-        shards = standings[task.worker_id].known.queue_shards
+        shards = workers[task.worker_id].valid_registration.queue_shards
         return bool(jobs.passed(tables, [task])) and moves.replay(tables, task, shards, times.now())
 
     raise typer.Exit(0 if _carried_out("replayed", found, move, dry_run=dry_run, as_json=as_json) else 1)

@@ -9,10 +9,9 @@ import typer
 from sosw_runtime.cli import options, output, selection, times
 from sosw_runtime.cli.options import AsJson, DryRun, Labels, Name
 from sosw_runtime.domain.dispatch import current_limit
-from sosw_runtime.domain.registration import Registration
 from sosw_runtime.errors import Refused
 from sosw_runtime.storage import registry, slots, tasks
-from sosw_runtime.storage.registry import Control, Standing
+from sosw_runtime.storage.registry import Control, WorkerRecord
 from sosw_runtime.storage.tables import Tables
 
 #: Queued tasks are counted up to here: counting reads the queue.
@@ -27,7 +26,7 @@ WorkerIds = Annotated[list[str] | None, typer.Argument(metavar="WORKER", help="I
 def list_(*, label: Labels = None, name: Name = "sosw", as_json: AsJson = False) -> None:
     """List the Workers with their limit, health, running and queued tasks."""
     tables = Tables.connect(name)
-    lines = [_line(tables, each) for each in selection.labelled(registry.standings(tables), options.labels_of(label))]
+    lines = [_line(tables, each) for each in selection.labelled(registry.workers(tables), options.labels_of(label))]
     if as_json:
         for line in lines:
             output.result_json(line)
@@ -89,35 +88,40 @@ def _control(
     if bool(worker_ids) == bool(label):
         raise Refused("WORKER", worker_ids, "expected ids of Workers, or --label")
     tables = Tables.connect(name)
-    standings = selection.known_workers(tables, worker_ids) if worker_ids else registry.standings(tables)
-    for standing in selection.labelled(standings, options.labels_of(label)):
-        change = standing.control.paused != control.paused
+    workers = selection.known_workers(tables, worker_ids) if worker_ids else registry.workers(tables)
+    for worker in selection.labelled(workers, options.labels_of(label)):
+        change = worker.control.paused != control.paused
         if change and not dry_run:
-            registry.put_control(tables, standing.worker_id, control)
+            registry.put_control(tables, worker.worker_id, control)
         if as_json:
-            output.result_json({"worker_id": standing.worker_id, "paused": control.paused, "changed": change})
+            output.result_json({"worker_id": worker.worker_id, "paused": control.paused, "changed": change})
         else:
             word = "paused" if control.paused else "resumed"
             said = (f"would be {word}" if dry_run else word) if change else f"is {word} already"
-            output.result(f"{standing.worker_id} {said}")
+            output.result(f"{worker.worker_id} {said}")
 
 
-def _line(tables: Tables, standing: Standing) -> dict[str, Any]:
+def _line(tables: Tables, worker: WorkerRecord) -> dict[str, Any]:
     """A Worker as `list --json` prints it."""
-    registration = standing.registration
-    limit = registration.max_concurrency if isinstance(registration, Registration) else None
+    limit = None if worker.registration is None else worker.registration.max_concurrency
     return {
-        "worker_id": standing.worker_id,
+        "worker_id": worker.worker_id,
         "max_concurrency": limit,
-        "health": standing.level.name.lower(),
-        "allowed": None if limit is None else current_limit(limit, standing.level, paused=standing.control.paused),
-        "running": len(slots.occupied(tables, standing.worker_id)),
-        "queued": len(tasks.queued(tables, standing.worker_id, standing.shards, _COUNTED)),
-        "paused": standing.control.paused,
-        "paused_since": standing.control.since if standing.control.paused else None,
-        "paused_reason": standing.control.reason if standing.control.paused else None,
-        "problem": None if isinstance(registration, Registration) else str(registration or "not registered any more"),
+        "health": worker.level.name.lower(),
+        "allowed": None if limit is None else current_limit(limit, worker.level, paused=worker.control.paused),
+        "running": len(slots.occupied(tables, worker.worker_id)),
+        "queued": len(tasks.queued(tables, worker.worker_id, worker.shards, _COUNTED)),
+        "paused": worker.control.paused,
+        "paused_since": worker.control.since if worker.control.paused else None,
+        "paused_reason": worker.control.reason if worker.control.paused else None,
+        "problem": _problem(worker),
     }
+
+
+def _problem(worker: WorkerRecord) -> str | None:
+    if not worker.is_registered:
+        return "not registered any more"
+    return None if worker.problem is None else str(worker.problem)
 
 
 def _state(line: dict[str, Any]) -> str:

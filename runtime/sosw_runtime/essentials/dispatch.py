@@ -26,7 +26,7 @@ from sosw_runtime.essentials.tally import Tally, done
 from sosw_runtime.storage import moves, slots, tasks
 from sosw_runtime.storage.items import Unreadable
 from sosw_runtime.storage.moves import Report
-from sosw_runtime.storage.registry import Standing
+from sosw_runtime.storage.registry import WorkerRecord
 from sosw_runtime.storage.tables import Deadline, NotWritten
 from sosw_runtime.storage.tasks import Candidate
 
@@ -68,12 +68,12 @@ class ImpossibleEvent(Exception):
     """AWS will never take this event: no fault of the Worker, and no other task is to wait for it."""
 
 
-def dispatch(invocation: Invocation, standing: Standing, finished: Sequence[Slot], *, new_work: bool) -> Turns:
+def dispatch(invocation: Invocation, worker: WorkerRecord, finished: Sequence[Slot], *, new_work: bool) -> Turns:
     """Fill a Worker's slots: those that the tasks which just reported hold, and with new work the free ones.
 
     Args:
         invocation: whose tables, clock and deadline are used.
-        standing: of the Worker.
+        worker: of the Worker.
         finished: slots whose task has just reported: handed on, or freed if there is nothing to start.
         new_work: whether to look for free slots as well.
 
@@ -81,15 +81,15 @@ def dispatch(invocation: Invocation, standing: Standing, finished: Sequence[Slot
         Misconfigured: the Worker's registration cannot be read. The slots are freed all the same.
     """
     limit = 0
-    if isinstance(standing.registration, Registration):
-        limit = current_limit(standing.registration.max_concurrency, standing.level, paused=standing.control.paused)
+    if worker.registration is not None:
+        limit = current_limit(worker.registration.max_concurrency, worker.level, paused=worker.control.paused)
     # Where nothing may start, nothing need be read to free what has finished.
-    occupied = _occupied(invocation, standing, limit, new_work=new_work) if limit else finished
+    occupied = _occupied(invocation, worker, limit, new_work=new_work) if limit else finished
     planned = plan(limit, occupied, finished, new_work=new_work)
     openings = [Opening(slot.index, slot) for slot in planned.hand_on]
     # Shuffled: Orchestrators at work at once seldom reach for the same.
     openings += [Opening(index, None) for index in random.sample(planned.fill, len(planned.fill))]
-    filler = _Filler(invocation, standing, page=min(len(openings), _SLOTS_A_TURN))
+    filler = _Filler(invocation, worker, page=min(len(openings), _SLOTS_A_TURN))
     # Whatever stands half-way, the Scavenger's next tick mends.
     tally = filler.free(planned.free)
     while openings:
@@ -100,30 +100,30 @@ def dispatch(invocation: Invocation, standing: Standing, finished: Sequence[Slot
         if openings or filler.cut_short:
             yield tally
             tally = Tally()
-    if isinstance(standing.registration, Exception):
-        raise standing.registration
+    if worker.is_registered and worker.problem is not None:
+        raise worker.problem
     return tally
 
 
-def _occupied(invocation: Invocation, standing: Standing, limit: int, *, new_work: bool) -> list[Slot]:
+def _occupied(invocation: Invocation, worker: WorkerRecord, limit: int, *, new_work: bool) -> list[Slot]:
     """The occupied slots as far as a plan needs them.
 
     Those at or above the limit must not be missed, and are read consistently. Of those below it the conditional write
     that takes a slot has the last word, unless some are above.
     """
-    above = slots.occupied(invocation.tables, standing.worker_id, start=limit, consistent=True)
+    above = slots.occupied(invocation.tables, worker.worker_id, start=limit, consistent=True)
     if above:
-        return slots.occupied(invocation.tables, standing.worker_id, consistent=True)
-    return slots.occupied(invocation.tables, standing.worker_id) if new_work else []
+        return slots.occupied(invocation.tables, worker.worker_id, consistent=True)
+    return slots.occupied(invocation.tables, worker.worker_id) if new_work else []
 
 
 class _Filler:
     """Fills slots from one queue, several at once."""
 
-    def __init__(self, invocation: Invocation, standing: Standing, page: int) -> None:
+    def __init__(self, invocation: Invocation, worker: WorkerRecord, page: int) -> None:
         self._invocation = invocation
-        self._standing = standing
-        self._queue = tasks.queue(invocation.tables, standing.worker_id, standing.shards, page)
+        self._worker = worker
+        self._queue = tasks.queue(invocation.tables, worker.worker_id, worker.shards, page)
         self._candidates: deque[Candidate] = deque()
         self._reads_left = _READS - 1
         self._overtaken = False  # somebody else claimed a candidate: the queue may hold others
@@ -152,13 +152,13 @@ class _Filler:
         return done(self._free, held, _CALLS_AT_ONCE, logger, "slot not freed", self._about)
 
     def _about(self, _: object) -> dict[str, object]:
-        return {"worker_id": self._standing.worker_id}
+        return {"worker_id": self._worker.worker_id}
 
     def _fill(self, opening: Opening) -> Tally:
         held_by, tally = opening.held_by, Tally()
         while (candidate := self._next()) is not None:
             slot = Slot(
-                self._standing.worker_id,
+                self._worker.worker_id,
                 opening.index,
                 candidate.task_id,
                 candidate.rank,
@@ -170,10 +170,10 @@ class _Filler:
                 self._give_back(candidate)
                 return tally
             held_by = slot
-            lease_until = slot.claimed_at + self._standing.known.lease_ms
+            lease_until = slot.claimed_at + self._worker.valid_registration.lease_ms
             try:
                 task = moves.claim(
-                    self._invocation.tables, slot, lease_until, deadline, require_token=self._standing.requires_token
+                    self._invocation.tables, slot, lease_until, deadline, require_token=self._worker.requires_token
                 )
             except NotWritten:
                 # The task is queued as before, and the slot need not wait for the tick.
@@ -196,7 +196,7 @@ class _Filler:
     def _start(self, task: Task, slot: Slot, deadline: Deadline) -> Tally:
         try:
             # As it was measured when the job was taken: escapes would make it up to three times as long.
-            event = task.event(self._invocation.settings.name, with_token=self._standing.sends_token)
+            event = task.event(self._invocation.settings.name, with_token=self._worker.sends_token)
             payload = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
         except (TypeError, ValueError) as error:
             return self._fail_for_good(task, Error("UnreadablePayload", str(error)))
@@ -204,7 +204,7 @@ class _Filler:
             self._take_back(task, slot, "the claim took too long")
             return Tally()
         try:
-            invoke(self._standing.known, task, payload, deadline)
+            invoke(self._worker.valid_registration, task, payload, deadline)
         except ImpossibleEvent as impossible:
             return self._fail_for_good(task, Error("ImpossibleEvent", str(impossible)))
         except InvokeRefused as refusal:
@@ -223,7 +223,7 @@ class _Filler:
     def _take_back(self, task: Task, slot: Slot, reason: str) -> None:
         """Queue a task again that was not handed to AWS."""
         logger.warning("invoke refused", extra={**telemetry.ids(task), "reason": reason})
-        moves.unclaim(self._invocation.tables, task, slot.rank, self._standing.shards, self._invocation.clock(), reason)
+        moves.unclaim(self._invocation.tables, task, slot.rank, self._worker.shards, self._invocation.clock(), reason)
         slots.free(self._invocation.tables, slot)
 
     def _next(self) -> Candidate | None:
@@ -236,9 +236,9 @@ class _Filler:
             if not self._candidates and self._overtaken and self._reads_left > 0:
                 self._reads_left -= 1
                 self._overtaken = False
-                standing = self._standing
+                worker = self._worker
                 self._candidates.extend(
-                    tasks.queued(self._invocation.tables, standing.worker_id, standing.shards, _CALLS_AT_ONCE)
+                    tasks.queued(self._invocation.tables, worker.worker_id, worker.shards, _CALLS_AT_ONCE)
                 )
             return self._candidates.popleft() if self._candidates else None
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sosw_runtime import telemetry
-from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import REPORTED, Status
 from sosw_runtime.essentials.dispatch import dispatch
@@ -16,7 +15,7 @@ from sosw_runtime.essentials.rounds import Turns, serve_in_rounds
 from sosw_runtime.essentials.tally import Tally
 from sosw_runtime.essentials.vitals import assessed
 from sosw_runtime.storage import registry, slots, tasks
-from sosw_runtime.storage.registry import Standing
+from sosw_runtime.storage.registry import WorkerRecord
 
 #: Part of a tick's time that CloudWatch may take at the most; where it takes longer, the last known levels hold.
 _PART_OF_HEALTH: Final = 0.5
@@ -52,43 +51,41 @@ def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, A
 def on_stream(invocation: Invocation, records: Iterable[Mapping[str, Any]]) -> Tally:
     """Hand on the slots that have come free, and start what is new."""
     news = _news(records)
-    standings = registry.standing(invocation.tables, news)
+    workers = registry.find_workers(invocation.tables, news)
     return _dispatch_all(
         invocation,
         {
-            worker_id: dispatch(invocation, standing, news[worker_id].finished, new_work=news[worker_id].new_work)
-            for worker_id, standing in standings.items()
+            worker_id: dispatch(invocation, worker, news[worker_id].finished, new_work=news[worker_id].new_work)
+            for worker_id, worker in workers.items()
         },
     )
 
 
 def on_tick(invocation: Invocation) -> Tally:
     """Assess every Worker's health, then fill its free slots."""
-    standings = [standing for standing in registry.standings(invocation.tables) if not standing.is_gone]
+    workers = [worker for worker in registry.workers(invocation.tables) if not worker.is_gone]
     share = invocation.share(_PART_OF_HEALTH)
-    standings = assessed(share, standings)
+    workers = assessed(share, workers)
     tally = Tally(LeftOver=int(share.out_of_time))
-    tally += _dispatch_all(invocation, {standing.worker_id: _look(invocation, standing) for standing in standings})
+    tally += _dispatch_all(invocation, {worker.worker_id: _look(invocation, worker) for worker in workers})
     name = invocation.settings.name
     telemetry.count("orchestrator", name, {"Heartbeat": 1})
-    for standing in standings:
-        if isinstance(standing.registration, Registration) and standing.registration.health_metrics:
-            telemetry.count("orchestrator", name, {"HealthLevel": standing.level}, standing.worker_id)
+    for worker in workers:
+        if worker.registration is not None and worker.registration.health_metrics:
+            telemetry.count("orchestrator", name, {"HealthLevel": worker.level}, worker.worker_id)
     return tally
 
 
-def _look(invocation: Invocation, standing: Standing) -> Turns:
+def _look(invocation: Invocation, worker: WorkerRecord) -> Turns:
     """Fill a Worker's free slots, if anything is queued: the slots of an idle one need not be read."""
-    tables, worker_id = invocation.tables, standing.worker_id
-    match standing.registration:
-        case None:
-            if not slots.occupied(tables, worker_id, consistent=True):
-                registry.note_as_gone(tables, standing)
-            return Tally()
-        case Registration() if not tasks.queued(tables, worker_id, standing.shards, 1):
-            return Tally()
-        case _:
-            return (yield from dispatch(invocation, standing, (), new_work=True))
+    tables, worker_id = invocation.tables, worker.worker_id
+    if not worker.is_registered:
+        if not slots.occupied(tables, worker_id, consistent=True):
+            registry.mark_gone(tables, worker)
+        return Tally()
+    if worker.registration is not None and not tasks.queued(tables, worker_id, worker.shards, 1):
+        return Tally()
+    return (yield from dispatch(invocation, worker, (), new_work=True))
 
 
 def _news(records: Iterable[Mapping[str, Any]]) -> dict[str, News]:

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, Final
 
 from sosw_runtime import telemetry
-from sosw_runtime.domain.registration import Registration, RetryPolicy
+from sosw_runtime.domain.registration import RetryPolicy
 from sosw_runtime.domain.retry import Cancel, Die, Retry, decide, decide_due
 from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import REPORTED, Note, Status, Task
@@ -21,7 +21,7 @@ from sosw_runtime.essentials.tally import Tally, do_batch, done
 from sosw_runtime.storage import jobs, moves, registry, slots, tasks
 from sosw_runtime.storage.items import Item, Unreadable
 from sosw_runtime.storage.jobs import Cursor
-from sosw_runtime.storage.registry import Standing
+from sosw_runtime.storage.registry import WorkerRecord
 
 #: How long a report may wait for its record, and a slot for its claim, before the tick looks into it, in ms.
 GRACE_MS: Final = 15_000
@@ -65,8 +65,8 @@ def on_stream(invocation: Invocation, records: Iterable[Mapping[str, Any]]) -> T
     # Each once, since DynamoDB takes no batch that names an item twice.
     reported = list({task.task_id: task for task in written_tasks(records) if task.status in REPORTED}.values())
     failed = (task.worker_id for task in reported if task.status is Status.FAILED)
-    standings = registry.standing(invocation.tables, failed)
-    tally = _settled(invocation, reported, standings)
+    workers = registry.find_workers(invocation.tables, failed)
+    tally = _settled(invocation, reported, workers)
     if tally["DeadTasks"] + tally["Cancelled"] > 0:
         # They stand in the outbox: an alarm that failed is the tick's to send, no reason to settle the batch again.
         told = done(partial(_announce_ended, invocation), [reported], 1, logger, "closed tasks not announced")
@@ -85,8 +85,8 @@ def on_tick(invocation: Invocation) -> Tally:
 
     What a chore does not use of its share passes on, in the end to what is due and was left over.
     """
-    found = registry.standings(invocation.tables)
-    standings = {standing.worker_id: standing for standing in found if not standing.is_gone}
+    found = registry.workers(invocation.tables)
+    workers = {worker.worker_id: worker for worker in found if not worker.is_gone}
     tally = Tally()
 
     def serve(chore: Callable[[Invocation], dict[str, Turns]], parts: int, label: str = "worker_id") -> tuple[str, ...]:
@@ -96,27 +96,27 @@ def on_tick(invocation: Invocation) -> Tally:
         tally.update(served.total)
         return served.left_over
 
-    still_due = serve(lambda share: _by_worker(_requeued, share, standings.values()), 6)
+    still_due = serve(lambda share: _by_worker(_requeued, share, workers.values()), 6)
     left_over = [
-        *serve(lambda share: _by_worker(_slots_mended, share, standings.values()), 5),
+        *serve(lambda share: _by_worker(_slots_mended, share, workers.values()), 5),
         *serve(lambda share: {"alarms": closing.outbox_announced(share)}, 4, "chore"),
         *serve(_jobs_looked_after, 3, "chore"),
-        *serve(lambda share: {"sweep": _swept(share, standings)}, 2, "chore"),
-        *serve(lambda share: _by_worker(_requeued, share, [standings[worker_id] for worker_id in still_due]), 1),
+        *serve(lambda share: {"sweep": _swept(share, workers)}, 2, "chore"),
+        *serve(lambda share: _by_worker(_requeued, share, [workers[worker_id] for worker_id in still_due]), 1),
     ]
     return tally + Tally(LeftOver=len(left_over))
 
 
 def _by_worker(
-    chore: Callable[[Invocation, Standing], Turns], share: Invocation, standings: Iterable[Standing]
+    chore: Callable[[Invocation, WorkerRecord], Turns], share: Invocation, workers: Iterable[WorkerRecord]
 ) -> dict[str, Turns]:
-    return {standing.worker_id: chore(share, standing) for standing in standings}
+    return {worker.worker_id: chore(share, worker) for worker in workers}
 
 
 # --- what reported, and what never will ----------------------------------------------------------------------------
 
 
-def _settled(invocation: Invocation, ended: Sequence[Task], standings: Mapping[str, Standing]) -> Tally:
+def _settled(invocation: Invocation, ended: Sequence[Task], workers: Mapping[str, WorkerRecord]) -> Tally:
     """Archive, retry or bury tasks whose attempt ended."""
 
     def archive(completed: Sequence[Task]) -> Tally:
@@ -126,8 +126,8 @@ def _settled(invocation: Invocation, ended: Sequence[Task], standings: Mapping[s
         return Tally(Archived=len(completed))
 
     def settle(task: Task) -> Tally:
-        standing = standings.get(task.worker_id)
-        return _retried_or_ended(invocation, task, standing, cancelled=task.job_id in cancelled)
+        worker = workers.get(task.worker_id)
+        return _retried_or_ended(invocation, task, worker, cancelled=task.job_id in cancelled)
 
     completed = [task for task in ended if task.status is Status.COMPLETED]
     failed = [task for task in ended if task.status is not Status.COMPLETED]
@@ -136,9 +136,9 @@ def _settled(invocation: Invocation, ended: Sequence[Task], standings: Mapping[s
     return archived + done(settle, failed, _CALLS_AT_ONCE, logger, "task not settled", telemetry.ids)
 
 
-def _retried_or_ended(invocation: Invocation, task: Task, standing: Standing | None, *, cancelled: bool) -> Tally:
+def _retried_or_ended(invocation: Invocation, task: Task, worker: WorkerRecord | None, *, cancelled: bool) -> Tally:
     now = invocation.clock()
-    decision = decide(task, _retry_policy(standing), now, random.uniform, cancelled=cancelled)
+    decision = decide(task, _retry_policy(worker), now, random.uniform, cancelled=cancelled)
     failure = str(task.failure) if task.status is Status.FAILED else "the lease ended without a report"
     if not isinstance(decision, Retry):
         return _end(invocation, task, decision, failure)
@@ -160,35 +160,34 @@ def _end(invocation: Invocation, task: Task, decision: Die | Cancel, failure: st
     return Tally(DeadTasks=1)
 
 
-def _retry_policy(standing: Standing | None) -> RetryPolicy | None:
+def _retry_policy(worker: WorkerRecord | None) -> RetryPolicy | None:
     """How a Worker's tasks are tried again; None while its registration is gone or cannot be read."""
-    registration = None if standing is None else standing.registration
-    return registration.retry if isinstance(registration, Registration) else None
+    return None if worker is None or worker.registration is None else worker.registration.retry
 
 
 # --- slots -------------------------------------------------------------------------------------------------------
 
 
-def _slots_mended(invocation: Invocation, standing: Standing) -> Turns:
+def _slots_mended(invocation: Invocation, worker: WorkerRecord) -> Turns:
     """Look at the task of every slot that was not just taken, and put right what is found."""
     # The slots first: what they tell of a task is then never newer than the task itself. Of one just taken the claim
     # may be under way, and neither report nor lease can be overdue, so that its task need not be read.
     occupied = [
         slot
-        for slot in slots.occupied(invocation.tables, standing.worker_id)
+        for slot in slots.occupied(invocation.tables, worker.worker_id)
         if invocation.clock() > slot.claimed_at + GRACE_MS
     ]
     # Of many, not always the same ones are left over.
     random.shuffle(occupied)
     while True:
         some, occupied = occupied[:_SLOTS_A_TURN], occupied[_SLOTS_A_TURN:]
-        tally = _some_slots_mended(invocation, standing, some)
+        tally = _some_slots_mended(invocation, worker, some)
         if not occupied and invocation.has_time():
             return tally
         yield tally
 
 
-def _some_slots_mended(invocation: Invocation, standing: Standing, occupied: Sequence[Slot]) -> Tally:
+def _some_slots_mended(invocation: Invocation, worker: WorkerRecord, occupied: Sequence[Slot]) -> Tally:
     found = tasks.glimpse(invocation.tables, (slot.task_id for slot in occupied))
 
     def mend(slot: Slot) -> Tally:
@@ -198,7 +197,7 @@ def _some_slots_mended(invocation: Invocation, standing: Standing, occupied: Seq
                 if not _has_ended(invocation, seen.status, seen.finished_at, seen.lease_until):
                     return Tally()
                 task = tasks.get(invocation.tables, slot.task_id)
-                return Tally() if task is None or task.claim != slot.claim else _ended(invocation, task, standing)
+                return Tally() if task is None or task.claim != slot.claim else _ended(invocation, task, worker)
             # Where the claim went no further than the slot, it might still arrive.
             if seen is not None and seen.rank == slot.rank:
                 voided = moves.void(invocation.tables, slot.task_id, slot.rank, invocation.clock())
@@ -221,7 +220,7 @@ def _has_ended(invocation: Invocation, status: str | None, finished_at: int, lea
     return now > finished_at + GRACE_MS if status in REPORTED else now > lease_until
 
 
-def _ended(invocation: Invocation, task: Task, standing: Standing | None) -> Tally:
+def _ended(invocation: Invocation, task: Task, worker: WorkerRecord | None) -> Tally:
     """Settle a task whose report's record is overdue or whose lease ended, and free its slot."""
     slot = Slot.of(task)
     if not _has_ended(invocation, task.status, task.finished_at or 0, task.lease_until or 0):
@@ -234,7 +233,7 @@ def _ended(invocation: Invocation, task: Task, standing: Standing | None) -> Tal
         if reported is None:
             return Tally()
         task = reported
-    tally = _settled(invocation, [task], {} if standing is None else {task.worker_id: standing})
+    tally = _settled(invocation, [task], {} if worker is None else {task.worker_id: worker})
     settled = tally["Archived"] + tally["Retried"] + tally["DeadTasks"] + tally["Cancelled"] > 0
     return tally + _freed(invocation, slot) if settled and slot is not None else tally
 
@@ -254,13 +253,13 @@ def _freed(invocation: Invocation, slot: Slot) -> Tally:
 # --- chores ------------------------------------------------------------------------------------------------------
 
 
-def _requeued(invocation: Invocation, standing: Standing) -> Turns:
+def _requeued(invocation: Invocation, worker: WorkerRecord) -> Turns:
     """Queue a Worker's waiting tasks whose time has come, or end those that are not to be tried again."""
-    policy = _retry_policy(standing)
+    policy = _retry_policy(worker)
     if policy is None:
         return Tally()
     unreadable = list[Item]()
-    due = tasks.waiting(invocation.tables, standing.worker_id, invocation.clock(), unreadable)
+    due = tasks.waiting(invocation.tables, worker.worker_id, invocation.clock(), unreadable)
     while True:
         some = list(islice(due, _DUE_A_TURN))
         cancelled = jobs.cancelled(invocation.tables, (task.job_id for task in some))
@@ -269,7 +268,7 @@ def _requeued(invocation: Invocation, standing: Standing) -> Turns:
             end = decide_due(task, policy, cancelled=task.job_id in cancelled)
             if end is not None:
                 return _end(invocation, task, end, "it waited for its next try")
-            return Tally(Requeued=int(moves.requeue(invocation.tables, task, standing.shards, invocation.clock())))
+            return Tally(Requeued=int(moves.requeue(invocation.tables, task, worker.shards, invocation.clock())))
 
         passed = jobs.passed(invocation.tables, some)
         tally = done(requeue, passed, _CALLS_AT_ONCE, logger, "task not requeued", telemetry.ids, invocation.has_time)
@@ -278,14 +277,14 @@ def _requeued(invocation: Invocation, standing: Standing) -> Turns:
         yield tally
 
 
-def _swept(invocation: Invocation, standings: Mapping[str, Standing]) -> Turns:
+def _swept(invocation: Invocation, workers: Mapping[str, WorkerRecord]) -> Turns:
     """Settle what ended in the next page of the table: tasks that no record and no slot tells of any more.
 
     One that is found seldom comes alone, as a stream loses a batch at a time: then the next page is looked at as well.
     """
 
     def settle(task: Task) -> Tally:
-        return _ended(invocation, task, standings.get(task.worker_id))
+        return _ended(invocation, task, workers.get(task.worker_id))
 
     begun_after = registry.sweep_position(invocation.tables)
     while True:

@@ -378,10 +378,10 @@ def _registration(tables: Tables, worker: str) -> Registration:
         Misconfigured: its registration cannot be read.
     """
     candidates = worker_id_candidates(worker)
-    found = registry.standing(tables, candidates)
+    found = registry.find_workers(tables, candidates)
     for worker_id in candidates:
-        if found[worker_id].registration is not None:
-            return found[worker_id].known
+        if found[worker_id].is_registered:
+            return found[worker_id].valid_registration
     raise Refused("worker", worker, "no such Worker is registered; apply its worker module, or correct the name")
 
 

@@ -12,10 +12,9 @@ from botocore.exceptions import ClientError, ParamValidationError
 
 from sosw_runtime import aws, telemetry
 from sosw_runtime.domain.health import MetricSource, assess
-from sosw_runtime.domain.registration import Registration
 from sosw_runtime.essentials.invocation import Invocation, side_by_side
 from sosw_runtime.storage import registry
-from sosw_runtime.storage.registry import Standing
+from sosw_runtime.storage.registry import WorkerRecord
 
 #: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 _METRICS_A_CALL: Final = 500
@@ -39,33 +38,31 @@ class _Metric(NamedTuple):
     source: MetricSource
 
 
-def assessed(invocation: Invocation, standings: Sequence[Standing]) -> list[Standing]:
-    """The standings with their health as of now, noted in the registry where it changed."""
+def assessed(invocation: Invocation, workers: Sequence[WorkerRecord]) -> list[WorkerRecord]:
+    """The workers with their health as of now, noted in the registry where it changed."""
     sources = {
-        standing.worker_id: standing.registration.health_metrics
-        for standing in standings
-        if isinstance(standing.registration, Registration)
+        worker.worker_id: worker.registration.health_metrics for worker in workers if worker.registration is not None
     }
     values = _newest_values(invocation, sources)
     renewed = [
-        standing.renewed(assess(sources[standing.worker_id], values[standing.worker_id], standing.health))
-        if standing.worker_id in sources
-        else standing
-        for standing in standings
+        worker.with_health(assess(sources[worker.worker_id], values[worker.worker_id], worker.health))
+        if worker.worker_id in sources
+        else worker
+        for worker in workers
     ]
-    _note(invocation, [new for new, old in zip(renewed, standings, strict=True) if new.is_news_to(old)])
+    _note(invocation, [new for new, old in zip(renewed, workers, strict=True) if new.differs_from(old)])
     return renewed
 
 
-def _note(invocation: Invocation, renewed: Sequence[Standing]) -> None:
+def _note(invocation: Invocation, renewed: Sequence[WorkerRecord]) -> None:
     """Note the health of Workers. A level holds for this tick also if it cannot be noted; the next one does it."""
 
-    def put(standing: Standing) -> None:
-        registry.put_health(invocation.tables, standing)
+    def put(worker: WorkerRecord) -> None:
+        registry.put_health(invocation.tables, worker)
 
-    for standing, outcome in side_by_side(put, renewed, _CALLS_AT_ONCE, invocation.has_time):
+    for worker, outcome in side_by_side(put, renewed, _CALLS_AT_ONCE, invocation.has_time):
         if isinstance(outcome, Exception):
-            logger.error("health not noted", exc_info=outcome, extra={"worker_id": standing.worker_id})
+            logger.error("health not noted", exc_info=outcome, extra={"worker_id": worker.worker_id})
 
 
 def _newest_values(

@@ -31,18 +31,20 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class WorkerRecord:
     """All that the registry holds of one Worker."""
 
     worker_id: str
-    registration: Registration | Misconfigured | None  # None: it is not registered any more
+    registration: Registration | None  # None: there is a `problem`
     health: Mapping[str, Level]  # by metric, as last assessed
     control: Control
     shards: int = 1  # of its queue: the most that it ever had, so that a lowered number hides no task
     noted_shards: int = 0  # as the health item has it; 0: never noted
-    noted_as_gone: bool = False  # the health item says that it was not registered any more, and nothing of it ran
+    marked_gone: bool = False  # the health item says that it was not registered any more, and nothing of it ran
     sends_token: bool = False  # whether its tasks' events bring the token of their attempt
     token_seen: bool = False  # whether a report of it ever carried one
+    problem: Misconfigured | None = None  # why there is no registration, or it cannot be read
+    is_registered: bool = True  # False: it is not any more
 
     @property
     def requires_token(self) -> bool:
@@ -57,45 +59,41 @@ class Standing:
     @property
     def is_gone(self) -> bool:
         """Whether no tick need look at it until it is registered again."""
-        return self.registration is None and self.noted_as_gone
+        return self.marked_gone and not self.is_registered
 
     @property
-    def known(self) -> Registration:
+    def valid_registration(self) -> Registration:
         """Its registration.
 
         Raises:
             Misconfigured: there is none, or it cannot be read.
         """
-        match self.registration:
-            case Registration() as registration:
-                return registration
-            case Misconfigured() as error:
-                raise error
-            case None:
-                raise Misconfigured(f"Worker {self.worker_id!r} is not registered any more; apply its worker module")
+        if self.registration is None:
+            raise self.problem or Misconfigured(f"Worker {self.worker_id!r} has no registration")
+        return self.registration
 
-    def renewed(self, health: Mapping[str, Level]) -> Standing:
+    def with_health(self, health: Mapping[str, Level]) -> WorkerRecord:
         """With its health as of now."""
         return replace(self, health=health)
 
-    def is_news_to(self, noted: Standing) -> bool:
-        """Whether this standing is to be noted over the one that was read."""
-        return (self.health, self.shards, False) != (noted.health, noted.noted_shards, noted.noted_as_gone)
+    def differs_from(self, noted: WorkerRecord) -> bool:
+        """Whether the health item is to be written, since it says something else than this."""
+        return (self.health, self.shards, False) != (noted.health, noted.noted_shards, noted.marked_gone)
 
 
-def standings(tables: Tables) -> list[Standing]:
+def workers(tables: Tables) -> list[WorkerRecord]:
     """Every Worker that is registered or ever was. Cost: 0.5 read units per 4 KB of registrations, health, controls."""
     parts: dict[str, dict[str, Item]] = {
         pk: {item["sk"]["S"]: item for item in registry_part(tables, pk)} for pk in _PARTS
     }
     worker_ids = parts["worker"].keys() | parts["health"].keys()
     return [
-        _standing(worker_id, {pk: found.get(worker_id) for pk, found in parts.items()})
+        _worker(worker_id, {pk: found.get(worker_id) for pk, found in parts.items()})
         for worker_id in sorted(worker_ids)
     ]
 
 
-def standing(tables: Tables, worker_ids: Iterable[str]) -> dict[str, Standing]:
+def find_workers(tables: Tables, worker_ids: Iterable[str]) -> dict[str, WorkerRecord]:
     """Some Workers; a change of one may take a second to show. Cost: 0.5 read units for each of four items."""
     wanted = list(dict.fromkeys(worker_ids))
     keys = [encoded({"pk": pk, "sk": worker_id}) for worker_id in wanted for pk in _PARTS]
@@ -103,36 +101,36 @@ def standing(tables: Tables, worker_ids: Iterable[str]) -> dict[str, Standing]:
         (item["pk"]["S"], item["sk"]["S"]): item
         for item in get_batches(tables, tables.registry, keys, consistent=False)
     }
-    return {worker_id: _standing(worker_id, {pk: found.get((pk, worker_id)) for pk in _PARTS}) for worker_id in wanted}
+    return {worker_id: _worker(worker_id, {pk: found.get((pk, worker_id)) for pk in _PARTS}) for worker_id in wanted}
 
 
-def put_health(tables: Tables, standing: Standing) -> bool:
+def put_health(tables: Tables, worker: WorkerRecord) -> bool:
     """Note the level of each metric of a Worker, and the shards of its queue. Cost: 1 write unit.
 
     The shards only ever become more. A tick that began earlier, and saw fewer, notes nothing.
     """
-    return _put_health(tables, standing)
+    return _put_health(tables, worker)
 
 
-def note_as_gone(tables: Tables, standing: Standing) -> bool:
+def mark_gone(tables: Tables, worker: WorkerRecord) -> bool:
     """Have no tick look at a Worker until it is registered again, as nothing of it runs. Cost: 1 write unit.
 
     Its shards stay noted: what is queued in them is found again then.
     """
-    return _put_health(tables, standing, gone=True)
+    return _put_health(tables, worker, gone=True)
 
 
-def _put_health(tables: Tables, standing: Standing, *, gone: bool | None = None) -> bool:
-    values = {"level": int(standing.level), "shards": standing.shards, "gone": gone}
-    item = encoded({"pk": "health", "sk": standing.worker_id, **values})
-    item["metrics"] = {"M": encoded({name: int(level) for name, level in standing.health.items()})}
+def _put_health(tables: Tables, worker: WorkerRecord, *, gone: bool | None = None) -> bool:
+    values = {"level": int(worker.level), "shards": worker.shards, "gone": gone}
+    item = encoded({"pk": "health", "sk": worker.worker_id, **values})
+    item["metrics"] = {"M": encoded({name: int(level) for name, level in worker.health.items()})}
     try:
         write(
             lambda: tables.client.put_item(
                 TableName=tables.registry,
                 Item=item,
                 ConditionExpression="attribute_not_exists(shards) OR shards <= :shards",
-                ExpressionAttributeValues=encoded({":shards": standing.shards}),
+                ExpressionAttributeValues=encoded({":shards": worker.shards}),
             )
         )
     except ConditionFailed:
@@ -167,26 +165,31 @@ def put_registration(tables: Tables, registration: Registration, *, require_toke
     write(lambda: tables.client.put_item(TableName=tables.registry, Item=item))
 
 
-def _standing(worker_id: str, parts: Mapping[str, Item | None]) -> Standing:
+def _worker(worker_id: str, parts: Mapping[str, Item | None]) -> WorkerRecord:
     health, control = parts["health"], parts["control"]
     metrics = {} if health is None else decoded(health["metrics"]["M"])
     noted_shards = 0 if health is None else int(health["shards"]["N"])
     values = {} if control is None else decoded(control)
-    registration = None if parts["worker"] is None else _registration(worker_id, parts["worker"])
-    return Standing(
+    registration = _registration(worker_id, parts["worker"])
+    valid, problem = (None, registration) if isinstance(registration, Misconfigured) else (registration, None)
+    return WorkerRecord(
         worker_id,
-        registration,
+        valid,
         {name: Level(level) for name, level in metrics.items()},
         Control(values.get("paused", False), values.get("since"), values.get("reason")),
-        max(noted_shards, registration.queue_shards if isinstance(registration, Registration) else 1),
+        max(noted_shards, 1 if valid is None else valid.queue_shards),
         noted_shards,
-        noted_as_gone=health is not None and "gone" in health,
+        marked_gone=health is not None and "gone" in health,
         sends_token=parts["worker"] is not None and parts["worker"].get("require_token") == {"BOOL": True},
         token_seen=parts["token_seen"] is not None,
+        problem=problem,
+        is_registered=parts["worker"] is not None,
     )
 
 
-def _registration(worker_id: str, item: Item) -> Registration | Misconfigured:
+def _registration(worker_id: str, item: Item | None) -> Registration | Misconfigured:
+    if item is None:
+        return Misconfigured(f"Worker {worker_id!r} is not registered any more; apply its worker module")
     try:
         # Keys that a later version added are left out, so that its Workers go on after a roll-back.
         registration = Registration.model_validate_json(item["spec"]["S"], extra="ignore", context=AS_STORED)

@@ -20,7 +20,7 @@ def two_workers(installation: Installation) -> Installation:
 
 
 def test_workers_are_listed_with_what_they_are_allowed_and_do(two_workers: Installation, sosw: Command) -> None:
-    mail = registry.standing(two_workers.tables, ["mail"])["mail"]
+    mail = registry.find_workers(two_workers.tables, ["mail"])["mail"]
     registry.put_health(two_workers.tables, replace(mail, health={"database": Level.LOW}))
 
     assert sosw("workers", "list", "--json") == 0
@@ -66,14 +66,14 @@ def test_a_second_pause_changes_nothing(two_workers: Installation, sosw: Command
     assert sosw("workers", "pause", "mail", "--reason", "second") == 0
 
     assert sosw.out == "mail is paused already\n"
-    assert registry.standing(two_workers.tables, ["mail"])["mail"].control.reason == "first"
+    assert registry.find_workers(two_workers.tables, ["mail"])["mail"].control.reason == "first"
 
 
 def test_a_dry_run_pauses_nothing(two_workers: Installation, sosw: Command) -> None:
     assert sosw("workers", "pause", "mail", "--dry-run") == 0
 
     assert sosw.out == "mail would be paused\n"
-    assert not registry.standing(two_workers.tables, ["mail"])["mail"].control.paused
+    assert not registry.find_workers(two_workers.tables, ["mail"])["mail"].control.paused
 
 
 @pytest.mark.parametrize("arguments", [[], ["mail", "--label", "team=media"]])
@@ -87,7 +87,7 @@ def test_an_unknown_worker_is_refused_and_none_is_paused(two_workers: Installati
     assert sosw("workers", "pause", "mail", "mial") == 2
 
     assert sosw.err == ("sosw: worker: 'mial' is refused; expected a registered Worker; known are: mail, resize\n")
-    assert not registry.standing(two_workers.tables, ["mail"])["mail"].control.paused
+    assert not registry.find_workers(two_workers.tables, ["mail"])["mail"].control.paused
 
 
 def test_a_registration_that_cannot_be_read_is_told(two_workers: Installation, sosw: Command) -> None:

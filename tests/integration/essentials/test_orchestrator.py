@@ -326,7 +326,7 @@ def measure(sosw: Installation, metric_name: str, value: float) -> None:
 
 
 def level(sosw: Installation, worker_id: str = "resize") -> Level:
-    return registry.standing(sosw.tables, [worker_id])[worker_id].level
+    return registry.find_workers(sosw.tables, [worker_id])[worker_id].level
 
 
 def test_the_level_of_health_lowers_the_limit(sosw: Installation, lambdas: FakeLambda) -> None:
@@ -708,4 +708,4 @@ def deregister(sosw: Installation, worker_id: str) -> None:
 
 
 def gone(sosw: Installation) -> list[str]:
-    return sorted(standing.worker_id for standing in registry.standings(sosw.tables) if standing.is_gone)
+    return sorted(worker.worker_id for worker in registry.workers(sosw.tables) if worker.is_gone)

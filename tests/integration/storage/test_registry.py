@@ -12,7 +12,7 @@ from sosw_runtime.domain.registration import Registration
 from sosw_runtime.errors import Misconfigured
 from sosw_runtime.storage import registry, tokens
 from sosw_runtime.storage.items import encoded
-from sosw_runtime.storage.registry import Control, Standing
+from sosw_runtime.storage.registry import Control, WorkerRecord
 from sosw_runtime.testing import register_worker
 from tests.support.builders import NOON, registration
 from tests.support.installation import Installation
@@ -20,12 +20,12 @@ from tests.support.installation import Installation
 HEALTH = {"database": Level.LOW, "disk": Level.HIGH}
 
 
-def noted(sosw: Installation, **inputs: Any) -> Standing:
+def noted(sosw: Installation, **inputs: Any) -> WorkerRecord:
     """A registered Worker whose health and shards were noted."""
     sosw.register(**inputs)
-    [found] = registry.standings(sosw.tables)
-    registry.put_health(sosw.tables, found.renewed(HEALTH))
-    [found] = registry.standings(sosw.tables)
+    [found] = registry.workers(sosw.tables)
+    registry.put_health(sosw.tables, found.with_health(HEALTH))
+    [found] = registry.workers(sosw.tables)
     return found
 
 
@@ -34,9 +34,9 @@ def test_a_worker_stands_as_all_of_its_items_say(sosw: Installation) -> None:
     control = Control(paused=True, since=NOON, reason="migration")
     registry.put_control(sosw.tables, "resize", control)
     sosw.register("crop")
-    crop, resize = registry.standings(sosw.tables)
-    assert registry.standing(sosw.tables, ["resize", "crop", "resize"]) == {"resize": resize, "crop": crop}
-    assert resize.known == registration(labels={"team": "media"}, retry={"max_attempts": 5})
+    crop, resize = registry.workers(sosw.tables)
+    assert registry.find_workers(sosw.tables, ["resize", "crop", "resize"]) == {"resize": resize, "crop": crop}
+    assert resize.valid_registration == registration(labels={"team": "media"}, retry={"max_attempts": 5})
     assert (resize.health, resize.level, resize.control) == (HEALTH, Level.LOW, control)
     assert (crop.health, crop.level, crop.control) == ({}, Level.HIGH, Control())
 
@@ -45,51 +45,51 @@ def test_an_apply_changes_neither_health_nor_pause(sosw: Installation) -> None:
     noted(sosw)
     registry.put_control(sosw.tables, "resize", Control(paused=True))
     sosw.register(max_concurrency=50)
-    [found] = registry.standings(sosw.tables)
-    assert (found.known.max_concurrency, found.level, found.control.paused) == (50, Level.LOW, True)
+    [found] = registry.workers(sosw.tables)
+    assert (found.valid_registration.max_concurrency, found.level, found.control.paused) == (50, Level.LOW, True)
 
 
 def test_what_is_noted_is_news_only_when_it_changed(sosw: Installation) -> None:
     sosw.register(queue_shards=2)
-    [found] = registry.standings(sosw.tables)
-    assert found.is_news_to(found), "the shards were never noted"
+    [found] = registry.workers(sosw.tables)
+    assert found.differs_from(found), "the shards were never noted"
     registry.put_health(sosw.tables, found)
-    [found] = registry.standings(sosw.tables)
-    assert not found.is_news_to(found)
-    assert found.renewed({"database": Level.BAD}).is_news_to(found)
+    [found] = registry.workers(sosw.tables)
+    assert not found.differs_from(found)
+    assert found.with_health({"database": Level.BAD}).differs_from(found)
 
 
 def test_an_older_tick_does_not_take_back_shards(sosw: Installation) -> None:
     sosw.register(queue_shards=1)
-    [older] = registry.standings(sosw.tables)
+    [older] = registry.workers(sosw.tables)
     sosw.register(queue_shards=8)
-    [newer] = registry.standings(sosw.tables)
+    [newer] = registry.workers(sosw.tables)
     assert registry.put_health(sosw.tables, newer)
-    assert not registry.put_health(sosw.tables, older.renewed(HEALTH))
-    assert not registry.note_as_gone(sosw.tables, older)
+    assert not registry.put_health(sosw.tables, older.with_health(HEALTH))
+    assert not registry.mark_gone(sosw.tables, older)
     sosw.register(queue_shards=1)
-    [found] = registry.standings(sosw.tables)
+    [found] = registry.workers(sosw.tables)
     assert (found.shards, found.health) == (8, {})
 
 
 def test_a_worker_is_gone_until_it_is_registered_again(sosw: Installation) -> None:
     noted(sosw, queue_shards=8)
     sosw.client.delete_item(TableName=sosw.tables.registry, Key=encoded({"pk": "worker", "sk": "resize"}))
-    [found] = registry.standings(sosw.tables)
+    [found] = registry.workers(sosw.tables)
     assert not found.is_gone
-    assert registry.note_as_gone(sosw.tables, found)
-    [found] = registry.standings(sosw.tables)
+    assert registry.mark_gone(sosw.tables, found)
+    [found] = registry.workers(sosw.tables)
     assert found.is_gone
     assert (found.shards, found.health) == (8, HEALTH)
 
     sosw.register(queue_shards=1)
-    [found] = registry.standings(sosw.tables)
+    [found] = registry.workers(sosw.tables)
     assert not found.is_gone
-    assert found.is_news_to(found)
+    assert found.differs_from(found)
     assert registry.put_health(sosw.tables, found)
-    [found] = registry.standings(sosw.tables)
-    assert (found.shards, found.health, found.noted_as_gone) == (8, HEALTH, False)
-    assert not found.is_news_to(found)
+    [found] = registry.workers(sosw.tables)
+    assert (found.shards, found.health, found.marked_gone) == (8, HEALTH, False)
+    assert not found.differs_from(found)
 
 
 def test_lowered_shards_are_remembered(sosw: Installation) -> None:
@@ -101,10 +101,10 @@ def test_lowered_shards_are_remembered(sosw: Installation) -> None:
 def test_a_worker_that_is_not_registered_any_more_is_still_known_by_its_health(sosw: Installation) -> None:
     noted(sosw)
     sosw.client.delete_item(TableName=sosw.tables.registry, Key=encoded({"pk": "worker", "sk": "resize"}))
-    [found] = registry.standings(sosw.tables)
+    [found] = registry.workers(sosw.tables)
     assert found.registration is None
     with pytest.raises(Misconfigured, match="'resize' is not registered any more"):
-        _ = found.known
+        _ = found.valid_registration
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,9 @@ def test_a_registration_that_cannot_be_read_says_why_when_it_is_needed(
 ) -> None:
     item = encoded({"pk": "worker", "sk": "resize", "spec": spec})
     sosw.client.put_item(TableName=sosw.tables.registry, Item=item)
-    [found] = registry.standings(sosw.tables)
+    [found] = registry.workers(sosw.tables)
     with pytest.raises(Misconfigured, match=f"(?s)'resize'.*{reason}"):
-        _ = found.known
+        _ = found.valid_registration
 
 
 def test_what_a_later_version_added_to_a_registration_is_left_out(sosw: Installation) -> None:
@@ -134,8 +134,8 @@ def test_what_a_later_version_added_to_a_registration_is_left_out(sosw: Installa
         part["mood"] = "new"
     item = encoded({"pk": "worker", "sk": "resize", "spec": json.dumps(spec), "mood": "new"})
     sosw.client.put_item(TableName=sosw.tables.registry, Item=item)
-    [found] = registry.standings(sosw.tables)
-    assert found.known == given
+    [found] = registry.workers(sosw.tables)
+    assert found.valid_registration == given
 
 
 def test_whether_reports_need_a_token_stands_beside_the_specification(sosw: Installation) -> None:
@@ -144,24 +144,24 @@ def test_whether_reports_need_a_token_stands_beside_the_specification(sosw: Inst
     for require_token in (True, False, None):
         item = encoded({"pk": "worker", "sk": "resize", "spec": spec, "require_token": require_token})
         sosw.client.put_item(TableName=sosw.tables.registry, Item=item)
-        [found] = registry.standings(sosw.tables)
-        assert found == registry.standing(sosw.tables, ["resize"])["resize"]
+        [found] = registry.workers(sosw.tables)
+        assert found == registry.find_workers(sosw.tables, ["resize"])["resize"]
         assert found.sends_token is bool(require_token)
         if require_token is not None:
             sosw.register(require_token=require_token, token_seen=False)
-            assert registry.standings(sosw.tables) == [found]
+            assert registry.workers(sosw.tables) == [found]
 
 
 def test_a_token_is_asked_for_once_a_report_carried_one(sosw: Installation) -> None:
     for require_token in (True, False):
         sosw.register("resize", require_token=require_token, token_seen=False)
-        [found] = registry.standings(sosw.tables)
+        [found] = registry.workers(sosw.tables)
         assert not found.requires_token
     tokens.note_token_seen(sosw.tables, "resize")
     for require_token in (True, False):
         sosw.register("resize", require_token=require_token, token_seen=False)
-        [found] = registry.standings(sosw.tables)
-        assert found == registry.standing(sosw.tables, ["resize"])["resize"]
+        [found] = registry.workers(sosw.tables)
+        assert found == registry.find_workers(sosw.tables, ["resize"])["resize"]
         assert found.requires_token is require_token
 
 
@@ -173,7 +173,7 @@ def test_a_registration_is_stored_and_read_whole(sosw: Installation) -> None:
         health_metrics={"db": {"namespace": "AWS/RDS", "metric_name": "CPU", "levels": {"4": 40.5, "1": 90}}},
     )
     assert isinstance(register_worker(sosw.client, sosw.tables.name, given), Registration)
-    assert registry.standing(sosw.tables, ["resize"])["resize"].known == given
+    assert registry.find_workers(sosw.tables, ["resize"])["resize"].valid_registration == given
 
 
 def test_the_sweep_goes_on_where_it_was(sosw: Installation) -> None:
@@ -188,5 +188,5 @@ def test_more_workers_than_a_call_reads_are_known(sosw: Installation) -> None:
     ids = [f"worker-{number:03d}" for number in range(60)]
     for worker_id in ids:
         sosw.register(worker_id)
-    assert [found.worker_id for found in registry.standings(sosw.tables)] == ids
-    assert len(registry.standing(sosw.tables, ids)) == 60
+    assert [found.worker_id for found in registry.workers(sosw.tables)] == ids
+    assert len(registry.find_workers(sosw.tables, ids)) == 60
