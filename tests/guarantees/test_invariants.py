@@ -23,7 +23,7 @@ from sosw_runtime import aws
 from sosw_runtime.domain.health import Level
 from sosw_runtime.domain.task import Move, Status, Task
 from sosw_runtime.essentials import closing, scavenger, worker_assistant
-from sosw_runtime.essentials.tally import Tally
+from sosw_runtime.essentials.parallel import Counters
 from sosw_runtime.storage import jobs, moves, slots, tasks
 from sosw_runtime.storage.items import Item, encoded
 from sosw_runtime.storage.jobs import Cursor
@@ -277,7 +277,7 @@ def test_i7_every_accepted_task_ends_completed_dead_or_cancelled_in_bounded_time
 
     # A Scavenger that goes on with no job: what is not written yet is missing in it as well.
     _anew(world, watch, "resume")
-    with mock.patch.object(scavenger, "_jobs_resumed", return_value=Tally()):
+    with mock.patch.object(scavenger, "_jobs_resumed", return_value=Counters()):
         assert _once_quiet(world, watch, lambda: None) == {"I7", "I8"}
 
 

@@ -8,7 +8,6 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -148,8 +147,7 @@ class World(AbstractContextManager["World"]):
         patch = self._exit.enter_context
         patch(self.faults)
         patch(mock.patch.object(Invocation, "begin", self._begin))
-        for module in ("sosw_runtime.essentials.invocation", "sosw_runtime.essentials.scheduler"):
-            patch(mock.patch(f"{module}.ThreadPoolExecutor", _SameThread))
+        patch(mock.patch("sosw_runtime.essentials.parallel.ThreadPoolExecutor", _SameThread))
         patch(mock.patch("sosw_runtime.telemetry.count"))
         # A job of a few tasks then takes several batches and windows.
         patch(mock.patch.object(scheduler, "BATCH_WRITE", 2))
@@ -597,14 +595,6 @@ class _SameThread:
         return self
 
     def __exit__(self, *_: object) -> None: ...
-
-    def submit(self, work: Callable[..., Result], *arguments: Any) -> Future[Result]:
-        future: Future[Result] = Future()
-        try:
-            future.set_result(work(*arguments))
-        except Exception as error:  # noqa: BLE001 - as an executor's thread does
-            future.set_exception(error)
-        return future
 
     def map(self, work: Callable[..., Result], *arguments: Iterable[Any]) -> list[Result]:
         return [work(*each) for each in zip(*arguments, strict=True)]

@@ -14,8 +14,8 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from sosw_runtime.essentials.invocation import Invocation
+from sosw_runtime.essentials.parallel import Counters
 from sosw_runtime.essentials.rounds import Served, Turns, in_one_turn, serve_in_rounds
-from sosw_runtime.essentials.tally import Tally
 from sosw_runtime.settings import Settings
 from sosw_runtime.storage.tables import Tables
 
@@ -60,10 +60,10 @@ class Rounds:
         for _ in range(turns - 1):
             self.clock.work()
             self.turns.append(name)
-            yield Tally(Turns=1)
+            yield Counters(Turns=1)
         self.clock.work()
         self.turns.append(name)
-        return Tally(Turns=1)
+        return Counters(Turns=1)
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +79,7 @@ def test_everyone_has_a_turn_before_anyone_has_another() -> None:
     served = rounds.serve({name: rounds.work(name, turns=2) for name in NAMES}, ms=10_000)
     assert sorted(rounds.turns[:1000]) == NAMES
     assert Counter(rounds.turns) == dict.fromkeys(NAMES, 2)
-    assert (served.total, served.left_over) == (Tally(Turns=2000), ())
+    assert (served.total, served.left_over) == (Counters(Turns=2000), ())
 
 
 def test_one_with_a_million_turns_holds_up_nobody() -> None:
@@ -88,7 +88,7 @@ def test_one_with_a_million_turns_holds_up_nobody() -> None:
     served = rounds.serve({NAMES[0]: rounds.work(NAMES[0], turns=1_000_000), **work}, ms=1_500)
     assert set(rounds.turns) == set(NAMES)
     assert served.left_over == (NAMES[0],)
-    assert served.tallies[NAMES[0]]["Turns"] > 400
+    assert served.by_name[NAMES[0]]["Turns"] > 400
 
 
 def test_short_of_time_it_is_not_always_the_same_who_are_left_over() -> None:
@@ -122,12 +122,12 @@ def test_without_time_nothing_is_begun() -> None:
 def test_one_that_fails_is_told_of_and_stops_no_other() -> None:
     rounds = Rounds()
 
-    def broken() -> Tally:
+    def broken() -> Counters:
         raise ValueError("as asked")
 
     work = {"broken": in_one_turn(broken), "well": rounds.work("well", turns=3)}
     served = rounds.serve(work, ms=100)
-    assert served.tallies == {"broken": Tally(Failures=1, Outages=0), "well": Tally(Turns=3)}
+    assert served.by_name == {"broken": Counters(Failures=1, Outages=0), "well": Counters(Turns=3)}
     assert served.left_over == ()
     assert '"worker_id":"broken"' in rounds.log.getvalue()
 

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from sosw_runtime import aws, telemetry
 from sosw_runtime.domain.task import REASON_LENGTH, Status, Task
-from sosw_runtime.essentials.invocation import Invocation, side_by_side
+from sosw_runtime.essentials.invocation import Invocation
+from sosw_runtime.essentials.parallel import Counters, log_if_failed, run_all, run_batch, run_concurrently
 from sosw_runtime.essentials.rounds import Turns
-from sosw_runtime.essentials.tally import Tally, counted, do_batch, done
 from sosw_runtime.storage import jobs, moves, progress, tasks
 from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.tables import BATCH_READ
@@ -32,44 +32,44 @@ logger = telemetry.logger("scavenger")
 # --- tasks -------------------------------------------------------------------------------------------------------
 
 
-def announce(invocation: Invocation, closed: Sequence[Task]) -> Tally:
+def announce(invocation: Invocation, closed: Sequence[Task]) -> Counters:
     """Publish the alarms of dead tasks, count the closed in their jobs, then take them out of the outbox.
 
     In this order, so that an alarm may come twice, never not at all. What fails stays in the outbox.
     """
 
-    def publish(dead: Sequence[Task]) -> Tally:
-        _alarm(invocation, dead)
-        return Tally(Alarms=1)
+    def publish(dead: Sequence[Task]) -> Counters:
+        _publish_alarm(invocation, dead)
+        return Counters(Alarms=1)
 
-    tally, published = Tally(), [task for task in closed if task.status is not Status.DEAD]
-    for dead, outcome in side_by_side(publish, _by_alarm(closed), _CALLS_AT_ONCE, invocation.has_time):
+    counters, published = Counters(), [task for task in closed if task.status is not Status.DEAD]
+    for dead, outcome in run_concurrently(publish, _by_alarm(closed), _CALLS_AT_ONCE, invocation.has_time):
         about = {"worker_id": dead[0].worker_id, "job_id": dead[0].job_id, "task_ids": [task.task_id for task in dead]}
-        tally += counted(outcome, logger, "alarm not sent", **about)
+        counters += log_if_failed(outcome, logger, "alarm not sent", **about)
         if not isinstance(outcome, Exception):
             published += dead
 
-    def leave_outbox(task: Task) -> Tally:
+    def leave_outbox(task: Task) -> Counters:
         retention = invocation.settings.closed_tasks_retention_days
         moves.announce(invocation.tables, task, invocation.clock(), retention)
-        return Tally()
+        return Counters()
 
-    def count_and_leave_outbox(some: Sequence[Task]) -> Tally:
-        count(invocation, some)
-        return done(leave_outbox, some, _CALLS_AT_ONCE, logger, "closed task not announced", telemetry.ids)
+    def count_and_leave_outbox(some: Sequence[Task]) -> Counters:
+        count_closed(invocation, some)
+        return run_all(leave_outbox, some, _CALLS_AT_ONCE, logger, "closed task not announced", telemetry.ids)
 
-    return tally + do_batch(
+    return counters + run_batch(
         count_and_leave_outbox, published, _CALLS_AT_ONCE, logger, "closed tasks not counted", telemetry.ids
     )
 
 
-def outbox_announced(invocation: Invocation) -> Turns:
+def announce_outbox(invocation: Invocation) -> Turns:
     """Announce the closed tasks whose announcement did not come through, or that the command line closed."""
     ids = tasks.outbox(invocation.tables)
     while some := list(islice(ids, BATCH_READ)):
         found = tasks.find_closed(invocation.tables, some).values()
         yield announce(invocation, [task for task in found if task.in_outbox])
-    return Tally()
+    return Counters()
 
 
 def _by_alarm(closed: Iterable[Task]) -> list[list[Task]]:
@@ -85,7 +85,7 @@ def _by_alarm(closed: Iterable[Task]) -> list[list[Task]]:
     ]
 
 
-def _alarm(invocation: Invocation, dead: Sequence[Task]) -> None:
+def _publish_alarm(invocation: Invocation, dead: Sequence[Task]) -> None:
     """Tell the people of a dead task, or of several of one job."""
     name, first = invocation.settings.name, dead[0]
     subject = f"{name}: a task of {first.worker_id} is dead"
@@ -112,13 +112,13 @@ def _death(task: Task) -> dict[str, Any]:
 # --- jobs --------------------------------------------------------------------------------------------------------
 
 
-def count(invocation: Invocation, closed: Sequence[Task]) -> None:
+def count_closed(invocation: Invocation, closed: Sequence[Task]) -> None:
     """Count closed tasks in their jobs, and close the jobs whose last task is among them. Repeatable."""
     retention = invocation.settings.closed_tasks_retention_days
     _close_all(invocation, progress.note(invocation.tables, closed, invocation.clock(), retention))
 
 
-def rest_cancelled(invocation: Invocation, cursor: Cursor) -> Turns:
+def cancel_rest(invocation: Invocation, cursor: Cursor) -> Turns:
     """Count what is not written of a cancelled job as cancelled, some blocks at a time, then be done with it."""
     job = jobs.get(invocation.tables, cursor.job_id)
     while job is not None and cursor.position < job.total:
@@ -127,47 +127,47 @@ def rest_cancelled(invocation: Invocation, cursor: Cursor) -> Turns:
         _close_all(invocation, full)
         advanced = jobs.advance(invocation.tables, cursor, position, cursor.lease_until)
         if advanced is None:
-            return Tally()
+            return Counters()
         cursor = advanced
-        yield Tally()
+        yield Counters()
     jobs.finish(invocation.tables, cursor)
-    return Tally()
+    return Counters()
 
 
-def jobs_closed(invocation: Invocation) -> Tally:
+def close_jobs(invocation: Invocation) -> Counters:
     """Close the jobs that could not be closed when their last task was."""
 
-    def close(job_id: str) -> Tally:
+    def close(job_id: str) -> Counters:
         job = jobs.get(invocation.tables, job_id)
         if job is not None and job.closed_at is None:
             _close(invocation, job)
         progress.forget(invocation.tables, "closing", job_id)
-        return Tally()
+        return Counters()
 
     def about(job_id: str) -> dict[str, object]:
         return {"job_id": job_id}
 
     waiting = progress.remembered(invocation.tables, "closing")
-    return done(close, waiting, _CALLS_AT_ONCE, logger, "job not closed", about, invocation.has_time)
+    return run_all(close, waiting, _CALLS_AT_ONCE, logger, "job not closed", about, invocation.has_time)
 
 
-def look_after_grouped_jobs(invocation: Invocation) -> Tally:
+def close_grouped_jobs(invocation: Invocation) -> Counters:
     """Move what version 0.1.0 noted of large jobs to their groups, and close the jobs that are full with it."""
 
-    def look_after(job_id: str) -> Tally:
+    def look_after(job_id: str) -> Counters:
         job = jobs.get(invocation.tables, job_id)
         if job is None or job.closed_at is not None or not progress.is_grouped(job):
             progress.forget(invocation.tables, "grouped", job_id)
-            return Tally()
+            return Counters()
         retention = invocation.settings.closed_tasks_retention_days
         while job is not None and job.full_blocks and not invocation.out_of_time:
             job = progress.regroup(invocation.tables, job, invocation.clock(), retention)
         if job is not None and progress.is_full(job):
             _close_all(invocation, [job])
-        return Tally()
+        return Counters()
 
     found = progress.remembered(invocation.tables, "grouped")
-    return done(look_after, found, _CALLS_AT_ONCE, logger, "job not regrouped", lambda job_id: {"job_id": job_id})
+    return run_all(look_after, found, _CALLS_AT_ONCE, logger, "job not regrouped", lambda job_id: {"job_id": job_id})
 
 
 def _close_all(invocation: Invocation, done: Iterable[JobRecord]) -> None:

@@ -21,8 +21,8 @@ from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import Error, Task
 from sosw_runtime.essentials.invocation import Invocation
+from sosw_runtime.essentials.parallel import Counters, run_all
 from sosw_runtime.essentials.rounds import Turns
-from sosw_runtime.essentials.tally import Tally, done
 from sosw_runtime.storage import moves, slots, tasks
 from sosw_runtime.storage.items import Unreadable
 from sosw_runtime.storage.moves import Report
@@ -91,18 +91,18 @@ def dispatch(invocation: Invocation, worker: WorkerRecord, finished: Sequence[Sl
     openings += [Opening(index, None) for index in random.sample(planned.fill, len(planned.fill))]
     filler = _Filler(invocation, worker, page=min(len(openings), _SLOTS_A_TURN))
     # Whatever stands half-way, the Scavenger's next tick mends.
-    tally = filler.free(planned.free)
+    counters = filler.free(planned.free)
     while openings:
-        tally += filler.fill(openings[:_SLOTS_A_TURN])
+        counters += filler.fill(openings[:_SLOTS_A_TURN])
         openings = openings[_SLOTS_A_TURN:]
         if filler.has_nothing_to_start:
             openings = [opening for opening in openings if opening.held_by is not None]
         if openings or filler.cut_short:
-            yield tally
-            tally = Tally()
+            yield counters
+            counters = Counters()
     if worker.is_registered and worker.problem is not None:
         raise worker.problem
-    return tally
+    return counters
 
 
 def _occupied(invocation: Invocation, worker: WorkerRecord, limit: int, *, new_work: bool) -> list[Slot]:
@@ -137,7 +137,7 @@ class _Filler:
         """Whether it is of no use to look for more candidates."""
         return self._queue_ended or self._refused
 
-    def fill(self, openings: Sequence[Opening]) -> Tally:
+    def fill(self, openings: Sequence[Opening]) -> Counters:
         """Start the next tasks in slots; free those for which there is none."""
         wanted = 0 if self.has_nothing_to_start else len(openings)
         read = list(islice(self._queue, wanted))
@@ -145,17 +145,17 @@ class _Filler:
         self._queue_ended = len(read) < len(openings)
         # Without a candidate only those are worth a call that have something to free.
         worthwhile = [opening for nth, opening in enumerate(openings) if nth < len(read) or opening.held_by is not None]
-        return done(self._fill, worthwhile, _CALLS_AT_ONCE, logger, "slot not filled", self._about)
+        return run_all(self._fill, worthwhile, _CALLS_AT_ONCE, logger, "slot not filled", self._about)
 
-    def free(self, held: Sequence[Slot]) -> Tally:
+    def free(self, held: Sequence[Slot]) -> Counters:
         """Free slots."""
-        return done(self._free, held, _CALLS_AT_ONCE, logger, "slot not freed", self._about)
+        return run_all(self._free, held, _CALLS_AT_ONCE, logger, "slot not freed", self._about)
 
     def _about(self, _: object) -> dict[str, object]:
         return {"worker_id": self._worker.worker_id}
 
-    def _fill(self, opening: Opening) -> Tally:
-        held_by, tally = opening.held_by, Tally()
+    def _fill(self, opening: Opening) -> Counters:
+        held_by, counters = opening.held_by, Counters()
         while (candidate := self._next()) is not None:
             slot = Slot(
                 self._worker.worker_id,
@@ -168,7 +168,7 @@ class _Filler:
             deadline = Deadline(slot.claimed_at + _LATEST_INVOKE_MS, self._invocation.clock)
             if not slots.take(self._invocation.tables, slot, held_by, deadline):
                 self._give_back(candidate)
-                return tally
+                return counters
             held_by = slot
             lease_until = slot.claimed_at + self._worker.valid_registration.lease_ms
             try:
@@ -182,18 +182,18 @@ class _Filler:
             except Unreadable as error:
                 logger.error("task not read", extra={"task_id": slot.task_id, "reason": str(error)})
                 moves.set_aside(self._invocation.tables, slot.task_id, slot.rank)
-                tally += Tally(Unreadable=1)
+                counters += Counters(Unreadable=1)
                 task = None
             if task is not None:
-                return tally + self._start(task, slot, deadline)
+                return counters + self._start(task, slot, deadline)
             self._overtaken = True
-        return tally if held_by is None else tally + self._free(held_by)
+        return counters if held_by is None else counters + self._free(held_by)
 
-    def _free(self, slot: Slot) -> Tally:
+    def _free(self, slot: Slot) -> Counters:
         slots.free(self._invocation.tables, slot)
-        return Tally()
+        return Counters()
 
-    def _start(self, task: Task, slot: Slot, deadline: Deadline) -> Tally:
+    def _start(self, task: Task, slot: Slot, deadline: Deadline) -> Counters:
         try:
             # As it was measured when the job was taken: escapes would make it up to three times as long.
             event = task.event(self._invocation.settings.name, with_token=self._worker.sends_token)
@@ -202,7 +202,7 @@ class _Filler:
             return self._fail_for_good(task, Error("UnreadablePayload", str(error)))
         if deadline.has_passed():
             self._take_back(task, slot, "the claim took too long")
-            return Tally()
+            return Counters()
         try:
             invoke(self._worker.valid_registration, task, payload, deadline)
         except ImpossibleEvent as impossible:
@@ -210,15 +210,15 @@ class _Filler:
         except InvokeRefused as refusal:
             self._refused = True
             self._take_back(task, slot, str(refusal))
-            return Tally(Refused=1)
+            return Counters(Refused=1)
         logger.info("dispatched", extra={**telemetry.ids(task), "slot": slot.index})
-        return Tally(Dispatched=1)
+        return Counters(Dispatched=1)
 
-    def _fail_for_good(self, task: Task, error: Error) -> Tally:
+    def _fail_for_good(self, task: Task, error: Error) -> Counters:
         """Report a task as failed that no Worker can ever be given; the Scavenger buries it with the reason."""
         poison = Report(task.task_id, False, task.attempt, error=error, retryable=False, token=task.required_token)
         moves.report(self._invocation.tables, poison, self._invocation.clock())
-        return Tally()
+        return Counters()
 
     def _take_back(self, task: Task, slot: Slot, reason: str) -> None:
         """Queue a task again that was not handed to AWS."""

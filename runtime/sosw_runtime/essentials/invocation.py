@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from math import floor
-from typing import Any, Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar
 from uuid import uuid4
 
 from sosw_runtime import __version__, aws, telemetry
-from sosw_runtime.domain.task import Task
 from sosw_runtime.settings import Settings
-from sosw_runtime.storage.items import to_tasks
 from sosw_runtime.storage.tables import Tables
 
 Argument = TypeVar("Argument")
@@ -114,33 +111,6 @@ def _warn_of_another_version(essential: str, pinned: str) -> None:
     telemetry.logger(essential).warning("the package is not of the pinned version", extra=about)
 
 
-def side_by_side(
-    work: Callable[[Argument], Result],
-    arguments: Iterable[Argument],
-    threads: int = aws.CONCURRENCY,
-    in_time: Callable[[], bool] = lambda: True,
-) -> Iterator[tuple[Argument, Result | Exception]]:
-    """Do the same work on many arguments at once; one that raises is answered with its error and stops no other.
-
-    Once it is not `in_time` any more nothing is begun: the other arguments are left out.
-    """
-
-    def guarded(argument: Argument) -> tuple[Argument, Result | Exception] | None:
-        if not in_time():
-            return None
-        try:
-            return argument, work(argument)
-        except Exception as error:  # noqa: BLE001 - the caller logs it and the others go on
-            return argument, error
-
-    todo = list(arguments)
-    if len(todo) < 2:
-        yield from filter(None, map(guarded, todo))
-        return
-    with ThreadPoolExecutor(min(threads, len(todo))) as pool:
-        yield from filter(None, pool.map(guarded, todo))
-
-
 def resume(invocation: Invocation, job_id: str) -> None:
     """Have another invocation of the Scheduler write the rest of a job."""
     aws.lambda_().invoke(
@@ -148,14 +118,3 @@ def resume(invocation: Invocation, job_id: str) -> None:
         InvocationType="Event",
         Payload=json.dumps({"resume": job_id}).encode(),
     )
-
-
-def is_stream(event: Any) -> bool:
-    """Whether an event is a batch of the tasks table's stream; anything else is the tick."""
-    return isinstance(event, dict) and "Records" in event
-
-
-def written_tasks(records: Iterable[Mapping[str, Any]]) -> Iterator[Task]:
-    """The tasks that a batch of the stream shows as written; a deleted one is left out."""
-    images = (record.get("dynamodb", {}).get("NewImage") for record in records)
-    return to_tasks(image for image in images if image is not None)

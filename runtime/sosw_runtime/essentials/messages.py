@@ -22,7 +22,7 @@ from typing import Any, Final
 from sosw_runtime import aws, telemetry
 from sosw_runtime.domain.job import message_event
 from sosw_runtime.errors import JobInterrupted, JobRefused, Misconfigured, Refused, Unavailable
-from sosw_runtime.essentials.invocation import side_by_side
+from sosw_runtime.essentials.parallel import run_concurrently
 
 Answer = dict[str, Any]
 
@@ -75,7 +75,7 @@ def take_messages(
             _reject(record, refusal, rejected_jobs_url)
             return None
 
-    outcomes = list(side_by_side(take_or_reject, records, threads=1))
+    outcomes = list(run_concurrently(take_or_reject, records, threads=1))
     failures = [outcome for _, outcome in outcomes if isinstance(outcome, Exception)]
     if failures:
         _delete(record for record, outcome in outcomes if not isinstance(outcome, Exception))

@@ -10,10 +10,11 @@ from sosw_runtime import telemetry
 from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import REPORTED, Status
 from sosw_runtime.essentials.dispatch import dispatch
-from sosw_runtime.essentials.invocation import Invocation, LambdaContext, is_stream, written_tasks
+from sosw_runtime.essentials.health_metrics import assess_health
+from sosw_runtime.essentials.invocation import Invocation, LambdaContext
+from sosw_runtime.essentials.parallel import Counters
 from sosw_runtime.essentials.rounds import Turns, serve_in_rounds
-from sosw_runtime.essentials.tally import Tally
-from sosw_runtime.essentials.vitals import assessed
+from sosw_runtime.essentials.stream import is_stream, written_tasks
 from sosw_runtime.storage import registry, slots, tasks
 from sosw_runtime.storage.registry import WorkerRecord
 
@@ -43,12 +44,12 @@ def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, A
         `LeftOver`: Workers for which there was no time, or not enough, and one if reading health took too long.
     """
     invocation = Invocation.begin(context)
-    tally = on_stream(invocation, event["Records"]) if is_stream(event) else on_tick(invocation)
-    telemetry.count("orchestrator", invocation.settings.name, tally)
-    return dict(tally)
+    counters = on_stream(invocation, event["Records"]) if is_stream(event) else on_tick(invocation)
+    telemetry.count("orchestrator", invocation.settings.name, counters)
+    return dict(counters)
 
 
-def on_stream(invocation: Invocation, records: Iterable[Mapping[str, Any]]) -> Tally:
+def on_stream(invocation: Invocation, records: Iterable[Mapping[str, Any]]) -> Counters:
     """Hand on the slots that have come free, and start what is new."""
     news = _news(records)
     workers = registry.find_workers(invocation.tables, news)
@@ -61,19 +62,19 @@ def on_stream(invocation: Invocation, records: Iterable[Mapping[str, Any]]) -> T
     )
 
 
-def on_tick(invocation: Invocation) -> Tally:
+def on_tick(invocation: Invocation) -> Counters:
     """Assess every Worker's health, then fill its free slots."""
     workers = [worker for worker in registry.workers(invocation.tables) if not worker.is_gone]
     share = invocation.share(_PART_OF_HEALTH)
-    workers = assessed(share, workers)
-    tally = Tally(LeftOver=int(share.out_of_time))
-    tally += _dispatch_all(invocation, {worker.worker_id: _look(invocation, worker) for worker in workers})
+    workers = assess_health(share, workers)
+    counters = Counters(LeftOver=int(share.out_of_time))
+    counters += _dispatch_all(invocation, {worker.worker_id: _look(invocation, worker) for worker in workers})
     name = invocation.settings.name
     telemetry.count("orchestrator", name, {"Heartbeat": 1})
     for worker in workers:
         if worker.registration is not None and worker.registration.health_metrics:
             telemetry.count("orchestrator", name, {"HealthLevel": worker.level}, worker.worker_id)
-    return tally
+    return counters
 
 
 def _look(invocation: Invocation, worker: WorkerRecord) -> Turns:
@@ -82,9 +83,9 @@ def _look(invocation: Invocation, worker: WorkerRecord) -> Turns:
     if not worker.is_registered:
         if not slots.occupied(tables, worker_id, consistent=True):
             registry.mark_gone(tables, worker)
-        return Tally()
+        return Counters()
     if worker.registration is not None and not tasks.queued(tables, worker_id, worker.shards, 1):
-        return Tally()
+        return Counters()
     return (yield from dispatch(invocation, worker, (), new_work=True))
 
 
@@ -101,11 +102,11 @@ def _news(records: Iterable[Mapping[str, Any]]) -> dict[str, News]:
     return news
 
 
-def _dispatch_all(invocation: Invocation, work: Mapping[str, Turns]) -> Tally:
+def _dispatch_all(invocation: Invocation, work: Mapping[str, Turns]) -> Counters:
     """Dispatch for some Workers. The queue of one that fails is kept, and the next tick tries again."""
     served = serve_in_rounds(invocation, work, logger, "dispatch failed", "worker_id")
-    for worker_id, tally in served.tallies.items():
-        if tally["Failures"]:
-            failures = {"Failures": tally["Failures"]}
+    for worker_id, counters in served.by_name.items():
+        if counters["Failures"]:
+            failures = {"Failures": counters["Failures"]}
             telemetry.count("orchestrator", invocation.settings.name, failures, worker_id)
-    return served.total + Tally(LeftOver=len(served.left_over))
+    return served.total + Counters(LeftOver=len(served.left_over))

@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sosw_runtime.essentials.invocation import Invocation, side_by_side
-from sosw_runtime.essentials.tally import Tally, counted
+from sosw_runtime.essentials.invocation import Invocation
+from sosw_runtime.essentials.parallel import Counters, log_if_failed, run_concurrently
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 _AT_ONCE: Final = 8
 
 #: Work in turns. A turn ends with a `yield` of what was done in it; the last one returns it.
-Turns = Generator[Tally, None, Tally]
+Turns = Generator[Counters, None, Counters]
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
     """What was done in some rounds."""
 
-    tallies: Mapping[str, Tally]  # by the name of the work
+    by_name: Mapping[str, Counters]
     left_over: tuple[str, ...]  # the names of those for which there was no time, or not enough
 
     @property
-    def total(self) -> Tally:
+    def total(self) -> Counters:
         """What was done of all."""
-        return sum(self.tallies.values(), Tally())
+        return sum(self.by_name.values(), Counters())
 
 
 def serve_in_rounds(
@@ -37,8 +37,8 @@ def serve_in_rounds(
 ) -> Served:
     """Give everyone a turn, then everyone who has more to do another one, until there is no time.
 
-    The order is drawn anew each time, so that it is not always the same who are left over. One that fails is `counted`
-    and has no more turns.
+    The order is drawn anew each time, so that it is not always the same who are left over. A failure is logged and
+    counted, and ends that work.
 
     Args:
         invocation: whose time it is.
@@ -47,32 +47,36 @@ def serve_in_rounds(
         message: of a failure.
         label: what a name is, in a failure's line.
     """
-    tallies = {name: Tally() for name in work}
+
+    def next_turn(name: str) -> tuple[Counters, bool]:
+        return _next_turn(work[name])
+
+    by_name = {name: Counters() for name in work}
     waiting = random.sample(list(work), len(work))
     while waiting and invocation.has_time():
         ended = set()
-        for name, outcome in side_by_side(lambda name: _turn(work[name]), waiting, _AT_ONCE, invocation.has_time):
+        for name, outcome in run_concurrently(next_turn, waiting, _AT_ONCE, invocation.has_time):
             if isinstance(outcome, Exception):
-                tally, has_more = counted(outcome, logger, message, **{label: name}), False
+                counters, has_more = log_if_failed(outcome, logger, message, **{label: name}), False
             else:
-                tally, has_more = outcome
-            tallies[name] += tally
+                counters, has_more = outcome
+            by_name[name] += counters
             if not has_more:
                 ended.add(name)
         waiting = [name for name in waiting if name not in ended]
-    return Served(tallies, tuple(waiting))
+    return Served(by_name, tuple(waiting))
 
 
-def in_one_turn(work: Callable[[], Tally]) -> Turns:
+def in_one_turn(work: Callable[[], Counters]) -> Turns:
     """Work that is done in one turn."""
     yield from ()
     return work()
 
 
-def _turn(turns: Turns) -> tuple[Tally, bool]:
+def _next_turn(turns: Turns) -> tuple[Counters, bool]:
     """What was done in the next turn, and whether there is more to do."""
     try:
         return next(turns), True
     except StopIteration as end:
-        tally: Tally = end.value
-        return tally, False
+        counters: Counters = end.value
+        return counters, False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -32,8 +31,9 @@ from sosw_runtime.domain.pacing import Pace
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.task import Entry, Move, Rank, Status, Task, task_id
 from sosw_runtime.errors import JobInterrupted, JobRefused, Refused, Unavailable
-from sosw_runtime.essentials.invocation import Invocation, LambdaContext, resume, side_by_side
+from sosw_runtime.essentials.invocation import Invocation, LambdaContext, resume
 from sosw_runtime.essentials.messages import are_queued, take_messages
+from sosw_runtime.essentials.parallel import run_concurrently
 from sosw_runtime.storage import jobs, moves, progress, registry
 from sosw_runtime.storage.jobs import WINDOW, Cursor, JobRecord
 from sosw_runtime.storage.tables import BATCH_WRITE, ConditionFailed, Tables
@@ -116,12 +116,12 @@ def handler(event: Any, context: LambdaContext | None) -> dict[str, Any]:
     batch = records(event)
     try:
         if batch is None:
-            return _take(invocation, event)
+            return _take_job(invocation, event)
         if are_queued(batch):
             url = _rejected_jobs_url(invocation, context)
-            answers = take_messages(partial(_take, invocation), batch, url, invocation.has_time)
+            answers = take_messages(partial(_take_job, invocation), batch, url, invocation.has_time)
             return {"jobs": answers, "batchItemFailures": []}
-        return {"jobs": _take_all(invocation, batch)}
+        return {"jobs": _take_jobs(invocation, batch)}
     except Refused as refused:
         raise JobRefused.of(refused) from None
 
@@ -134,11 +134,13 @@ def _rejected_jobs_url(invocation: Invocation, context: LambdaContext | None) ->
     return aws.queue_url(account, f"{invocation.settings.name}_rejected_jobs")
 
 
-def _take_all(invocation: Invocation, batch: Sequence[object]) -> list[dict[str, Any]]:
+def _take_jobs(invocation: Invocation, batch: Sequence[object]) -> list[dict[str, Any]]:
     """Take the jobs of a batch that no queue keeps, each by itself; the first error is raised at the end."""
     outcomes = [
         outcome
-        for _, outcome in side_by_side(lambda record: _take(invocation, message_event(record)), batch, threads=1)
+        for _, outcome in run_concurrently(
+            lambda record: _take_job(invocation, message_event(record)), batch, threads=1
+        )
     ]
     for outcome in outcomes:
         if isinstance(outcome, Exception):
@@ -146,36 +148,36 @@ def _take_all(invocation: Invocation, batch: Sequence[object]) -> list[dict[str,
     return [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
 
 
-def _take(invocation: Invocation, event: object) -> dict[str, Any]:
+def _take_job(invocation: Invocation, event: object) -> dict[str, Any]:
     """Take one job, or resume one. Once it is known to be accepted, whatever fails is told as `JobInterrupted`."""
     # Alone, since a job may have a key of this name.
     resumed = isinstance(event, dict) and event.keys() == {"resume"}
-    writing = invocation if resumed else _until_answer(invocation)
+    writing = invocation if resumed else _ending_before_callers_time_out(invocation)
     try:
         if isinstance(event, dict) and resumed:
-            record, held = _known(invocation.tables, event["resume"]), None
+            record, held = _accepted_job(invocation.tables, event["resume"]), None
         else:
-            record, held = accept(invocation, parse(event, invocation.settings.timezone))
+            record, held = accept_job(invocation, parse(event, invocation.settings.timezone))
     except (BotoCoreError, ClientError, ConditionFailed, Unavailable) as error:
         raise Unavailable(f"not accepted, or not known to be; ask again with the same id: {error}") from error
     answer = {"job_id": record.job_id, "tasks": record.total, "first_start": record.first_start}
     try:
-        held = held or take_over(invocation, record.job_id)
+        held = held or take_over_job(invocation, record.job_id)
         if held is not None:
-            enqueue(writing, record, held, must_advance=resumed)
+            enqueue_job(writing, record, held, must_advance=resumed)
     except Exception as error:
         message = f"job {record.job_id!r} is accepted, and the Scavenger resumes it: {type(error).__name__}: {error}"
         raise JobInterrupted(answer, message) from error
     return answer
 
 
-def _until_answer(invocation: Invocation) -> Invocation:
+def _ending_before_callers_time_out(invocation: Invocation) -> Invocation:
     """The same invocation, with the deadline of whoever waits for its answer."""
     ends_at = invocation.clock() + _ANSWER_WITHIN_MS + invocation.reserve
     return replace(invocation, ends_at=min(invocation.ends_at, ends_at))
 
 
-def accept(invocation: Invocation, request: Request) -> tuple[JobRecord, Held | None]:
+def accept_job(invocation: Invocation, request: Request) -> tuple[JobRecord, Held | None]:
     """Check a job to its last task, then accept it; held, if this call is the one that accepted it.
 
     A job that is known already is answered as it stands.
@@ -218,7 +220,7 @@ def _fingerprint(job: Job) -> str:
     return sha256(text.encode()).hexdigest()[:32]
 
 
-def take_over(invocation: Invocation, job_id: str) -> Held | None:
+def take_over_job(invocation: Invocation, job_id: str) -> Held | None:
     """Hold a job that nobody enqueues any more; None if somebody does, or if it is enqueued whole."""
     tables = invocation.tables
     seen = jobs.cursor(tables, job_id)
@@ -229,7 +231,7 @@ def take_over(invocation: Invocation, job_id: str) -> Held | None:
     return None if spec is None or cursor is None else Held(_Spec.from_json(spec), cursor)
 
 
-def enqueue(invocation: Invocation, record: JobRecord, held: Held, *, must_advance: bool) -> None:
+def enqueue_job(invocation: Invocation, record: JobRecord, held: Held, *, must_advance: bool) -> None:
     """Write a job's tasks from its cursor on; short of time, hand the rest to the next Scheduler.
 
     A job that is cancelled meanwhile is left as it then stands; the Scavenger counts what is not written as cancelled.
@@ -285,34 +287,33 @@ def _write_tasks(invocation: Invocation, record: JobRecord, held: Held) -> Curso
         Unavailable: the cursor was taken over.
     """
     tables, cursor = invocation.tables, held.cursor
-    todo = _tasks(record, held.spec, cursor.position)
+    todo = _tasks_from(record, held.spec, cursor.position)
     pace = Pace.begin(pacing.most(held.spec.shards, delayed=_is_delayed(record)), invocation.clock())
-    with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
-        # Where an earlier Scheduler's window is in doubt, it is made whole also in a job that is cancelled.
-        while cursor.suspect or not cursor.cancelled:
-            # That one was as long as windows ever are, and its tasks are looked for one by one.
-            window = list(islice(todo, WINDOW)) if cursor.suspect else _next_window(todo, pace.rate)
-            units = sum(map(pacing.units, window))
-            now = _wait(invocation, pace, units)
-            if now is None:
-                break
-            if cursor.suspect:
-                finished = progress.finished(tables, record, [task.number for task in window])
-                moves.enqueue_missing(tables, window, finished, jobs.fence(tables, cursor))
-            else:
-                cursor = _renewed(invocation, cursor)
-                pace = pace.after(units, now, throttled=_write(pool, tables, window))
-            position = cursor.position + len(window)
-            if position == record.total:
-                return replace(cursor, position=position)
-            advanced = jobs.advance(tables, cursor, position, invocation.clock() + _LEASE_MS)
-            if advanced is None:
-                raise Unavailable("another Scheduler took it over")
-            cursor = advanced
+    # Where an earlier Scheduler's window is in doubt, it is made whole also in a job that is cancelled.
+    while cursor.suspect or not cursor.cancelled:
+        # That one was as long as windows ever are, and its tasks are looked for one by one.
+        window = list(islice(todo, WINDOW)) if cursor.suspect else _next_window(todo, pace.rate)
+        units = sum(map(pacing.units, window))
+        now = _wait(invocation, pace, units)
+        if now is None:
+            break
+        if cursor.suspect:
+            finished = progress.finished(tables, record, [task.number for task in window])
+            moves.enqueue_missing(tables, window, finished, jobs.fence(tables, cursor))
+        else:
+            cursor = _renew_lease(invocation, cursor)
+            pace = pace.after(units, now, throttled=_write_window(tables, window))
+        position = cursor.position + len(window)
+        if position == record.total:
+            return replace(cursor, position=position)
+        advanced = jobs.advance(tables, cursor, position, invocation.clock() + _LEASE_MS)
+        if advanced is None:
+            raise Unavailable("another Scheduler took it over")
+        cursor = advanced
     return cursor
 
 
-def _renewed(invocation: Invocation, cursor: Cursor) -> Cursor:
+def _renew_lease(invocation: Invocation, cursor: Cursor) -> Cursor:
     """A held cursor whose lease is long enough for a window: nothing fences its batches.
 
     Raises:
@@ -350,18 +351,18 @@ def _next_window(todo: Iterator[Task], most: float) -> list[Task]:
     return window
 
 
-def _write(pool: ThreadPoolExecutor, tables: Tables, window: Sequence[Task]) -> bool:
+def _write_window(tables: Tables, window: Sequence[Task]) -> bool:
     """Write new tasks, several batches at once; whether DynamoDB was too busy for some of them at first.
 
     Every batch is done with before the first error is raised.
     """
     put = moves.delay if window[0].status is Status.WAITING else moves.enqueue
     batches = [window[start : start + BATCH_WRITE] for start in range(0, len(window), BATCH_WRITE)]
-    futures = [pool.submit(put, tables, batch) for batch in batches]
-    errors = [error for future in futures if (error := future.exception()) is not None]
-    if errors:
-        raise errors[0]
-    return any(future.result() for future in futures)
+    outcomes = [outcome for _, outcome in run_concurrently(partial(put, tables), batches, _CALLS_AT_ONCE)]
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+    return any(outcomes)
 
 
 def _hand_over(invocation: Invocation, reached: Cursor) -> None:
@@ -385,7 +386,7 @@ def _registration(tables: Tables, worker: str) -> Registration:
     raise Refused("worker", worker, "no such Worker is registered; apply its worker module, or correct the name")
 
 
-def _known(tables: Tables, job_id: Any) -> JobRecord:
+def _accepted_job(tables: Tables, job_id: Any) -> JobRecord:
     """An accepted job."""
     record = jobs.get(tables, job_id) if is_id(job_id) else None
     if record is None:
@@ -408,7 +409,7 @@ def _count_tasks(invocation: Invocation, spec: _Spec, today: date) -> int:
     return total
 
 
-def _tasks(record: JobRecord, spec: _Spec, start: int) -> Iterator[Task]:
+def _tasks_from(record: JobRecord, spec: _Spec, start: int) -> Iterator[Task]:
     """The tasks of an accepted job from a number on, the same whenever they are cut."""
     delayed = _is_delayed(record)
     payloads = payload_texts(spec.job, spec.schemas, record.today, start, RESERVED_BY_0_1_0)

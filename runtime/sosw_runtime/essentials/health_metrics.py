@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError, ParamValidationError
 
 from sosw_runtime import aws, telemetry
 from sosw_runtime.domain.health import MetricSource, assess
-from sosw_runtime.essentials.invocation import Invocation, side_by_side
+from sosw_runtime.essentials.invocation import Invocation
+from sosw_runtime.essentials.parallel import run_concurrently
 from sosw_runtime.storage import registry
 from sosw_runtime.storage.registry import WorkerRecord
 
@@ -38,7 +39,7 @@ class _Metric(NamedTuple):
     source: MetricSource
 
 
-def assessed(invocation: Invocation, workers: Sequence[WorkerRecord]) -> list[WorkerRecord]:
+def assess_health(invocation: Invocation, workers: Sequence[WorkerRecord]) -> list[WorkerRecord]:
     """The workers with their health as of now, noted in the registry where it changed."""
     sources = {
         worker.worker_id: worker.registration.health_metrics for worker in workers if worker.registration is not None
@@ -50,17 +51,17 @@ def assessed(invocation: Invocation, workers: Sequence[WorkerRecord]) -> list[Wo
         else worker
         for worker in workers
     ]
-    _note(invocation, [new for new, old in zip(renewed, workers, strict=True) if new.differs_from(old)])
+    _store_health(invocation, [new for new, old in zip(renewed, workers, strict=True) if new.differs_from(old)])
     return renewed
 
 
-def _note(invocation: Invocation, renewed: Sequence[WorkerRecord]) -> None:
+def _store_health(invocation: Invocation, renewed: Sequence[WorkerRecord]) -> None:
     """Note the health of Workers. A level holds for this tick also if it cannot be noted; the next one does it."""
 
     def put(worker: WorkerRecord) -> None:
         registry.put_health(invocation.tables, worker)
 
-    for worker, outcome in side_by_side(put, renewed, _CALLS_AT_ONCE, invocation.has_time):
+    for worker, outcome in run_concurrently(put, renewed, _CALLS_AT_ONCE, invocation.has_time):
         if isinstance(outcome, Exception):
             logger.error("health not noted", exc_info=outcome, extra={"worker_id": worker.worker_id})
 

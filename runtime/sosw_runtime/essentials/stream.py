@@ -1,0 +1,20 @@
+"""The stream of the tasks table: its batches, and what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from sosw_runtime.domain.task import Task
+from sosw_runtime.storage.items import to_tasks
+
+
+def is_stream(event: Any) -> bool:
+    """Whether an event is a batch of the tasks table's stream; anything else is the tick."""
+    return isinstance(event, dict) and "Records" in event
+
+
+def written_tasks(records: Iterable[Mapping[str, Any]]) -> Iterator[Task]:
+    """The tasks that a batch of the stream shows as written; a deleted one is left out."""
+    images = (record.get("dynamodb", {}).get("NewImage") for record in records)
+    return to_tasks(image for image in images if image is not None)
