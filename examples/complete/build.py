@@ -58,7 +58,7 @@ def _contents() -> Iterator[tuple[str, bytes]]:
     for path in _WORKERS.glob("*.py"):
         yield path.name, path.read_bytes()
     yield _DATA, damaged(weather_data()).encode()
-    for name in ("__init__.py", "errors.py", "kept.py", "worker.py"):
+    for name in ("__init__.py", "errors.py", "outcome_limits.py", "worker.py"):
         yield f"sosw_runtime/{name}", (Path(sosw_runtime.__file__).parent / name).read_bytes()
     for installed in files("tenacity") or []:
         if installed.suffix == ".py":

@@ -31,7 +31,7 @@ locals {
       period              = 300
       evaluation_periods  = 3
       datapoints_to_alarm = 3
-      description         = "For 15 minutes an Essential of ${var.name} has run a package of another version than is pinned. An upgrade passes through this for a minute; one that stopped half-way does not get past it. Apply again with package and version of the same release."
+      description         = "For 15 minutes an Essential of ${var.name} has run a package of another version than is pinned. An upgrade passes through this for a minute; one that stopped midway does not get past it. Apply again with package and version of the same release."
     }
     reports_without_token = {
       metric_name         = "ReportsWithoutToken"

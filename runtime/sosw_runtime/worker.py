@@ -71,7 +71,7 @@ from threading import Lock
 from typing import Any, ClassVar, Final, Self
 
 from sosw_runtime.errors import Misconfigured, SoswError, Unavailable
-from sosw_runtime.kept import replacement, to_json
+from sosw_runtime.outcome_limits import replacement, to_json
 
 __all__ = ["Event", "Handler", "NotRetryable", "ReportUndelivered", "Worker", "client", "worker"]
 

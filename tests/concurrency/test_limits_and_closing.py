@@ -253,7 +253,7 @@ def _most_running(records: list[Record]) -> dict[str, int]:
 
 
 def _is_worked_off(tables: Tables) -> bool:
-    """Whether all tasks are closed, and none is half-way there."""
+    """Whether all tasks are closed, and none is midway there."""
     return _count(tables.client, tables.closed_tasks) == sum(TASKS.values()) and not _count(tables.client, tables.tasks)
 
 

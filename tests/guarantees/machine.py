@@ -30,7 +30,7 @@ from tests.support.world import (
 #: Limits by Worker: one that runs one at a time, one that runs some.
 LIMITS: Final = {"single": 1, "several": 3}
 
-#: Minutes in which all that was begun is over: two attempts, with their leases and what stood half-way; and the minutes
+#: Minutes in which all that was begun is over: two attempts, with their leases and what stood midway; and the minutes
 #: that a task more takes where only ticks tell of anything, and one runs at a time.
 _MINUTES: Final = 15
 _MINUTES_A_TASK: Final = 3

@@ -118,7 +118,7 @@ def list_(
     tables = Tables.connect(name)
     cursors = {cursor.job_id: cursor for cursor in stored_jobs.enqueuing(tables)}
     found = [
-        job for job in stored_jobs.everyone(tables) if worker in {None, job.worker_id} and job.created_at >= earliest
+        job for job in stored_jobs.list_all(tables) if worker in {None, job.worker_id} and job.created_at >= earliest
     ]
     newest = nlargest(limit, found, key=lambda job: job.created_at)
     lines = [_line(tables, job, cursors.get(job.job_id)) for job in newest]

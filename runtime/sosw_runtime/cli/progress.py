@@ -41,7 +41,7 @@ class Snapshot:
         return self.completed + self.dead + self.cancelled
 
     @property
-    def done(self) -> bool:
+    def is_done(self) -> bool:
         """Every task is closed."""
         return self.closed == self.total
 
@@ -130,7 +130,7 @@ def closed_tasks(tables: Tables, job: JobRecord) -> Counts:
     return now if sum(astuple(now)) == job.total else as_closed
 
 
-def counted(tables: Tables, job: JobRecord) -> Counter[str]:
+def count_states(tables: Tables, job: JobRecord) -> Counter[str]:
     """Where the tasks of a large job stand, by what is counted of it anyway.
 
     Running ones are those in slots, waiting ones are read, closed ones are the Scavenger's count, which comes some
@@ -153,7 +153,7 @@ def of_job(tables: Tables, job: JobRecord) -> JobProgress:
     if job.closed_at is not None and not job.dead:
         return JobProgress(job.job_id, job.total, lambda: asdict(closed_tasks(tables, job)))
     if job.total > FEW:
-        return JobProgress(job.job_id, job.total, lambda: counted(tables, job))
+        return JobProgress(job.job_id, job.total, lambda: count_states(tables, job))
 
     def states(numbers: Sequence[int]) -> dict[int, str]:
         found: dict[int, str] = dict(jobs.states(tables, job, numbers))

@@ -150,7 +150,7 @@ def _of_job(tables: Tables, job: JobRecord, outcomes: frozenset[Status]) -> Iter
 def _jobs(tables: Tables) -> dict[str, list[JobRecord]]:
     """All jobs by Worker, the oldest first."""
     by_worker: dict[str, list[JobRecord]] = defaultdict(list)
-    for job in sorted(jobs.everyone(tables), key=lambda job: job.created_at):
+    for job in sorted(jobs.list_all(tables), key=lambda job: job.created_at):
         by_worker[job.worker_id].append(job)
     return by_worker
 

@@ -63,11 +63,11 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a task whole, with its history and its payload."""
-    task = _known(Tables.connect(name), task_id)
+    task = _find_one(Tables.connect(name), task_id)
     if as_json:
-        output.result_json(_whole(task))
+        output.result_json(_details(task))
         return
-    whole = _whole(task)
+    whole = _details(task)
     del whole["history"]
     output.result_fields(times.readable(whole))
     output.result("")
@@ -97,14 +97,14 @@ def replay(
     wanted = options.selection({Status.DEAD}, worker, job, label, since, until)
     # A replayed task may be dead again before the last is replayed; it is not replayed twice.
     wanted = replace(wanted, until=min(wanted.until or times.now(), times.now()))
-    found = _found(tables, task_ids, {Status.DEAD}, wanted, filtered=filtered)
+    found = _find(tables, task_ids, {Status.DEAD}, wanted, filtered=filtered)
     workers = {worker.worker_id: worker for worker in registry.workers(tables)}
 
     def move(task: Task) -> bool:
         shards = workers[task.worker_id].valid_registration.queue_shards
         return bool(jobs.passed(tables, [task])) and moves.replay(tables, task, shards, times.now())
 
-    raise typer.Exit(0 if _carried_out("replayed", found, move, dry_run=dry_run, as_json=as_json) else 1)
+    raise typer.Exit(0 if _carry_out("replayed", found, move, dry_run=dry_run, as_json=as_json) else 1)
 
 
 @app.command()
@@ -129,7 +129,7 @@ def cancel(
     outcomes = NOT_STARTED if outcome is None else {Status(outcome)}
     wanted = options.selection(outcomes, worker, job, label, since, until)
     filtered = any([worker, job, outcome, label, since, until])
-    found = _found(tables, task_ids, NOT_STARTED | {Status.DEAD}, wanted, filtered=filtered)
+    found = _find(tables, task_ids, NOT_STARTED | {Status.DEAD}, wanted, filtered=filtered)
     raise typer.Exit(0 if cancel_all(tables, found, dry_run=dry_run, as_json=as_json) else 1)
 
 
@@ -181,10 +181,10 @@ def cancel_all(tables: Tables, found: Iterable[Task], *, dry_run: bool, as_json:
     def move(task: Task) -> bool:
         return moves.cancel(tables, task, times.now(), _REASON)
 
-    return _carried_out("cancelled", found, move, dry_run=dry_run, as_json=as_json)
+    return _carry_out("cancelled", found, move, dry_run=dry_run, as_json=as_json)
 
 
-def _found(
+def _find(
     tables: Tables, task_ids: list[str] | None, movable: Set[Status], wanted: selection.Selection, *, filtered: bool
 ) -> Iterator[Task]:
     """The tasks that a command is to move, by ids or by a filter, never all of them by mistake."""
@@ -192,7 +192,7 @@ def _found(
         raise Refused("TASK_ID", task_ids, "expected ids of tasks, or a filter such as --worker or --job")
     if not task_ids:
         return selection.select(tables, wanted)
-    tasks = [_known(tables, task_id) for task_id in dict.fromkeys(task_ids)]
+    tasks = [_find_one(tables, task_id) for task_id in dict.fromkeys(task_ids)]
     for task in tasks:
         if task.status not in movable:
             *others, last = sorted(movable)
@@ -201,14 +201,14 @@ def _found(
     return iter(tasks)
 
 
-def _known(tables: Tables, task_id: str) -> Task:
+def _find_one(tables: Tables, task_id: str) -> Task:
     task = selection.find(tables, task_id)
     if task is None:
         raise Refused("TASK_ID", task_id, f"expected the id of a task in {tables.tasks}, waiting or closed")
     return task
 
 
-def _carried_out(
+def _carry_out(
     moved: str, found: Iterable[Task], move: Callable[[Task], bool], *, dry_run: bool, as_json: bool
 ) -> bool:
     if not dry_run:
@@ -223,11 +223,11 @@ def _carried_out(
 
 def _line(task: Task) -> dict[str, Any]:
     """A task as `list --json` prints it: without payload, result and history."""
-    whole = _whole(task)
+    whole = _details(task)
     return {key: whole[key] for key in whole if key not in {"payload", "result", "stats", "history"}}
 
 
-def _whole(task: Task) -> dict[str, Any]:
+def _details(task: Task) -> dict[str, Any]:
     """A task as `show --json` prints it; times in milliseconds."""
     return {
         **bulk.identity(task),
@@ -241,10 +241,10 @@ def _whole(task: Task) -> dict[str, Any]:
         "due_at": task.due_at,
         "closed_at": task.closed_at,
         "duration_ms": task.duration_ms,
-        "error": _parsed(task.error),
-        "payload": _parsed(task.payload),
-        "result": _parsed(task.result),
-        "stats": _parsed(task.stats),
+        "error": _parse_json(task.error),
+        "payload": _parse_json(task.payload),
+        "result": _parse_json(task.result),
+        "stats": _parse_json(task.stats),
         "history": [
             {"at": entry.at, "move": str(entry.move), "attempt": entry.attempt, "reason": entry.reason}
             for entry in task.history
@@ -252,7 +252,7 @@ def _whole(task: Task) -> dict[str, Any]:
     }
 
 
-def _parsed(text: str | None) -> Any:
+def _parse_json(text: str | None) -> Any:
     return None if text is None else json.loads(text)
 
 

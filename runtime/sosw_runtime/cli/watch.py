@@ -52,7 +52,7 @@ def until_done(look: Callable[[], Snapshot]) -> Iterator[Snapshot]:
     began = time.monotonic()
     snapshot = look()
     yield snapshot
-    while not snapshot.done:
+    while not snapshot.is_done:
         time.sleep(max(PAUSE, REST * (time.monotonic() - began)))
         began = time.monotonic()
         snapshot = patiently(look)
@@ -112,7 +112,7 @@ def _counts(snapshot: Snapshot) -> dict[str, int]:
 
 
 def _outlook(snapshot: Snapshot) -> list[str]:
-    if snapshot.done or snapshot.rate_per_second is None:
+    if snapshot.is_done or snapshot.rate_per_second is None:
         return []
     rate = [f"{snapshot.rate_per_second:.1f} tasks/s"]
     return rate if snapshot.seconds_left is None else [*rate, f"{times.duration(snapshot.seconds_left)} left"]

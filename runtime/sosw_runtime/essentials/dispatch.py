@@ -90,7 +90,7 @@ def dispatch(invocation: Invocation, worker: WorkerRecord, finished: Sequence[Sl
     # Shuffled: Orchestrators at work at once seldom reach for the same.
     openings += [Opening(index, None) for index in random.sample(planned.fill, len(planned.fill))]
     filler = _Filler(invocation, worker, page=min(len(openings), _SLOTS_A_TURN))
-    # Whatever stands half-way, the Scavenger's next tick mends.
+    # Whatever stands midway, the Scavenger's next tick mends.
     counters = filler.free(planned.free)
     while openings:
         counters += filler.fill(openings[:_SLOTS_A_TURN])

@@ -1,4 +1,4 @@
-"""Scavenger: archives what completed, retries or buries what failed, and puts right whatever was left half-way."""
+"""Scavenger: archives what completed, retries or buries what failed, and puts right whatever was left midway."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def _mend_slots(invocation: Invocation, worker: WorkerRecord) -> Turns:
 
 
 def _mend_some_slots(invocation: Invocation, worker: WorkerRecord, occupied: Sequence[Slot]) -> Counters:
-    found = tasks.glimpse(invocation.tables, (slot.task_id for slot in occupied))
+    found = tasks.summaries(invocation.tables, (slot.task_id for slot in occupied))
 
     def mend(slot: Slot) -> Counters:
         seen = found.get(slot.task_id)
@@ -319,7 +319,7 @@ def _job_chores(invocation: Invocation) -> dict[str, Turns]:
 
 
 def _resume_jobs(invocation: Invocation) -> Counters:
-    """Hand the jobs whose Scheduler stopped half-way to another, and finish those that were cancelled."""
+    """Hand the jobs whose Scheduler stopped midway to another, and finish those that were cancelled."""
     stopped = [cursor for cursor in jobs.enqueuing(invocation.tables) if cursor.lease_until < invocation.clock()]
     work = {cursor.job_id: _resume_job(invocation, cursor) for cursor in stopped}
     served = serve_in_rounds(invocation, work, logger, "job not resumed", "job_id")

@@ -11,7 +11,7 @@ from sosw_runtime import telemetry
 from sosw_runtime.domain.task import Error, Status, Task
 from sosw_runtime.errors import Refused
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext
-from sosw_runtime.kept import replacement, replacement_of_json, to_json
+from sosw_runtime.outcome_limits import replacement, replacement_of_json, to_json
 from sosw_runtime.storage import tokens
 from sosw_runtime.storage.moves import Recorded, Report, note, report
 from sosw_runtime.worker import NotRetryable, ReportUndelivered
@@ -19,12 +19,12 @@ from sosw_runtime.worker import NotRetryable, ReportUndelivered
 logger = telemetry.logger("worker_assistant")
 
 
-def _text(value: object) -> str | None:
+def _text_or_none(value: object) -> str | None:
     """A text, and None of all else: an event of version 0.1.0 may have anything under these keys."""
     return value if isinstance(value, str) else None
 
 
-_OptionalText = Annotated[str | None, BeforeValidator(_text)]
+_OptionalText = Annotated[str | None, BeforeValidator(_text_or_none)]
 
 
 class _WorkerReport(BaseModel):
@@ -49,8 +49,8 @@ class _WorkerReport(BaseModel):
             task_id=self.task_id,
             completed=completed,
             attempt=self.attempt,
-            result=_kept(self.result),
-            stats=_kept(self.stats),
+            result=_to_kept_json(self.result),
+            stats=_to_kept_json(self.stats),
             error=None if completed else _error(self.error),
             retryable=self.retryable,
             worker_id=self.worker_id,
@@ -112,8 +112,8 @@ class _DestinationRecord(BaseModel):
             task_id=self.requestPayload.task_id,
             completed=self._completed,
             attempt=self.requestPayload.attempt,
-            result=_kept(result),
-            stats=_kept(stats),
+            result=_to_kept_json(result),
+            stats=_to_kept_json(stats),
             error=None if self._completed else self._error(),
             retryable=self._raised is not NotRetryable,
             never_ran=self._never_ran(),
@@ -189,7 +189,7 @@ def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, A
     if _is_destination_record(event) and not _is_of_a_task(event):
         # Somebody invoked the Worker by hand, and asynchronously.
         return _refusal(None, "the event carried no task")
-    parsed = _parsed(event)
+    parsed = _parse(event)
     reported = parsed.report()
     name = invocation.settings.name
     if parsed.installation not in (None, name):
@@ -248,7 +248,7 @@ def _is_of_a_task(event: dict[str, Any]) -> bool:
     return isinstance(payload, dict) and "task_id" in payload and "attempt" in payload
 
 
-def _parsed(event: dict[str, Any]) -> _WorkerReport | _DestinationRecord:
+def _parse(event: dict[str, Any]) -> _WorkerReport | _DestinationRecord:
     model = _DestinationRecord if _is_destination_record(event) else _WorkerReport
     try:
         return model.model_validate(event)
@@ -287,7 +287,7 @@ def _refusal(task_id: str | None, reason: str, state: str = "unknown") -> dict[s
     return {"task_id": task_id, "accepted": False, "state": state, "reason": reason}
 
 
-def _kept(value: object) -> str | None:
+def _to_kept_json(value: object) -> str | None:
     """A result or stats as JSON text; what cannot be kept is replaced by what tells so, so that the report counts."""
     if value is None:
         return None

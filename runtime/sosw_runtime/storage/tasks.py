@@ -77,7 +77,7 @@ def find(tables: Tables, task_ids: Iterable[str]) -> dict[str, Task]:
 
 
 @dataclass(frozen=True, slots=True)
-class Glimpse:
+class TaskSummary:
     """What decides whether a task in a slot is to be looked at whole: its payload may be large."""
 
     claim: str | None
@@ -87,12 +87,12 @@ class Glimpse:
     lease_until: int  # ms, 0 while it does not run
 
 
-def glimpse(tables: Tables, task_ids: Iterable[str]) -> dict[str, Glimpse]:
+def summaries(tables: Tables, task_ids: Iterable[str]) -> dict[str, TaskSummary]:
     """As `find`, a few attributes of each, and for the same cost; also of tasks that cannot be read otherwise."""
     names = ("task_id", "claim", "queue_rank", "status", "finished_at", "lease_until")
     keys = [task_key(task_id) for task_id in dict.fromkeys(task_ids)]
     return {
-        item["task_id"]["S"]: Glimpse(
+        item["task_id"]["S"]: TaskSummary(
             claim=item.get("claim", {}).get("S"),
             rank=item.get("queue_rank", {}).get("S"),
             status=item.get("status", {}).get("S"),

@@ -1,4 +1,4 @@
-"""The Scavenger: archives what completed, retries or buries what failed, and mends whatever was left half-way."""
+"""The Scavenger: archives what completed, retries or buries what failed, and mends whatever was left midway."""
 
 from __future__ import annotations
 
@@ -339,7 +339,7 @@ def test_all_that_is_due_is_queued_at_once(sosw: Installation) -> None:
     assert len(sosw.with_status(Status.QUEUED)) == 40
 
 
-# --- what was left half-way ------------------------------------------------------------------------------------------
+# --- what was left midway ------------------------------------------------------------------------------------------
 
 
 def test_an_attempt_whose_lease_ended_is_retried_and_its_slot_freed(sosw: Installation) -> None:

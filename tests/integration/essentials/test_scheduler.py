@@ -607,7 +607,7 @@ def counts(sosw: Installation) -> Counts:
 
 @pytest.fixture
 def half_enqueued(sosw: Installation, lambdas: FakeLambda, small_windows: None) -> int:
-    """A job of 95 tasks was handed over half-way; how many are written."""
+    """A job of 95 tasks was handed over midway; how many are written."""
     sosw.register(max_concurrency=2)
     in_a_hurry(sosw, {"job": {**PHOTO, "job_id": "album", "period": "last_95_days", "isolate_days": True}}, looks=6)
     return len(sosw.all_tasks())

@@ -42,7 +42,7 @@ def test_an_accepted_job_stands_with_its_spec_and_is_held_by_whoever_took_it(sos
     assert jobs.get(sosw.tables, "album") == album()
     assert jobs.spec(sosw.tables, "album") == '{"job": {"worker": "resize"}}'
     assert jobs.enqueuing(sosw.tables) == [HELD]
-    assert list(jobs.everyone(sosw.tables)) == [album()]
+    assert list(jobs.list_all(sosw.tables)) == [album()]
 
 
 def test_a_job_whose_id_is_known_is_answered_as_it_stands(sosw: Installation) -> None:

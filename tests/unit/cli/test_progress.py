@@ -40,13 +40,13 @@ def test_every_task_is_in_exactly_one_count(counts: Counter[str], job: JobProgre
 
     assert (seen.to_come, seen.queued, seen.running, seen.waiting) == (5, 40, 20, 3)
     assert (seen.completed, seen.dead, seen.cancelled) == (25, 3, 4)
-    assert not seen.done
+    assert not seen.is_done
 
 
 def test_a_job_is_done_when_every_task_is_closed(counts: Counter[str], job: JobProgress) -> None:
     counts.update(completed=90, dead=6, cancelled=4)
 
-    assert job.look(now=0).done
+    assert job.look(now=0).is_done
 
 
 def test_the_rate_is_what_closed_since_the_first_look(counts: Counter[str], job: JobProgress) -> None:

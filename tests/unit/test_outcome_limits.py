@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sosw_runtime import worker as worker_module
-from sosw_runtime.essentials.worker_assistant import _DestinationRecord, _parsed
-from sosw_runtime.kept import DEEPEST_VALUE, LARGEST_VALUE, replacement, to_json
+from sosw_runtime.essentials.worker_assistant import _DestinationRecord, _parse
+from sosw_runtime.outcome_limits import DEEPEST_VALUE, LARGEST_VALUE, replacement, to_json
 from sosw_runtime.worker import ReportUndelivered, worker
 
 TEXTS = st.text(max_size=8) | st.text(st.sampled_from('[]{}",:\\ \udce9\x00'), max_size=12)
@@ -51,7 +51,7 @@ def is_kept(text: str | None) -> bool:
 
 def told(value: object) -> Any:
     """A report of a completed task."""
-    return _parsed({"action": "mark_task_as_completed", "task_id": "t", "result": value, "stats": value}).report()
+    return _parse({"action": "mark_task_as_completed", "task_id": "t", "result": value, "stats": value}).report()
 
 
 @given(shapes())
@@ -81,7 +81,7 @@ def test_whatever_lambda_tells_of_a_success_the_task_is_completed(value: Any) ->
 @given(shapes())
 def test_whatever_is_reported_as_an_error_the_task_is_failed(value: Any) -> None:
     for error in (value, {"type": value, "message": value}, {"type": "E", "message": value}):
-        report = _parsed({"action": "mark_task_as_failed", "task_id": "t", "error": error}).report()
+        report = _parse({"action": "mark_task_as_failed", "task_id": "t", "error": error}).report()
         assert not report.completed
         assert report.error is not None
         assert len(report.error.to_json().encode()) < 8_000
