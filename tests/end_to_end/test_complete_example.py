@@ -61,7 +61,7 @@ def test_a_job_for_an_unknown_worker_is_refused_in_one_line(installation: Instal
     assert _tasks(installation) == before
 
 
-def test_a_job_that_comes_asynchronously_and_is_wrong_waits_in_the_queue_of_rejected_jobs(
+def test_a_wrong_asynchronous_job_waits_among_the_rejected_ones(
     installation: Installation,
 ) -> None:
     job = {"worker": installation.outputs["worker_ids"]["collect"], "period": "last_wek"}

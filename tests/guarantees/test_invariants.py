@@ -187,7 +187,7 @@ def test_i2_live_leases_never_exceed_the_limit(lived: World, watch: Watch) -> No
         assert _at_once(watch, lambda: world.tick("orchestrator")) == {"I2"}
 
 
-def test_i3_once_all_is_quiet_the_occupied_slots_are_those_of_running_tasks(lived: World, watch: Watch) -> None:
+def test_i3_once_quiet_the_occupied_slots_are_those_of_running_tasks(lived: World, watch: Watch) -> None:
     world = lived
     held = encoded(
         {"pk": f"slots#{WORKER}", "sk": "0000", "task_id": "gone", "rank": "", "claim": "c", "claimed_at": 0}
@@ -263,7 +263,7 @@ def test_i6_completed_is_final(lived: World, watch: Watch) -> None:
     assert _at_once(watch, lambda: _write(world, "closed_tasks", closed, status="cancelled")) == {"I6"}
 
 
-def test_i7_every_accepted_task_ends_completed_dead_or_cancelled_in_bounded_time(lived: World, watch: Watch) -> None:
+def test_i7_every_accepted_task_ends_in_bounded_time(lived: World, watch: Watch) -> None:
     world = lived
     # A Scavenger that forgets what waits.
     _anew(world, watch, "requeue")
@@ -281,7 +281,7 @@ def test_i7_every_accepted_task_ends_completed_dead_or_cancelled_in_bounded_time
         assert _once_quiet(world, watch, lambda: None) == {"I7", "I8"}
 
 
-def test_i8_a_jobs_tasks_cover_it_exactly_once_however_often_its_event_is_delivered(lived: World, watch: Watch) -> None:
+def test_i8_a_jobs_tasks_cover_it_exactly_once(lived: World, watch: Watch) -> None:
     world = lived
     before = world.now
     for request_id in ("again", "and again"):
@@ -522,9 +522,7 @@ def _stand(world: World, worker_id: str) -> Counter[str]:
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_i12_one_workers_trouble_delays_no_others_tasks_by_more_than_a_tick(
-    world: World, watch: Watch, trouble: str
-) -> None:
+def test_i12_one_workers_trouble_delays_others_by_a_tick_at_most(world: World, watch: Watch, trouble: str) -> None:
     world.register(SICK, 2)
     world.register(WELL, 2)
     world.submit(SICK, 3)

@@ -76,9 +76,7 @@ def test_a_call_that_others_overtake_does_no_harm(world: World, watch: Watch, fl
 
 
 @pytest.mark.parametrize("flow", FLOWS)
-def test_a_call_whose_answer_is_lost_does_no_harm_when_others_act_before_it_is_sent_again(
-    world: World, watch: Watch, flow: str
-) -> None:
+def test_a_lost_answer_does_no_harm_when_others_act_in_between(world: World, watch: Watch, flow: str) -> None:
     world.faults.meanwhile = partial(_others_go_on, world, 0)
     _strike_every_call(world, watch, flow, Fault.LOST_OVERTAKEN)
 

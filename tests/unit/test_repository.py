@@ -101,3 +101,7 @@ def test_continuous_integration_can_start() -> None:
     run = ROOT / ".ci" / "run"
     assert os.access(run, os.X_OK)
     subprocess.run(["bash", "-n", run], check=True)
+
+
+def test_no_name_of_a_test_is_longer_than_70_characters() -> None:
+    assert lines_with(r"^\s*(?:async )?def test_\w{66,}\(", ".py") == []

@@ -202,7 +202,7 @@ class TestCompleted:
         assert Resize.handler()({**TASK, "then": "fill the result"}) == {"width": 7}
         assert assistant.reports[0]["result"] == {"width": 7}
 
-    def test_a_warm_container_starts_every_invocation_anew_and_keeps_its_instance(self, assistant: Assistant) -> None:
+    def test_a_warm_container_keeps_its_instance_and_begins_anew(self, assistant: Assistant) -> None:
         handler = Resize.handler()
         handler({**TASK, "then": "fill the result"})
         warm = handler.worker
@@ -251,9 +251,7 @@ class TestFailed:
         assert assistant.reports[0]["retryable"] is False
         assert assistant.reports[0]["error"] == {"type": "NotRetryable", "message": "the image is no image"}
 
-    def test_a_constructor_that_raises_fails_the_task_and_is_tried_again_by_the_next(
-        self, assistant: Assistant
-    ) -> None:
+    def test_a_constructor_that_raises_fails_the_task_alone(self, assistant: Assistant) -> None:
         class Fragile(Resize):
             tries: ClassVar[int] = 0
 
@@ -307,7 +305,7 @@ class TestFailed:
 
 
 class TestWhatIsTooLargeToKeep:
-    def test_a_result_is_reported_and_returned_as_its_size_and_the_task_is_done(self, assistant: Assistant) -> None:
+    def test_a_large_result_is_reported_and_returned_as_its_size(self, assistant: Assistant) -> None:
         @worker
         def handler(event: Event, context: Any) -> dict[str, Any]:
             handler.stats.update({f"photo {number}": number for number in range(2_000)})
@@ -410,7 +408,7 @@ class TestDelivery:
         assert -worker_module.PATIENCE_MS < clock.left < 0
 
     @pytest.mark.parametrize("trouble", ["throttled", "denied", "absent", "is another function", "raises", "refuses"])
-    def test_a_completed_task_whose_report_is_undeliverable_hands_its_outcome_to_lambda(
+    def test_an_undeliverable_report_hands_its_outcome_to_lambda(
         self,
         assistant: Assistant,
         monkeypatch: pytest.MonkeyPatch,
@@ -449,7 +447,7 @@ class TestDelivery:
         assert "failed, and the report was not delivered" in caplog.text
 
     @pytest.mark.parametrize("trouble", ["denied", "absent", "is another function"])
-    def test_a_wrong_worker_assistant_is_a_mistake_of_configuration_and_not_asked_twice(
+    def test_a_wrong_worker_assistant_is_misconfigured_and_not_asked_twice(
         self, assistant: Assistant, trouble: str
     ) -> None:
         assistant.troubles = [trouble]

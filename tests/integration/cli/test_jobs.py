@@ -89,7 +89,7 @@ def test_a_watch_of_a_job_with_a_dead_task_is_exit_code_1(
     assert (ended["total"], ended["running"], ended["completed"], ended["dead"]) == (2, 0, 1, 1)
 
 
-def test_a_job_that_starts_later_is_seen_waiting_and_ends_when_it_is_cancelled(
+def test_a_job_that_starts_later_waits_until_it_is_cancelled(
     installation: Installation, sosw: Command, between_looks: BetweenLooks
 ) -> None:
     installation.take("later", tasks=2, start_at="2099-01-01T00:00:00Z")
@@ -171,9 +171,7 @@ def test_a_long_list_of_jobs_is_cut_and_says_so(
     assert sosw.err.startswith("sosw: --since: 'soon' is refused; ")
 
 
-def test_what_became_of_the_dead_tasks_of_a_closed_job_is_listed_as_it_is_shown(
-    installation: Installation, sosw: Command
-) -> None:
+def test_the_dead_of_a_closed_job_are_listed_as_they_are_shown(installation: Installation, sosw: Command) -> None:
     installation.take("nightly", tasks=3)
     for event in installation.dispatch():
         installation.fail(event)
@@ -191,7 +189,7 @@ def test_what_became_of_the_dead_tasks_of_a_closed_job_is_listed_as_it_is_shown(
 
 
 @pytest.mark.parametrize("dead", [0, 1])
-def test_a_job_whose_completed_tasks_have_expired_is_shown_and_watched_as_it_was_closed(
+def test_a_job_whose_tasks_have_expired_is_shown_as_it_was_closed(
     installation: Installation, sosw: Command, dead: int
 ) -> None:
     installation.take("nightly", tasks=3)
@@ -371,7 +369,7 @@ def test_a_rejected_job_is_taken_once_its_worker_is_registered(
     assert rejected.size() == 0
 
 
-def test_a_job_that_is_sent_again_has_the_days_and_the_id_of_the_first_time(
+def test_a_job_sent_again_has_the_days_and_the_id_of_the_first_time(
     installation: Installation, rejected: RejectedJobsQueue, sosw: Command
 ) -> None:
     for _ in range(2):  # delivered twice, and sent again twice
@@ -530,7 +528,7 @@ def test_a_message_whose_job_was_refused_is_taken_under_its_id(
     assert [(event["job_id"], event["date_list"]) for event in installation.dispatch()] == [("m-1", ["2024-02-29"])]
 
 
-def test_a_bare_job_keeps_its_own_id_and_is_taken_under_that_of_its_message(
+def test_a_bare_job_is_taken_under_the_id_of_its_message(
     installation: Installation, rejected: RejectedJobsQueue, sosw: Command
 ) -> None:
     message_id = rejected.put_aside(json.dumps({**JOB, "id": 7, "time": "noon"}))

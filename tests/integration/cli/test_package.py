@@ -237,7 +237,7 @@ def test_periods_of_the_users_own_packages_are_found_and_run(extended: Package, 
     assert shown == "['fridays', 'this_quarter'] 45 2024-05-03 2024-05-10"
 
 
-def test_the_users_own_packages_come_alone_beside_what_the_package_has_without_them(
+def test_the_users_own_packages_come_beside_the_packages_own(
     built: Package, extended: Package, members: dict[str, zipfile.ZipInfo]
 ) -> None:
     assert extended.included == ("acme-periods==1.2", "acme-fridays==0.3", INICONFIG)
@@ -254,7 +254,7 @@ def test_the_users_own_packages_come_alone_beside_what_the_package_has_without_t
     }
 
 
-def test_the_command_tells_what_it_put_in_and_gives_the_same_bytes_in_any_order(
+def test_a_package_has_the_same_bytes_in_any_order(
     own_packages: list[str], extended: Package, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = [option for own in reversed(own_packages) for option in ("--with", own)]

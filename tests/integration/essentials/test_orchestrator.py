@@ -213,9 +213,7 @@ def test_a_paused_worker_finishes_what_runs_and_starts_nothing(sosw: Installatio
     assert len(lambdas.accepted) == 2
 
 
-def test_a_worker_that_is_not_registered_any_more_starts_nothing_and_keeps_its_queue(
-    sosw: Installation, lambdas: FakeLambda
-) -> None:
+def test_a_worker_that_is_gone_starts_nothing_and_keeps_its_queue(sosw: Installation, lambdas: FakeLambda) -> None:
     sosw.put(completed(0), queued(1))
     sosw.wake_orchestrator(completed(0), queued(1), event="MODIFY")
     assert lambdas.invocations == []
@@ -584,9 +582,7 @@ def test_a_task_whose_payload_no_worker_can_be_given_dies_with_the_reason(
     assert dead.failure.type == "UnreadablePayload"
 
 
-def test_a_task_whose_event_aws_never_takes_dies_with_the_reason_and_holds_up_no_other(
-    sosw: Installation, lambdas: FakeLambda
-) -> None:
+def test_a_task_whose_event_aws_never_takes_dies_alone(sosw: Installation, lambdas: FakeLambda) -> None:
     sosw.register(max_concurrency=1)
     sosw.put(queued(0), queued(1))
     lambdas.refuse("resize", "RequestTooLargeException", times=1)

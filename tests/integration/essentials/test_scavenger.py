@@ -75,9 +75,7 @@ def test_a_batch_of_reports_is_settled_whole(sosw: Installation) -> None:
     assert [task.status for task in sosw.all_tasks()] == [Status.COMPLETED] * 30 + [Status.WAITING] * 10
 
 
-def test_closed_tasks_are_kept_for_the_days_of_the_setting_and_dead_ones_until_they_are_replayed(
-    sosw: Installation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_closed_tasks_expire_and_dead_ones_are_kept(sosw: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOSW_CLOSED_TASKS_RETENTION_DAYS", "30")
     sosw.register()
     sosw.put(completed(0), failed(1, slot=1, claim="1", retryable=False))
@@ -113,7 +111,7 @@ def test_the_delays_of_tasks_that_failed_together_are_spread(sosw: Installation)
     assert len(delays) > 10, "full jitter: no thundering herd"
 
 
-def test_a_failed_task_keeps_its_error_and_says_in_its_history_why_it_waits(sosw: Installation) -> None:
+def test_a_failed_task_keeps_its_error_and_why_it_waits(sosw: Installation) -> None:
     sosw.register()
     sosw.put(failed(error=BUSY.to_json()))
     sosw.wake_scavenger(failed(error=BUSY.to_json()))
@@ -377,7 +375,7 @@ def test_a_report_whose_record_was_lost_is_settled_and_its_slot_freed(sosw: Inst
     assert sosw.slots() == []
 
 
-def test_a_slot_that_was_taken_for_a_claim_that_never_came_is_freed_and_the_claim_made_void(
+def test_a_slot_of_a_claim_that_never_came_is_voided_and_freed(
     sosw: Installation,
 ) -> None:
     """The Orchestrator was stopped between its two writes, or the second one is still on its way."""
@@ -425,9 +423,7 @@ def test_the_sweep_finds_what_neither_record_nor_slot_tells_of(sosw: Installatio
     assert [task.status for task in sosw.all_tasks()] == [Status.COMPLETED, Status.WAITING, Status.RUNNING]
 
 
-def test_a_worker_that_is_not_registered_any_more_is_looked_after_all_the_same(
-    sosw: Installation, lambdas: FakeLambda
-) -> None:
+def test_a_worker_that_is_gone_is_looked_after_all_the_same(sosw: Installation, lambdas: FakeLambda) -> None:
     sosw.register()
     sosw.tick_orchestrator()
     sosw.put(running(0), waiting(1))

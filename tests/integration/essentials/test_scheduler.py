@@ -53,7 +53,7 @@ def test_a_job_is_understood_in_every_form(sosw: Installation) -> None:
         assert [entry.move for entry in task.history] == [Move.ENQUEUE], form
 
 
-def test_of_a_batch_of_messages_each_job_is_taken_although_another_is_refused(sosw: Installation) -> None:
+def test_each_job_of_a_batch_is_taken_although_another_is_refused(sosw: Installation) -> None:
     sosw.register()
     bodies = {"m-1": '{"worker": "nobody"}', "m-2": '{"worker": "resize"}'}
     batch = {"Records": [{"messageId": message_id, "body": body} for message_id, body in bodies.items()]}
@@ -277,7 +277,7 @@ def test_a_job_too_large_to_be_kept_is_refused(sosw: Installation) -> None:
     assert sosw.everything() == before
 
 
-def test_a_job_for_a_worker_whose_registration_cannot_be_read_is_refused_with_the_reason(sosw: Installation) -> None:
+def test_a_job_for_an_unreadable_registration_is_refused(sosw: Installation) -> None:
     sosw.client.put_item(
         TableName=sosw.tables.registry, Item=encoded({"pk": "worker", "sk": "resize", "spec": '{"timeout_seconds": 0}'})
     )
@@ -390,9 +390,7 @@ def test_short_of_time_a_job_is_handed_over_until_it_is_whole(sosw: Installation
     assert jobs.enqueuing(sosw.tables) == []
 
 
-def test_a_hand_over_that_came_no_further_is_refused_so_that_it_cannot_run_away(
-    sosw: Installation, lambdas: FakeLambda
-) -> None:
+def test_a_hand_over_that_came_no_further_is_refused(sosw: Installation, lambdas: FakeLambda) -> None:
     sosw.register()
     in_a_hurry(sosw, {"job": {**PHOTO, "job_id": "album"}}, looks=0)
     assert handed_over(lambdas, sosw) == {"resume": "album"}
@@ -505,7 +503,7 @@ def stopped_before_the_cursor(sosw: Installation, monkeypatch: pytest.MonkeyPatc
     assert len(sosw.with_status(Status.QUEUED)) == 3
 
 
-def test_a_job_that_0_1_0_accepted_with_keys_that_are_reserved_now_is_gone_on_with(sosw: Installation) -> None:
+def test_a_job_of_0_1_0_with_keys_reserved_now_is_resumed(sosw: Installation) -> None:
     job = {**PHOTO, "job_id": "album", "isolate_sosw_tokens": True, "sosw_tokens": {"a": {"sosw_installation": "mine"}}}
     schemas = {"default": {"chunkable_attrs": ["sosw_token"]}}
     worker = {"worker_id": "resize", "function_name": "resize", "timeout_seconds": 60, "max_concurrency": 1}
@@ -534,9 +532,7 @@ def test_a_job_whose_scheduler_stopped_is_left_alone_until_its_lease_ends(
 
 
 @pytest.mark.usefixtures("stopped_before_the_cursor")
-def test_a_job_whose_scheduler_stopped_is_resumed_and_no_task_is_there_twice(
-    sosw: Installation, lambdas: FakeLambda
-) -> None:
+def test_a_job_whose_scheduler_stopped_is_resumed_without_doubles(sosw: Installation, lambdas: FakeLambda) -> None:
     # Of its tasks one completes, one fails and waits, one is still queued.
     sosw.tick_orchestrator()
     first, second, _ = sosw.all_tasks()
@@ -558,9 +554,7 @@ def test_a_job_whose_scheduler_stopped_is_resumed_and_no_task_is_there_twice(
 
 
 @pytest.mark.usefixtures("stopped_before_the_cursor")
-def test_a_successor_without_time_leaves_the_doubt_about_the_last_window_to_the_next(
-    sosw: Installation, lambdas: FakeLambda
-) -> None:
+def test_a_successor_without_time_leaves_the_window_in_doubt(sosw: Installation, lambdas: FakeLambda) -> None:
     sosw.tick_orchestrator()
     for task in sosw.with_status(Status.RUNNING):
         sosw.complete(task)
@@ -613,7 +607,7 @@ def half_enqueued(sosw: Installation, lambdas: FakeLambda, small_windows: None) 
     return len(sosw.all_tasks())
 
 
-def test_of_a_job_that_is_cancelled_nothing_more_is_queued_and_all_of_it_is_counted(
+def test_a_cancelled_job_queues_nothing_more_and_is_counted_whole(
     sosw: Installation, lambdas: FakeLambda, half_enqueued: int
 ) -> None:
     jobs.cancel(sosw.tables, "album", NOON)
@@ -634,7 +628,7 @@ def test_of_a_job_that_is_cancelled_nothing_more_is_queued_and_all_of_it_is_coun
     assert len(sosw.all_tasks()) == half_enqueued, "asked for again it stays cancelled"
 
 
-def test_the_scheduler_at_work_hears_of_a_cancellation_with_its_next_window(
+def test_a_scheduler_at_work_sees_a_cancellation_with_its_next_window(
     sosw: Installation, lambdas: FakeLambda, half_enqueued: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     advance = jobs.advance
@@ -650,7 +644,7 @@ def test_the_scheduler_at_work_hears_of_a_cancellation_with_its_next_window(
     assert len(lambdas.accepted) == 1, "nothing is handed over any more"
 
 
-def test_a_window_in_doubt_is_made_whole_before_the_rest_of_a_cancelled_job_is_counted(
+def test_a_window_in_doubt_is_made_whole_before_the_rest_is_counted(
     sosw: Installation, lambdas: FakeLambda, half_enqueued: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unavailable(*_: object) -> None:

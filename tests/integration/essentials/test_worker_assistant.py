@@ -121,7 +121,7 @@ def test_a_worker_of_sosw_0_7_reports_without_an_attempt(second_later: Installat
     assert second_later.task().status is Status.COMPLETED
 
 
-def test_what_is_too_large_to_keep_is_replaced_by_its_size_and_the_report_counts(second_later: Installation) -> None:
+def test_what_is_too_large_to_keep_is_replaced_by_its_size(second_later: Installation) -> None:
     answer = second_later.report({**COMPLETED, "result": {"text": "ü" * 9_000}, "stats": "x" * 500_000})
     assert answer["accepted"]
     task = second_later.task()
@@ -167,7 +167,7 @@ def test_a_deep_error_keeps_a_failed_task_failed(second_later: Installation, lev
         assert reported_anew(second_later, record).status is Status.FAILED
 
 
-def test_text_that_is_no_unicode_costs_its_odd_characters_and_not_the_report(sosw: Installation) -> None:
+def test_text_that_is_no_unicode_loses_characters_not_the_report(sosw: Installation) -> None:
     """Python's messages hold halves of surrogate pairs where they name files whose names are no UTF-8."""
     sosw.register()
     odd = "no such file: caf\udce9.jpg"
@@ -397,7 +397,7 @@ def test_a_report_stands_where_its_token_cannot_be_noted(
     assert unseen.task().status is Status.COMPLETED
 
 
-def test_a_worker_of_this_version_is_understood_with_an_event_of_version_0_1(second_later: Installation) -> None:
+def test_a_worker_of_this_version_takes_an_event_of_version_0_1(second_later: Installation) -> None:
     """Its attempt has no token, and its report none of what the event lacks."""
     assert second_later.report({**COMPLETED, "attempt": 1, "worker_id": "resize"})["accepted"]
 
@@ -470,7 +470,7 @@ def test_a_time_out_fails_although_it_has_no_type(second_later: Installation) ->
     assert "Task timed out" in failure.message
 
 
-def test_the_exception_that_says_that_another_try_is_of_no_use_is_understood(second_later: Installation) -> None:
+def test_the_exception_against_another_try_is_understood(second_later: Installation) -> None:
     second_later.report(destination("RetriesExhausted", {"errorType": "NotRetryable", "errorMessage": "no such photo"}))
     assert not second_later.task().retryable
 
@@ -510,7 +510,7 @@ RAN: dict[str, dict[str, Any]] = {
 }
 
 
-def test_an_event_that_was_dropped_before_the_worker_ran_is_no_failure_of_the_workers(sosw: Installation) -> None:
+def test_an_event_dropped_before_the_worker_ran_is_no_failure(sosw: Installation) -> None:
     for why, record in NEVER_RAN.items():
         task = reported_anew(sosw, record)
         assert (task.status, task.never_ran) == (Status.FAILED, True), why
@@ -528,7 +528,7 @@ def test_success_is_success_whatever_else_the_record_says(second_later: Installa
     assert (second_later.task().status, second_later.task().never_ran) == (Status.COMPLETED, False)
 
 
-def test_a_worker_that_is_stopped_for_a_day_by_its_reserved_concurrency_loses_nothing(
+def test_a_worker_stopped_for_a_day_by_lambda_loses_nothing(
     sosw: Installation, lambdas: FakeLambda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("random.uniform", lambda _low, high: high)
@@ -583,7 +583,7 @@ MALFORMED: dict[str, tuple[Any, str]] = {
 }
 
 
-def test_a_malformed_report_is_an_error_that_names_the_field_and_writes_nothing(second_later: Installation) -> None:
+def test_a_malformed_report_is_refused_by_its_field_and_writes_nothing(second_later: Installation) -> None:
     before = second_later.everything()
     for what, (event, field) in MALFORMED.items():
         with pytest.raises(Refused) as refused:

@@ -37,7 +37,7 @@ def album(total: int = 3) -> JobRecord:
 # --- accepted once ---------------------------------------------------------------------------------------------------
 
 
-def test_an_accepted_job_stands_with_its_spec_and_is_held_by_whoever_took_it(sosw: Installation) -> None:
+def test_an_accepted_job_has_its_spec_and_its_holder(sosw: Installation) -> None:
     assert jobs.accept(sosw.tables, album(), SPEC, HELD) == album()
     assert jobs.get(sosw.tables, "album") == album()
     assert jobs.spec(sosw.tables, "album") == '{"job": {"worker": "resize"}}'
@@ -104,9 +104,7 @@ def test_the_holder_advances_until_it_is_taken_over(sosw: Installation, fresh: C
     assert jobs.cursor(sosw.tables, "album") == second
 
 
-def test_the_doubt_about_a_stopped_holder_goes_with_the_window_that_was_looked_through(
-    sosw: Installation, fresh: Cursor
-) -> None:
+def test_the_doubt_about_a_stopped_holder_goes_with_its_window(sosw: Installation, fresh: Cursor) -> None:
     first = jobs.hold(sosw.tables, fresh, "first", NOON)
     assert first is not None
     second = jobs.hold(sosw.tables, first, "second", NOON)
@@ -131,7 +129,7 @@ def test_a_released_job_is_free_at_once_and_without_doubt(sosw: Installation, fr
     assert jobs.hold(sosw.tables, free, "second", NOON) == Cursor("album", 0, "second", NOON)
 
 
-def test_a_holder_that_gives_up_ends_its_own_lease_only_and_leaves_its_doubt(sosw: Installation, fresh: Cursor) -> None:
+def test_a_holder_that_gives_up_ends_its_own_lease_only(sosw: Installation, fresh: Cursor) -> None:
     held = jobs.hold(sosw.tables, fresh, "first", NOON + HOUR)
     assert held is not None
     jobs.give_up(sosw.tables, "album", "another", NOON)
@@ -149,9 +147,7 @@ def test_a_holder_that_gives_up_ends_its_own_lease_only_and_leaves_its_doubt(sos
     assert jobs.enqueuing(sosw.tables) == []
 
 
-def test_a_cancelled_job_stays_so_whoever_holds_it_and_its_holder_hears_of_it_with_the_next_step(
-    sosw: Installation, fresh: Cursor
-) -> None:
+def test_a_cancelled_job_stays_so_whoever_holds_it(sosw: Installation, fresh: Cursor) -> None:
     held = jobs.hold(sosw.tables, fresh, "first", NOON + HOUR)
     assert held is not None
     marked = replace(held, cancelled=True)
@@ -236,7 +232,7 @@ def test_a_job_is_counted_by_outcome(sosw: Installation) -> None:
     assert progress.counts(sosw.tables, job) == Counts(completed=1, dead=1, cancelled=1)
 
 
-def test_a_closed_job_outlives_its_tasks_whose_ids_would_come_again_with_its_own(sosw: Installation) -> None:
+def test_a_closed_job_outlives_its_tasks(sosw: Installation) -> None:
     jobs.accept(sosw.tables, album(1), SPEC, HELD)
     jobs.finish(sosw.tables, HELD)
     [job] = progress.note(sosw.tables, [completed(0)], NOON, 30)
@@ -278,7 +274,7 @@ def test_without_a_retention_a_closed_job_is_kept(sosw: Installation) -> None:
     assert not any("expires_at" in row for row in sosw.rows("registry"))
 
 
-def test_the_id_of_a_job_that_has_expired_may_be_given_again_before_all_of_it_is_deleted(sosw: Installation) -> None:
+def test_the_id_of_an_expired_job_may_be_given_again(sosw: Installation) -> None:
     jobs.accept(sosw.tables, album(1), SPEC, HELD)
     sosw.client.delete_item(TableName=sosw.tables.registry, Key=encoded({"pk": "job", "sk": "album"}))
     other = replace(album(2), source="event-2")

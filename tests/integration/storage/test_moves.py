@@ -98,7 +98,7 @@ def test_a_replay_of_an_older_death_does_nothing(sosw: Installation) -> None:
     assert sosw.task() == again
 
 
-def test_a_replayed_task_has_its_whole_allowance_again_and_never_an_old_number(sosw: Installation) -> None:
+def test_a_replayed_task_has_a_new_allowance_and_no_old_number(sosw: Installation) -> None:
     put(sosw, DEAD)
     moves.replay(sosw.tables, DEAD, 1, NOW)
     replayed = sosw.task()
@@ -312,7 +312,7 @@ def _held(sosw: Installation, position: int = 0) -> dict[str, Any]:
     return jobs.fence(sosw.tables, cursor)
 
 
-def test_any_number_of_completed_tasks_is_archived_and_every_scavenger_writes_the_same(sosw: Installation) -> None:
+def test_every_scavenger_archives_the_same(sosw: Installation) -> None:
     done = [completed(number) for number in range(60)]
     moves.enqueue(sosw.tables, done)
     moves.archive(sosw.tables, done[:30], retention_days=7)
@@ -438,7 +438,7 @@ def test_the_outbox_holds_what_is_still_to_be_announced(sosw: Installation) -> N
     assert {row.get("outbox", {}).get("S") for row in sosw.rows("closed_tasks")} == {OUTBOX, None}
 
 
-def test_more_tasks_than_a_call_reads_are_found_and_those_that_are_not_there_left_out(sosw: Installation) -> None:
+def test_more_tasks_than_a_call_reads_are_found(sosw: Installation) -> None:
     moves.enqueue(sosw.tables, [queued(number) for number in range(130)])
     ids = [queued(number).task_id for number in range(140)]
     found = tasks.find(sosw.tables, [*ids, *ids])
@@ -451,7 +451,7 @@ def test_more_than_a_page_of_waiting_tasks_is_read(sosw: Installation) -> None:
     assert len(list(tasks.waiting(sosw.tables, "resize"))) == 25
 
 
-def test_the_sweep_goes_through_the_table_page_by_page_and_passes_over_the_queue(sosw: Installation) -> None:
+def test_the_sweep_goes_page_by_page_and_leaves_out_the_queue(sosw: Installation) -> None:
     payload = '{"photo": "' + "x" * 100_000 + '"}'
     done = [replace(completed(number), payload=payload) for number in range(15)]
     moves.enqueue(sosw.tables, [*done, *(queued(number, payload=payload) for number in range(15, 30))])

@@ -98,7 +98,7 @@ def test_lowered_shards_are_remembered(sosw: Installation) -> None:
     assert noted(sosw, queue_shards=9).shards == 9
 
 
-def test_a_worker_that_is_not_registered_any_more_is_still_known_by_its_health(sosw: Installation) -> None:
+def test_a_worker_that_is_gone_is_still_known_by_its_health(sosw: Installation) -> None:
     noted(sosw)
     sosw.client.delete_item(TableName=sosw.tables.registry, Key=encoded({"pk": "worker", "sk": "resize"}))
     [found] = registry.workers(sosw.tables)

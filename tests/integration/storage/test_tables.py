@@ -65,7 +65,7 @@ BUSY = [
 ]
 
 
-def test_a_write_that_conflicts_or_is_throttled_is_tried_again_until_it_passes() -> None:
+def test_a_write_that_conflicts_or_is_throttled_is_tried_again() -> None:
     call = Answers(CONFLICT, THROTTLED, client_error("TransactionConflictException"), *BUSY, {"done": True})
     assert write(call) == {"done": True}
     assert call.asked == 7

@@ -65,7 +65,7 @@ def test_another_installation_is_named(
     assert fake_lambda.requests[0][0] == "/2015-03-31/functions/media_scheduler/invocations"
 
 
-def test_a_job_without_an_id_gets_one_that_is_kept_when_the_request_is_repeated(
+def test_a_job_without_an_id_gets_one_that_a_repetition_keeps(
     fake_lambda: FakeLambda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"worker": "resize"}'), encoding="utf-8"))
@@ -211,7 +211,7 @@ def test_a_job_is_said_to_be_accepted_perhaps_only_where_it_may_be(
     assert hinted(capsys) is may_be_accepted
 
 
-def test_an_answer_that_comes_too_late_leaves_it_open_whether_the_job_is_accepted(
+def test_an_answer_too_late_leaves_open_whether_a_job_is_accepted(
     fake_lambda: FakeLambda, nameless_job: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scheduler, "_PATIENT", Config(read_timeout=0.05, retries={"total_max_attempts": 1}))

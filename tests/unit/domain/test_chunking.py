@@ -221,7 +221,7 @@ class TestAttributes:
         assert tasks(job) == [{"sections": ["a"], "products": [1, 2]}, {"sections": ["a"], "products": [3]}]
         assert len(tasks({"products": [1, 2, 3], "isolate_products": True})) == 3
 
-    def test_inner_values_beside_outer_ones_belong_to_each_that_has_none_of_its_own(self) -> None:
+    def test_inner_values_belong_to_each_outer_one_without_its_own(self) -> None:
         job = {
             "isolate_stores": True,
             "max_products_per_batch": 2,
@@ -543,7 +543,7 @@ def test_random_jobs_make_the_tasks_that_sosw_0_7_made_of_them(frozen: dict[str,
         ),
     ],
 )
-def test_a_job_that_leaves_out_a_level_is_cut_where_sosw_0_7_makes_one_task_of_it(
+def test_a_job_that_leaves_out_a_level_is_cut_unlike_in_sosw_0_7(
     job: dict[str, Any], expected: list[dict[str, Any]]
 ) -> None:
     assert tasks(job) == expected

@@ -93,7 +93,7 @@ def test_a_metric_may_be_named_as_long_as_cloudwatch_allows() -> None:
 # --- the levels of a Worker ------------------------------------------------------------------------------------------
 
 
-def test_each_metric_has_the_level_of_its_value_or_the_last_known_one_or_the_highest() -> None:
+def test_a_metric_has_the_level_of_its_value_or_the_last_known() -> None:
     sources = {"cpu": CPU, "disk": DISK, "new": CPU}
     assert assess(sources, {"cpu": 70.0}, last={"cpu": Level.HIGH, "disk": Level.POOR, "gone": Level.BAD}) == {
         "cpu": Level.LOW,

@@ -208,7 +208,7 @@ def test_a_job_survives_being_stored() -> None:
     assert job.keys == {"bucket": "photos", "keys": {"model_config": [1, None]}, "_private": 1}
 
 
-def test_a_job_that_an_earlier_version_accepted_is_read_beyond_todays_limits() -> None:
+def test_a_job_of_an_earlier_version_is_read_beyond_todays_limits() -> None:
     stored = {**JOB, "job_id": "album\n", "start_at": 10**15, "worker": "w" * 300}
 
     assert Job.model_validate(stored).start_at == 10**15

@@ -16,7 +16,7 @@ LEAST = {"function_name": "resize", "timeout_seconds": 10, "max_concurrency": 3}
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:resize"
 
 
-def test_the_least_that_a_worker_must_say_is_its_function_time_out_and_limit() -> None:
+def test_the_least_of_a_registration_is_function_time_out_and_limit() -> None:
     found = Registration.model_validate(LEAST)
     assert (found.worker_id, found.report_by, found.queue_shards) == ("resize", "code", 1)
     assert found.max_event_age_seconds == 60
@@ -26,7 +26,7 @@ def test_the_least_that_a_worker_must_say_is_its_function_time_out_and_limit() -
 
 
 @pytest.mark.parametrize("function_name", ["resize", "resize:live", ARN, f"{ARN}:live", f"{ARN}:$LATEST"])
-def test_a_worker_is_named_after_its_function_unless_it_has_a_name_of_its_own(function_name: str) -> None:
+def test_a_worker_is_named_after_its_function_by_default(function_name: str) -> None:
     assert Registration.model_validate({**LEAST, "function_name": function_name}).worker_id == "resize"
     own = Registration.model_validate({**LEAST, "function_name": function_name, "worker_id": "media.resize"})
     assert own.worker_id == "media.resize"

@@ -31,7 +31,7 @@ def test_the_longest_delay_doubles_with_each_attempt_up_to_the_cap() -> None:
     assert [delay_seconds(POLICY, attempt, longest) for attempt in range(1, 6)] == [30, 60, 100, 100, 100]
 
 
-def test_the_shortest_delay_is_none_so_that_retries_spread_over_the_whole_time() -> None:
+def test_the_shortest_delay_is_none_so_that_retries_spread() -> None:
     assert {delay_seconds(POLICY, attempt, shortest) for attempt in range(1, 6)} == {0}
 
 
@@ -41,7 +41,7 @@ def test_the_shortest_delay_is_none_so_that_retries_spread_over_the_whole_time()
     attempt=st.integers(1, 10_000),
     seed=st.integers(),
 )
-def test_a_delay_is_never_negative_nor_over_the_cap_nor_over_the_doubled_base(
+def test_a_delay_is_within_zero_the_cap_and_the_doubled_base(
     base: float, beyond: float, attempt: int, seed: int
 ) -> None:
     policy = RetryPolicy(base_delay_seconds=base, max_delay_seconds=base + beyond)
@@ -87,7 +87,7 @@ def test_an_attempt_that_never_ran_is_spared_even_if_it_was_the_last() -> None:
     assert decide(task, POLICY, NOON, longest, cancelled=False) == Retry(NOON + 30 * SECOND, spare=True)
 
 
-def test_the_more_attempts_were_spared_the_longer_the_next_waits_up_to_the_cap() -> None:
+def test_spared_attempts_wait_longer_and_longer_up_to_the_cap() -> None:
     decisions = [
         decide(failed(attempt=n + 1, spared=n, never_ran=True), POLICY, NOON, longest, cancelled=False)
         for n in range(4)

@@ -60,7 +60,7 @@ def test_a_rank_is_read_as_it_was_written(rank: Rank) -> None:
 
 
 @given(ranks, ranks)
-def test_ranks_sort_as_text_by_priority_then_returned_then_time_then_sequence(one: Rank, other: Rank) -> None:
+def test_ranks_sort_as_text_by_priority_return_time_and_sequence(one: Rank, other: Rank) -> None:
     def order(rank: Rank) -> tuple[int, bool, int, int]:
         return (-rank.priority, rank.fresh, rank.time, rank.sequence)
 
@@ -68,7 +68,7 @@ def test_ranks_sort_as_text_by_priority_then_returned_then_time_then_sequence(on
 
 
 @given(ranks, times)
-def test_a_returned_task_goes_to_the_head_of_its_priority_under_a_rank_that_it_never_had(rank: Rank, now: int) -> None:
+def test_a_returned_task_goes_to_the_head_under_a_new_rank(rank: Rank, now: int) -> None:
     returned = rank.returned(now)
     assert returned != rank
     assert returned.priority == rank.priority
@@ -127,7 +127,7 @@ def test_a_long_reason_is_stored_short() -> None:
     assert Entry(NOON, Move.DIE, 3).compact() == [NOON, "die", 3]
 
 
-def test_a_history_of_long_reasons_leaves_room_for_payload_and_result_in_an_item() -> None:
+def test_a_history_of_long_reasons_leaves_room_in_an_item() -> None:
     """DynamoDB takes 400 KB an item; the payload may have 350, result and stats 16 each."""
     for letter in "r€":
         task = running()
