@@ -1,4 +1,4 @@
-"""A slot: one permit of a Worker's limit, occupied by one task."""
+"""A slot: one permit of a pool, occupied by one task. A Worker's limit is a pool under the Worker's id."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sosw_runtime.domain.task import Task
 class Slot:
     """One occupied slot and who holds it. `claim` is unique, so that two holders are never taken for each other."""
 
-    worker_id: str
+    pool: str
     index: int
     task_id: str
     rank: str  # the queue_rank under which the claim saw the task

@@ -214,7 +214,7 @@ def _mend_some_slots(invocation: Invocation, worker: WorkerRecord, occupied: Seq
         return _free(invocation, slot)
 
     def about(slot: Slot) -> dict[str, object]:
-        return {"worker_id": slot.worker_id, "slot": slot.index, "task_id": slot.task_id}
+        return {"worker_id": worker.worker_id, "slot": slot.index, "task_id": slot.task_id}
 
     return run_all(mend, occupied, _CALLS_AT_ONCE, logger, "slot not mended", about, invocation.has_time)
 

@@ -1,4 +1,4 @@
-"""Slots: the permits of a Worker's limit. An occupied slot is an item, a free one is none."""
+"""Slots: the permits of a pool. An occupied slot is an item, a free one is none."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def take(tables: Tables, slot: Slot, held_by: Slot | None, deadline: Deadline | 
     if held_by is not None:
         condition += " OR claim = :held"
         values["ExpressionAttributeValues"] = encoded({":held": held_by.claim})
-    item = _key(slot.worker_id, slot.index) | encoded(
+    item = _key(slot.pool, slot.index) | encoded(
         {"task_id": slot.task_id, "rank": slot.rank, "claim": slot.claim, "claimed_at": slot.claimed_at}
     )
     try:
@@ -52,7 +52,7 @@ def free(tables: Tables, slot: Slot) -> bool:
         write(
             lambda: tables.client.delete_item(
                 TableName=tables.registry,
-                Key=_key(slot.worker_id, slot.index),
+                Key=_key(slot.pool, slot.index),
                 ConditionExpression="claim = :claim",
                 ExpressionAttributeValues=encoded({":claim": slot.claim}),
             )
@@ -62,21 +62,21 @@ def free(tables: Tables, slot: Slot) -> bool:
     return True
 
 
-def occupied(tables: Tables, worker_id: str, *, start: int = 0, consistent: bool = False) -> list[Slot]:
-    """The occupied slots of a Worker from an index on, by index.
+def occupied(tables: Tables, pool: str, *, start: int = 0, consistent: bool = False) -> list[Slot]:
+    """The occupied slots of a pool from an index on, by index.
 
     Cost: 0.5 read units per 4 KB, about 25 slots; twice if consistent.
     """
     first = _sort_key(start) if start else ""
-    items = registry_part(tables, f"slots#{worker_id}", start=first, consistent=consistent)
+    items = registry_part(tables, f"slots#{pool}", start=first, consistent=consistent)
     return [
-        Slot(worker_id, int(values["sk"]), values["task_id"], values["rank"], values["claim"], values["claimed_at"])
+        Slot(pool, int(values["sk"]), values["task_id"], values["rank"], values["claim"], values["claimed_at"])
         for values in map(decoded, items)
     ]
 
 
-def _key(worker_id: str, index: int) -> dict[str, Any]:
-    return encoded({"pk": f"slots#{worker_id}", "sk": _sort_key(index)})
+def _key(pool: str, index: int) -> dict[str, Any]:
+    return encoded({"pk": f"slots#{pool}", "sk": _sort_key(index)})
 
 
 def _sort_key(index: int) -> str:
