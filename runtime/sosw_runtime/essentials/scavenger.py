@@ -14,7 +14,7 @@ from sosw_runtime.domain.retry import Cancel, Die, Retry, decide, decide_due
 from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import REPORTED, Note, Status, Task
 from sosw_runtime.errors import Unavailable
-from sosw_runtime.essentials import closing
+from sosw_runtime.essentials import announcements, closing
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext, resume
 from sosw_runtime.essentials.parallel import Counters, run_all, run_batch
 from sosw_runtime.essentials.rounds import Turns, in_one_turn, serve_in_rounds
@@ -78,7 +78,7 @@ def on_stream(invocation: Invocation, records: Iterable[Mapping[str, Any]]) -> C
 def _announce_ended(invocation: Invocation, settled: Sequence[Task]) -> Counters:
     """Announce those tasks that are dead or cancelled by now, together."""
     found = tasks.find_closed(invocation.tables, (task.task_id for task in settled)).values()
-    return closing.announce(invocation, [task for task in found if task.in_outbox])
+    return announcements.announce(invocation, [task for task in found if task.in_outbox])
 
 
 def on_tick(invocation: Invocation) -> Counters:
@@ -100,7 +100,7 @@ def on_tick(invocation: Invocation) -> Counters:
     still_due = serve(lambda share: _by_worker(_requeue_due, share, workers.values()), 6)
     left_over = [
         *serve(lambda share: _by_worker(_mend_slots, share, workers.values()), 5),
-        *serve(lambda share: {"alarms": closing.announce_outbox(share)}, 4, "chore"),
+        *serve(lambda share: {"alarms": announcements.announce_outbox(share)}, 4, "chore"),
         *serve(_job_chores, 3, "chore"),
         *serve(lambda share: {"sweep": _sweep(share, workers)}, 2, "chore"),
         *serve(lambda share: _by_worker(_requeue_due, share, [workers[worker_id] for worker_id in still_due]), 1),
