@@ -93,18 +93,21 @@ class Watch:
                 self._found("I2", f"{worker_id}: two live leases of one slot among {sorted(slots)}")
 
     def check_executions(self) -> None:
-        """I2 for what really runs. A second run of one event is Lambda's own doing: once one of the two ended, and its
-        report counts, the other one may outlast the slot.
+        """I2 for what really runs. A second run of one event is Lambda's own doing: once the report of one of the two
+        counts, the other one may outlast the slot.
         """
-        ended = {execution.event.attempt for execution in self.world.executions if execution.ended_at is not None}
         at_work: dict[str, set[tuple[str, int]]] = defaultdict(set)
         for execution in self.world.running:
-            if execution.event.attempt not in ended:
+            if execution.event.deliveries < 2 or self._runs(*execution.event.attempt):
                 at_work[execution.worker_id].add(execution.event.attempt)
         for worker_id, attempts in at_work.items():
             limit = self.world.limits[worker_id]
             if len(attempts) > limit:
                 self._found("I2", f"{worker_id}: {len(attempts)} Workers at work at a limit of {limit}: {attempts}")
+
+    def _runs(self, key: str, attempt: int) -> bool:
+        item = self.world.now["tasks"].get(key, {})
+        return (item.get("status"), item.get("attempt")) == ({"S": "running"}, {"N": str(attempt)})
 
     def _i4(self, key: str, was: dict[str, Any] | None, is_: dict[str, Any]) -> None:
         """Attempts never fall (one whose event AWS refused was none), and never pass the maximum."""

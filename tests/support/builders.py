@@ -12,6 +12,7 @@ from typing import Any, Final
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import Entry, Error, Move, Rank, Status, Task, task_id
+from sosw_runtime.storage.tables import Deadline
 
 #: 2026-03-10 12:00 UTC, a Tuesday, in ms.
 NOON: Final = 1_773_144_000_000
@@ -107,3 +108,7 @@ def _reported(number: int, status: Status, finished_at: int, **changes: Any) -> 
     )
     task = replace(task, status=status, finished_at=finished_at, history=(*task.history, entry))
     return replace(task, **changes)
+
+
+#: A deadline that is over: for one try of a write.
+ONE_TRY = Deadline(0, lambda: 0)

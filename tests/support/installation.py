@@ -66,7 +66,7 @@ class Installation:
         registration = builders.registration(worker_id, **inputs)
         registry.put_registration(self.tables, registration, require_token=require_token)
         if token_seen:
-            tokens.note_token_seen(self.tables, worker_id)
+            tokens.note_token_seen(self.tables, worker_id, builders.ONE_TRY)
         return registration
 
     def submit(self, event: Any, context: FakeContext | None = None) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from sosw_runtime.storage.registry import Control
 from sosw_runtime.storage.tables import Tables
 from sosw_runtime.testing import register_worker
 from sosw_runtime.worker import ReportUndelivered
-from tests.support.builders import MINUTE, NOON
+from tests.support.builders import MINUTE, NOON, ONE_TRY
 from tests.support.faults import WRITES, Call, Faults, Stop
 from tests.support.lambdas import FakeContext, FakeLambda
 
@@ -237,7 +237,7 @@ class World(AbstractContextManager["World"]):
         )
         register_worker(self.dynamodb, self.name, registration, require_token=require_token)
         if token_seen:
-            tokens.note_token_seen(Tables.by(self.dynamodb, self.name), worker_id)
+            tokens.note_token_seen(Tables.by(self.dynamodb, self.name), worker_id, ONE_TRY)
         self.registrations[worker_id] = registration
         self.limits[worker_id] = limit
         self._observe(("registry",))

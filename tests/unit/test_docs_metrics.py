@@ -19,11 +19,12 @@ ALL = {*TICKING, "scheduler", "worker_assistant"}
 
 #: Whose counts those are that a module makes which is no Essential itself.
 OTHERS = {
+    "announcements": {"scavenger"},
     "closing": {"scavenger"},
     "dispatch": {"orchestrator"},
     "invocation": ALL,
     "rounds": TICKING,
-    "tally": TICKING,
+    "parallel": TICKING,
 }
 
 
@@ -57,7 +58,7 @@ def counted() -> dict[str, set[str]]:
     """The Essentials that count it, by metric."""
     found: dict[str, set[str]] = defaultdict(set)
     for file, nodes in nodes_of_the_code():
-        metrics = [str(keyword.arg) for call in calls(nodes, "Tally") for keyword in call.keywords]
+        metrics = [str(keyword.arg) for call in calls(nodes, "Counters") for keyword in call.keywords]
         metrics += [key for call in calls(nodes, "telemetry.count") for key in keys(call.args[2], nodes)]
         for metric in metrics:
             found[metric] |= {file} if file in ALL else OTHERS[file]

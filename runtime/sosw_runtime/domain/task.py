@@ -105,16 +105,16 @@ class Entry:
     move: Move | str  # a plain text is a move of a later version
     attempt: int
     reason: str | None = None
-    more: tuple[int | str, ...] = ()  # what a later version adds, carried along
+    more: tuple[Any, ...] = ()  # what a later version adds, carried along as it is stored
 
     def compact(self) -> list[int | str]:
-        """As it is stored."""
+        """As it is stored, but for `more`."""
         entry: list[int | str] = [self.at, str(self.move), self.attempt]
         if self.reason is None and not self.more:
             return entry
         # Bytes, so that 50 entries and the largest payload fit into DynamoDB's 400 KB an item.
         reason = (self.reason or "").encode(errors="replace")[:REASON_LENGTH].decode(errors="ignore")
-        return [*entry, reason, *self.more]
+        return [*entry, reason]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from sosw_runtime.essentials.invocation import Invocation, LambdaContext
 from sosw_runtime.essentials.parallel import Counters
 from sosw_runtime.essentials.rounds import Turns, serve_in_rounds
 from sosw_runtime.essentials.stream import is_stream, written_tasks
-from sosw_runtime.storage import registry, slots, tasks
+from sosw_runtime.storage import registry, slots, tasks, tokens
 from sosw_runtime.storage.registry import WorkerRecord
 
 #: Part of a tick's time that CloudWatch may take at the most; where it takes longer, the last known levels hold.
@@ -82,6 +82,8 @@ def _look(invocation: Invocation, worker: WorkerRecord) -> Turns:
     tables, worker_id = invocation.tables, worker.worker_id
     if not worker.is_registered:
         if not slots.occupied(tables, worker_id, consistent=True):
+            # Registered anew, it may be another function.
+            tokens.forget_token_seen(tables, worker_id)
             registry.mark_gone(tables, worker)
         return Counters()
     if worker.registration is not None and not tasks.queued(tables, worker_id, worker.shards, 1):

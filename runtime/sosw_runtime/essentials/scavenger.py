@@ -12,7 +12,7 @@ from sosw_runtime import telemetry
 from sosw_runtime.domain.registration import RetryPolicy
 from sosw_runtime.domain.retry import Cancel, Die, Retry, decide, decide_due
 from sosw_runtime.domain.slot import Slot
-from sosw_runtime.domain.task import REPORTED, Note, Status, Task
+from sosw_runtime.domain.task import REPORTED, Status, Task
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.essentials import announcements, closing
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext, resume
@@ -234,7 +234,7 @@ def _settle_overdue(invocation: Invocation, task: Task, worker: WorkerRecord | N
         # A later version knows what becomes of it; in a slot it does not run.
         return Counters() if slot is None else _free(invocation, slot)
     if task.status is Status.RUNNING and task.noted is not None:
-        reported = _report_noted(invocation, task, task.noted)
+        reported = _report_noted(invocation, task)
         if reported is None:
             return Counters()
         task = reported
@@ -243,9 +243,9 @@ def _settle_overdue(invocation: Invocation, task: Task, worker: WorkerRecord | N
     return counters + _free(invocation, slot) if settled and slot is not None else counters
 
 
-def _report_noted(invocation: Invocation, task: Task, noted: Note) -> Task | None:
+def _report_noted(invocation: Invocation, task: Task) -> Task | None:
     """Count a report that lacked its token, since no other came in the lease; the task as it is then reported."""
-    if moves.report_noted(invocation.tables, task, noted, invocation.clock()).accepted:
+    if moves.report(invocation.tables, moves.reported_note(task), invocation.clock()).accepted:
         logger.info("noted report counted", extra=telemetry.ids(task))
     found = tasks.get(invocation.tables, task.task_id)
     return found if found is not None and found.claim == task.claim and found.status in REPORTED else None

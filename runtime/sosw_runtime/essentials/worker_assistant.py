@@ -13,7 +13,8 @@ from sosw_runtime.errors import Refused
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext
 from sosw_runtime.outcome_limits import replacement, replacement_of_json, to_json
 from sosw_runtime.storage import tokens
-from sosw_runtime.storage.moves import Recorded, Report, note, report
+from sosw_runtime.storage.moves import Recorded, Report, note, report, reported_note
+from sosw_runtime.storage.tables import Deadline
 from sosw_runtime.worker import NotRetryable, ReportUndelivered
 
 logger = telemetry.logger("worker_assistant")
@@ -119,6 +120,7 @@ class _DestinationRecord(BaseModel):
             never_ran=self._never_ran(),
             worker_id=self.requestPayload.worker_id,
             token=self.requestPayload.sosw_token,
+            only_returned=self.requestContext.condition == "Success",
         )
 
     @property
@@ -198,6 +200,10 @@ def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, A
         return answer
     recorded = report(invocation.tables, reported, invocation.clock())
     found = recorded.found
+    if found is not None and _says_otherwise(reported, found):
+        # The function returned, and had said itself that its task failed: that is what its token now vouches for.
+        reported = reported_note(found)
+        recorded = report(invocation.tables, reported, invocation.clock())
     if found is not None and _lacks_its_token(reported, found):
         note(invocation.tables, found, reported)
         logger.warning("report without its token", extra=telemetry.ids(found))
@@ -222,18 +228,35 @@ def _lacks_its_token(reported: Report, found: Task) -> bool:
     )
 
 
+def _says_otherwise(reported: Report, found: Task) -> bool:
+    """Whether a function whose return Lambda tells of had reported a failure, without the token."""
+    return (
+        reported.only_returned
+        and found.status is Status.RUNNING
+        and reported.token == found.claim
+        and found.noted is not None
+        and not found.noted.completed
+    )
+
+
 def _shows_token(reported: Report, found: Task) -> bool:
     """Whether an accepted report carried a token that its attempt does not ask for yet.
 
-    Lambda's record of a failure carries it as well, whatever the Worker's package knows.
+    Lambda's records carry it as well, whatever the Worker's package knows; all but that of an undelivered report, which
+    only a package that knows tokens raises.
     """
-    return reported.completed and reported.token == found.claim and found.required_token is None
+    return (
+        reported.completed
+        and not reported.only_returned
+        and reported.token == found.claim
+        and found.required_token is None
+    )
 
 
 def _note_token_seen(invocation: Invocation, worker_id: str) -> None:
     """Note that a Worker sends tokens. Where that fails the report stands, and the next one shows it again."""
     try:
-        tokens.note_token_seen(invocation.tables, worker_id)
+        tokens.note_token_seen(invocation.tables, worker_id, Deadline(invocation.clock(), invocation.clock))
     except Exception:
         logger.warning("token not noted", exc_info=True, extra={"worker_id": worker_id})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
@@ -105,6 +105,7 @@ def encode(value: str | int | bool | list[Any] | dict[str, Any]) -> dict[str, An
             return {"L": [encode(part) for part in value]}
         case dict():
             return {"M": encoded(value)}
+    raise TypeError(f"{value!r} is nothing that is written")
 
 
 def decode(value: Mapping[str, Any]) -> Any:
@@ -135,13 +136,21 @@ def decoded(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def encode_history(entries: Iterable[Entry]) -> dict[str, Any]:
     """History entries as a list attribute."""
-    return encode([entry.compact() for entry in entries])
+    return {"L": [{"L": [*encode(entry.compact())["L"], *entry.more]} for entry in entries]}
 
 
-def decode_entry(entry: Sequence[Any]) -> Entry:
-    """A history entry as `Entry.compact` made it, perhaps of a later version."""
-    at, move, attempt, *rest = entry
-    return Entry(at, _known(Move, move), attempt, rest[0] if rest else None, tuple(rest[1:]))
+def decode_entry(entry: Mapping[str, Any]) -> Entry:
+    """A history entry as `encode_history` made it, perhaps of a later version.
+
+    Raises:
+        TypeError: it is no entry.
+    """
+    at, move, attempt, *rest = entry["L"]
+    known = (decode(at), decode(move), decode(attempt), decode(rest[0]) if rest else None)
+    match known:
+        case (int(), str(), int(), str() | None):
+            return Entry(known[0], _known(Move, known[1]), known[2], known[3], tuple(rest[1:]))
+    raise TypeError(f"{known} is no entry of a history")
 
 
 def encode_note(note: Note) -> dict[str, Any]:
@@ -187,7 +196,8 @@ def to_task(item: Mapping[str, Any]) -> Task:
         Unreadable: the item is no task.
     """
     try:
-        task = _task({name: decode(value) for name, value in item.items() if name in _ATTRIBUTES})
+        known = {name: decode(value) for name, value in item.items() if name in _ATTRIBUTES - {"history"}}
+        task = _task({**known, "history": tuple(map(decode_entry, item["history"]["L"]))})
         return replace(task, more={name: value for name, value in item.items() if name not in _ATTRIBUTES})
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise Unreadable(item, f"{type(error).__name__}: {error}") from error
@@ -202,9 +212,8 @@ def _task(values: dict[str, Any]) -> Task:
     if values["status"] is Status.UNREADABLE:
         raise ValueError("it was set aside")
     values["due_at"] = None if due is None else int(due.split("#", 1)[0])
-    values["history"] = tuple(map(decode_entry, values["history"]))
     if "note" in values:
-        values["note"] = Note(**{name: value for name, value in values["note"].items() if name in _NOTE_ATTRIBUTES})
+        values["note"] = _note({name: value for name, value in values["note"].items() if name in _NOTE_ATTRIBUTES})
     for name, value in values.items():
         if not isinstance(value, _TYPES[name]):
             raise TypeError(f"{name} is of the type {type(value).__name__}")
@@ -214,6 +223,13 @@ def _task(values: dict[str, Any]) -> Task:
     if values.get("queue_rank") is not None:
         Rank.parse(values["queue_rank"])
     return Task(**values)
+
+
+def _note(values: Mapping[str, Any]) -> Note:
+    for name in ("claim", "result", "stats", "error"):
+        if not isinstance(values.get(name), str | None):
+            raise TypeError(f"note.{name} is of the type {type(values[name]).__name__}")
+    return Note(**values)
 
 
 def _is_key(text: str) -> bool:

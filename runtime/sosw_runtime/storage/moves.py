@@ -65,6 +65,7 @@ class Report:
     never_ran: bool = False
     worker_id: str | None = None  # None: a Worker packaged with version 0.1.0, or one of sosw 0.7
     token: str | None = None  # as the attempt's event had it
+    only_returned: bool = False  # Lambda says that the function returned; what it said itself of its task counts more
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +258,8 @@ def unclaim(tables: Tables, task: Task, rank: str, shards: int, now: int, reason
 def report(tables: Tables, reported: Report, now: int) -> Recorded:
     """Record the end of an attempt. From running to completed or failed.
 
-    Conditional on the attempt and the Worker, where the report names them, and on the attempt's token, if it asks for
-    one:
+    Conditional on the attempt and the Worker, where the report names them, on the attempt's token, if it asks for one,
+    and on no noted failure, if the report only says that the function returned:
 
         attempt 1 runs ── its lease ends ── attempt 2 runs ── attempt 1 reports: refused
 
@@ -289,9 +290,12 @@ def _report(tables: Tables, reported: Report, now: int) -> Recorded:
     condition += "".join(f" AND {name} = :{name}" for name, value in named.items() if value is not None)
     has_token = "" if reported.token is None else " OR #token = :token"
     condition += f" AND (attribute_not_exists(#token) OR #token <> claim{has_token})"
+    if reported.only_returned:
+        condition += " AND (attribute_not_exists(#note) OR #note.#claim <> claim OR #note.#completed = :true)"
     values = {
         ":running": Status.RUNNING.value,
         ":token": reported.token,
+        ":true": True if reported.only_returned else None,
         **{f":{name}": value for name, value in named.items()},
     }
     try:
@@ -376,9 +380,12 @@ def _size_of(text: str | None) -> str | None:
 # --- Scavenger ---------------------------------------------------------------------------------------------------
 
 
-def report_noted(tables: Tables, task: Task, noted: Note, now: int) -> Recorded:
-    """`report` what was noted of an attempt whose lease ended, with the token that the note lacked."""
-    reported = Report(
+def reported_note(task: Task) -> Report:
+    """What is noted of a task's attempt, as a report with the token that the note lacked."""
+    if task.noted is None:
+        raise ValueError(f"nothing is noted of task {task.task_id}")
+    noted = task.noted
+    return Report(
         task_id=task.task_id,
         completed=noted.completed,
         attempt=task.attempt,
@@ -389,7 +396,6 @@ def report_noted(tables: Tables, task: Task, noted: Note, now: int) -> Recorded:
         never_ran=noted.never_ran,
         token=task.required_token,
     )
-    return report(tables, reported, now)
 
 
 def void(tables: Tables, task_id: str, rank: str, now: int) -> bool:

@@ -48,8 +48,12 @@ class WorkerRecord:
 
     @property
     def requires_token(self) -> bool:
-        """Whether a report of its tasks must carry the token of the attempt: not before its package is known to."""
-        return self.sends_token and self.token_seen
+        """Whether a report of its tasks must carry the token of the attempt.
+
+        Lambda's records carry it with the event. A report by code does once the Worker's package is known to repeat it.
+        """
+        reports_by_lambda = self.registration is not None and self.registration.report_by == "destination"
+        return self.sends_token and (self.token_seen or reports_by_lambda)
 
     @property
     def level(self) -> Level:

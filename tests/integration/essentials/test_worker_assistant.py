@@ -11,6 +11,7 @@ from sosw_runtime import aws
 from sosw_runtime.domain.task import HISTORY_HEAD, HISTORY_TAIL, Error, Move, Status
 from sosw_runtime.errors import Refused, Unavailable
 from sosw_runtime.storage import tokens
+from sosw_runtime.storage.items import encoded
 from sosw_runtime.worker import ReportUndelivered
 from tests.support.builders import HOUR, NOON, SECOND, completed, queued, running, waiting
 from tests.support.installation import Installation
@@ -377,6 +378,36 @@ def test_lambdas_record_of_a_failure_shows_nothing_of_the_package(unseen: Instal
     [call] = lambdas.accepted
     record = {**destination("RetriesExhausted", {"errorMessage": "killed"}), "requestPayload": call.event}
     assert unseen.report(record)["accepted"]
+    assert not asks_for_token(unseen)
+
+
+def test_a_worker_registered_anew_has_shown_nothing_of_its_package(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register()
+    sosw.tick_orchestrator()
+    sosw.client.delete_item(TableName=sosw.tables.registry, Key=encoded({"pk": "worker", "sk": "resize"}))
+    sosw.tick_orchestrator()
+    sosw.register(token_seen=False)
+    assert not asks_for_token(sosw)
+
+
+@pytest.mark.parametrize("token_seen", [False, True])
+def test_a_functions_return_does_not_outdo_the_failure_that_it_reported(
+    sosw: Installation, lambdas: FakeLambda, token_seen: bool
+) -> None:
+    """It reports by code as well as by its destination, and its code sends no token."""
+    sosw.register(report_by="destination", token_seen=token_seen)
+    sosw.put(queued())
+    sosw.tick_orchestrator()
+    [call] = lambdas.accepted
+    sosw.report({**FAILED, "attempt": 1, "error": "busy"})
+    answer = sosw.report({**destination("Success"), "requestPayload": call.event})
+    assert (answer["accepted"], answer["state"]) == (True, "failed")
+    assert sosw.task().failure == Error("Error", "busy")
+
+
+def test_a_functions_return_shows_nothing_of_the_package(unseen: Installation, lambdas: FakeLambda) -> None:
+    [call] = lambdas.accepted
+    assert unseen.report({**destination("Success"), "requestPayload": call.event})["accepted"]
     assert not asks_for_token(unseen)
 
 

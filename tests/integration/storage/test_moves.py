@@ -200,7 +200,7 @@ def test_a_noted_report_is_reported_as_it_was_noted(sosw: Installation) -> None:
         assert moves.note(sosw.tables, GUARDED, report)
         task = sosw.task()
         assert task.noted is not None
-        assert moves.report_noted(sosw.tables, task, task.noted, NOW).accepted
+        assert moves.report(sosw.tables, moves.reported_note(task), NOW).accepted
         noted = sosw.task()
         put(sosw, GUARDED)
         moves.report(sosw.tables, replace(report, token="claim-1"), NOW)
@@ -357,7 +357,7 @@ def test_an_older_sight_of_a_dead_task_cancels_nothing(sosw: Installation) -> No
 
 def test_what_a_later_version_added_to_a_task_goes_with_it(sosw: Installation) -> None:
     more = {"mood": {"M": {"is": {"N": "1.5"}}}}
-    later = Entry(NOON, "polish", 1, "", (7, "bright"))
+    later = Entry(NOON, "polish", 1, "", ({"N": "0.5"}, {"SS": ["bright"]}, {"NULL": True}))
     started = replace(running(), more=more, history=(*running().history, later))
     sosw.client.put_item(TableName=sosw.tables.tasks, Item=to_item(running()) | to_item(started))
     assert sosw.task() == started

@@ -14,7 +14,7 @@ from sosw_runtime.storage import registry, tokens
 from sosw_runtime.storage.items import encoded
 from sosw_runtime.storage.registry import Control, WorkerRecord
 from sosw_runtime.testing import register_worker
-from tests.support.builders import NOON, registration
+from tests.support.builders import NOON, ONE_TRY, registration
 from tests.support.installation import Installation
 
 HEALTH = {"database": Level.LOW, "disk": Level.HIGH}
@@ -157,12 +157,17 @@ def test_a_token_is_asked_for_once_a_report_carried_one(sosw: Installation) -> N
         sosw.register("resize", require_token=require_token, token_seen=False)
         [found] = registry.workers(sosw.tables)
         assert not found.requires_token
-    tokens.note_token_seen(sosw.tables, "resize")
+    tokens.note_token_seen(sosw.tables, "resize", ONE_TRY)
     for require_token in (True, False):
         sosw.register("resize", require_token=require_token, token_seen=False)
         [found] = registry.workers(sosw.tables)
         assert found == registry.find_workers(sosw.tables, ["resize"])["resize"]
         assert found.requires_token is require_token
+    tokens.forget_token_seen(sosw.tables, "resize")
+    for report_by in ("code", "destination"):
+        sosw.register("resize", token_seen=False, report_by=report_by)
+        [found] = registry.workers(sosw.tables)
+        assert found.requires_token is (report_by == "destination"), "Lambda's records carry it with the event"
 
 
 def test_a_registration_is_stored_and_read_whole(sosw: Installation) -> None:
