@@ -22,7 +22,7 @@ import pytest
 from sosw_runtime import aws
 from sosw_runtime.domain.health import Level
 from sosw_runtime.domain.task import Move, Status, Task
-from sosw_runtime.essentials import closing, scavenger, worker_assistant
+from sosw_runtime.essentials import announcements, scavenger, worker_assistant
 from sosw_runtime.essentials.parallel import Counters
 from sosw_runtime.storage import jobs, moves, slots, tasks
 from sosw_runtime.storage.items import Item, encoded
@@ -277,7 +277,7 @@ def test_i7_every_accepted_task_ends_in_bounded_time(lived: World, watch: Watch)
 
     # A Scavenger that goes on with no job: what is not written yet is missing in it as well.
     _anew(world, watch, "resume")
-    with mock.patch.object(scavenger, "_jobs_resumed", return_value=Counters()):
+    with mock.patch.object(scavenger, "_resume_jobs", return_value=Counters()):
         assert _once_quiet(world, watch, lambda: None) == {"I7", "I8"}
 
 
@@ -318,7 +318,7 @@ def test_i10_a_dead_task_has_at_least_one_alarm(lived: World, watch: Watch) -> N
     assert died
     assert died == {alarm["task_id"] for alarm in world.alarms if "task_id" in alarm}
     _anew(world, watch, "bury")
-    with mock.patch.object(closing, "_alarm"):
+    with mock.patch.object(announcements, "_publish_alarm"):
         assert _once_quiet(world, watch, lambda: FLOWS["bury"].act(world)) == {"I10"}
 
 
