@@ -73,7 +73,7 @@ test-integration: $(VENV) ## Run the integration tests on moto and DynamoDB Loca
 test-guarantees: $(VENV) ## Run the tests of what holds under faults and under concurrency
 	$(call stage,Guarantees under faults and under concurrency)
 	@$(BIN)/python -m tests.support.dynamodb_local
-	$(BIN)/pytest tests/guarantees -n auto
+	$(BIN)/pytest tests/guarantees -m 'not long' -n auto
 	$(BIN)/pytest tests/concurrency --verbose
 
 .PHONY: test-terraform
@@ -87,6 +87,11 @@ test-e2e: $(VENV) ## Apply the complete example on an emulator of AWS, run jobs,
 	$(call stage,End-to-end tests on MiniStack)
 	$(call need,terraform,https://developer.hashicorp.com/terraform/install)
 	$(BIN)/pytest tests/end_to_end --ignore tests/end_to_end/upgrade -n auto --dist loadfile --durations 10
+
+.PHONY: test-stories
+test-stories: $(VENV) ## Tell the other stories of what people, Workers, AWS and faults may do
+	$(call stage,More stories of the state machine)
+	$(BIN)/pytest tests/guarantees -m long -n auto
 
 .PHONY: test-upgrade
 test-upgrade: $(VENV) ## Apply 0.1.0, then this tree, then 0.1.0 again, while Workers report

@@ -17,10 +17,15 @@ _STEPS: Final = 50
 #: The parts run side by side, and each has its own seed: the same stories on every run.
 _PARTS: Final = 8
 _STORIES_A_PART: Final = 25
+#: Parts that `make test` tells; `make test-stories` tells the others.
+_PARTS_AT_FIRST: Final = 2
 
 
 @pytest.mark.parametrize("dynamodb", ["moto"], indirect=True)
-@pytest.mark.parametrize("part", range(_PARTS))
+@pytest.mark.parametrize(
+    "part",
+    [pytest.param(part, marks=[pytest.mark.long] if part >= _PARTS_AT_FIRST else []) for part in range(_PARTS)],
+)
 def test_the_guarantees_hold_whatever_happens(world: World, watch: Watch, part: int) -> None:
     _tell_stories(world, watch, part, _STORIES_A_PART, _STEPS)
 
