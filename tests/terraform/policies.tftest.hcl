@@ -70,10 +70,24 @@ run "defaults" {
 
   assert {
     condition = jsonencode([
-      for statement in data.aws_iam_policy_document.worker_assistant.statement :
-      concat(sort(statement.actions), sort(statement.resources))
-    ]) == jsonencode([["dynamodb:UpdateItem", "arn:aws:dynamodb:eu-central-1:111122223333:table/sosw_tasks"]])
-    error_message = "A report is one write to the tasks table."
+      for statement in data.aws_iam_policy_document.worker_assistant.statement : {
+        actions    = statement.actions
+        resources  = statement.resources
+        conditions = { for condition in statement.condition : condition.variable => concat([condition.test], condition.values) }
+      }
+      ]) == jsonencode([
+      {
+        actions    = ["dynamodb:UpdateItem"]
+        resources  = ["arn:aws:dynamodb:eu-central-1:111122223333:table/sosw_tasks"]
+        conditions = {}
+      },
+      {
+        actions    = ["dynamodb:PutItem"]
+        resources  = ["arn:aws:dynamodb:eu-central-1:111122223333:table/sosw_registry"]
+        conditions = { "dynamodb:LeadingKeys" = ["ForAllValues:StringEquals", "token_seen"] }
+      },
+    ])
+    error_message = "A report is one write to the tasks table, and that its Worker sends tokens one under that key of the registry."
   }
 
   assert {
