@@ -73,7 +73,7 @@ def dispatch(invocation: Invocation, worker: WorkerRecord, finished: Sequence[Sl
 
     Args:
         invocation: whose tables, clock and deadline are used.
-        worker: of the Worker.
+        worker: whose slots they are.
         finished: slots whose task has just reported: handed on, or freed if there is nothing to start.
         new_work: whether to look for free slots as well.
 

@@ -40,7 +40,7 @@ class _Metric(NamedTuple):
 
 
 def assess_health(invocation: Invocation, workers: Sequence[WorkerRecord]) -> list[WorkerRecord]:
-    """The workers with their health as of now, noted in the registry where it changed."""
+    """Assess the health of Workers and note it in the registry where it changed; the Workers with it."""
     sources = {
         worker.worker_id: worker.registration.health_metrics for worker in workers if worker.registration is not None
     }

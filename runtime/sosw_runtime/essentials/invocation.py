@@ -9,15 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from math import floor
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self
 from uuid import uuid4
 
 from sosw_runtime import __version__, aws, telemetry
 from sosw_runtime.settings import Settings
 from sosw_runtime.storage.tables import Tables
-
-Argument = TypeVar("Argument")
-Result = TypeVar("Result")
 
 #: What is left of an invocation when no more work is begun, in ms: enough for every call under way to time out. A short
 #: invocation keeps a quarter of itself.

@@ -42,11 +42,32 @@ def run_concurrently(
             return argument, error
 
     todo = list(arguments)
-    if len(todo) < 2:
+    at_once = min(threads, len(todo))
+    if at_once < 2:
         yield from filter(None, map(guarded, todo))
         return
-    with ThreadPoolExecutor(min(threads, len(todo))) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         yield from filter(None, pool.map(guarded, todo))
+
+
+def run_or_raise(
+    work: Callable[[Argument], Result], arguments: Iterable[Argument], threads: int = aws.CONCURRENCY
+) -> list[Result]:
+    """Run the same work on many arguments concurrently; the results, in the arguments' order.
+
+    Raises:
+        Exception: the first error, once all of them are done with.
+    """
+    results: list[Result] = []
+    errors: list[Exception] = []
+    for _, outcome in run_concurrently(work, arguments, threads):
+        if isinstance(outcome, Exception):
+            errors.append(outcome)
+        else:
+            results.append(outcome)
+    if errors:
+        raise errors[0]
+    return results
 
 
 def log_if_failed(outcome: Counters | Exception, logger: Logger, message: str, **extra: object) -> Counters:

@@ -33,7 +33,7 @@ from sosw_runtime.domain.task import Entry, Move, Rank, Status, Task, task_id
 from sosw_runtime.errors import JobInterrupted, JobRefused, Refused, Unavailable
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext, resume
 from sosw_runtime.essentials.messages import are_queued, take_messages
-from sosw_runtime.essentials.parallel import run_concurrently
+from sosw_runtime.essentials.parallel import run_or_raise
 from sosw_runtime.storage import jobs, moves, progress, registry
 from sosw_runtime.storage.jobs import WINDOW, Cursor, JobRecord
 from sosw_runtime.storage.tables import BATCH_WRITE, ConditionFailed, Tables
@@ -136,16 +136,7 @@ def _rejected_jobs_url(invocation: Invocation, context: LambdaContext | None) ->
 
 def _take_jobs(invocation: Invocation, batch: Sequence[object]) -> list[dict[str, Any]]:
     """Take the jobs of a batch that no queue keeps, each by itself; the first error is raised at the end."""
-    outcomes = [
-        outcome
-        for _, outcome in run_concurrently(
-            lambda record: _take_job(invocation, message_event(record)), batch, threads=1
-        )
-    ]
-    for outcome in outcomes:
-        if isinstance(outcome, Exception):
-            raise outcome
-    return [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
+    return run_or_raise(lambda record: _take_job(invocation, message_event(record)), batch, threads=1)
 
 
 def _take_job(invocation: Invocation, event: object) -> dict[str, Any]:
@@ -358,11 +349,7 @@ def _write_window(tables: Tables, window: Sequence[Task]) -> bool:
     """
     put = moves.delay if window[0].status is Status.WAITING else moves.enqueue
     batches = [window[start : start + BATCH_WRITE] for start in range(0, len(window), BATCH_WRITE)]
-    outcomes = [outcome for _, outcome in run_concurrently(partial(put, tables), batches, _CALLS_AT_ONCE)]
-    for outcome in outcomes:
-        if isinstance(outcome, Exception):
-            raise outcome
-    return any(outcomes)
+    return any(run_or_raise(partial(put, tables), batches, _CALLS_AT_ONCE))
 
 
 def _hand_over(invocation: Invocation, reached: Cursor) -> None:
