@@ -8,6 +8,7 @@ stored, not deflated), so that a second plan is empty.
 from __future__ import annotations
 
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from importlib.metadata import files
@@ -30,13 +31,14 @@ _LOCK: Final = REQUIREMENTS / "demo.txt"
 def build(package: Path = PACKAGE) -> Path:
     """Write the zip, whole or not at all."""
     package.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = package.with_suffix(".unfinished")
-    with zipfile.ZipFile(unfinished, "w") as archive:
-        for name, content in sorted(_contents()):
-            member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            member.external_attr = 0o100644 << 16
-            archive.writestr(member, content)
-    return unfinished.replace(package)
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=package.parent) as scratch:
+        unfinished = Path(scratch) / package.name
+        with zipfile.ZipFile(unfinished, "w") as archive:
+            for name, content in sorted(_contents()):
+                member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+                member.external_attr = 0o100644 << 16
+                archive.writestr(member, content)
+        return unfinished.replace(package)
 
 
 def weather_data() -> str:

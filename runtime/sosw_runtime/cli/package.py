@@ -122,9 +122,11 @@ def build(
         contents |= added.files
     progress(f"Writing {path}")
     folder.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    _write_zip(unfinished, contents)
-    unfinished.replace(path)
+    # A name of its own: the same package may be built twice at once.
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as scratch:
+        unfinished = Path(scratch) / path.name
+        _write_zip(unfinished, contents)
+        unfinished.replace(path)
     data = path.read_bytes()
     pins = tuple(added.pin for added in own)
     return Package(str(path), version, python, architecture, hashlib.sha256(data).hexdigest(), len(data), pins)

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import typer
 
 import sosw_runtime
+from sosw_runtime.cli import package
 from sosw_runtime.cli.app import app, run
 
 JOB = {
@@ -129,6 +131,23 @@ def test_a_folder_that_cannot_be_written_to_is_one_line_and_exit_code_1(
 
     assert run(["package", "--output", str(tmp_path / "build" / "new")]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == f"sosw: {tmp_path}/build/new: Not a directory"
+
+
+def test_a_package_may_be_built_twice_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sosw_runtime.cli.package._dependencies", lambda *_: {})
+    write_zip = package._write_zip
+
+    def build_again_meanwhile(path: Path, contents: dict[str, bytes]) -> None:
+        monkeypatch.setattr(package, "_write_zip", write_zip)
+        write_zip(path, contents)
+        assert run(["package", "--output", str(tmp_path)]) == 0
+
+    monkeypatch.setattr(package, "_write_zip", build_again_meanwhile)
+
+    assert run(["package", "--output", str(tmp_path)]) == 0
+    [built] = tmp_path.iterdir()
+    with zipfile.ZipFile(built) as archive:
+        assert archive.testzip() is None
 
 
 def test_a_wrong_setting_is_one_line(
