@@ -75,6 +75,7 @@ data "aws_iam_policy_document" "orchestrator" {
       "dynamodb:DeleteItem",
       "dynamodb:PutItem",
       "dynamodb:Query",
+      "dynamodb:UpdateItem",
     ]
     resources = [local.table_arns.registry]
   }
@@ -199,13 +200,19 @@ data "aws_iam_policy_document" "worker_assistant" {
 
   statement {
     sid       = "NoteWhichWorkersSendTokens"
-    actions   = ["dynamodb:PutItem"]
+    actions   = ["dynamodb:UpdateItem"]
     resources = [local.table_arns.registry]
 
     condition {
       test     = "ForAllValues:StringEquals"
       variable = "dynamodb:LeadingKeys"
-      values   = ["token_seen"]
+      values   = ["control"]
+    }
+
+    condition {
+      test     = "ForAllValues:StringEquals"
+      variable = "dynamodb:Attributes"
+      values   = ["pk", "sk", "token_seen"]
     }
   }
 }

@@ -440,7 +440,7 @@ class World(AbstractContextManager["World"]):
             return {"Items": [row for row in rows if row["status"] != {"S": "queued"}]}
         partition, _, placeholder = asked["KeyConditionExpression"].partition(" = ")
         wanted = asked["ExpressionAttributeValues"][placeholder]
-        if wanted["S"] in {"worker", "health", "control", "token_seen"}:
+        if wanted["S"] in {"worker", "health", "control"}:
             return None
         sort = {"queue": "queue_rank", "outbox": "closed_at", None: "sk"}[asked.get("IndexName")]
         found = sorted(

@@ -82,12 +82,15 @@ run "defaults" {
         conditions = {}
       },
       {
-        actions    = ["dynamodb:PutItem"]
-        resources  = ["arn:aws:dynamodb:eu-central-1:111122223333:table/sosw_registry"]
-        conditions = { "dynamodb:LeadingKeys" = ["ForAllValues:StringEquals", "token_seen"] }
+        actions   = ["dynamodb:UpdateItem"]
+        resources = ["arn:aws:dynamodb:eu-central-1:111122223333:table/sosw_registry"]
+        conditions = {
+          "dynamodb:Attributes"  = ["ForAllValues:StringEquals", "pk", "sk", "token_seen"]
+          "dynamodb:LeadingKeys" = ["ForAllValues:StringEquals", "control"]
+        }
       },
     ])
-    error_message = "A report is one write to the tasks table, and that its Worker sends tokens one under that key of the registry."
+    error_message = "A report is one write to the tasks table; that its Worker sends tokens is one to that attribute of the Worker's control item."
   }
 
   assert {

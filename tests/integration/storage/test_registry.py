@@ -170,6 +170,23 @@ def test_a_token_is_asked_for_once_a_report_carried_one(sosw: Installation) -> N
         assert found.requires_token is (report_by == "destination"), "Lambda's records carry it with the event"
 
 
+def test_a_pause_and_a_token_seen_stand_side_by_side(sosw: Installation) -> None:
+    sosw.register("resize", token_seen=False)
+    paused = Control(paused=True, since=NOON, reason="migration")
+    registry.put_control(sosw.tables, "resize", paused)
+    tokens.note_token_seen(sosw.tables, "resize", ONE_TRY)
+    [found] = registry.workers(sosw.tables)
+    assert (found.control, found.requires_token) == (paused, True)
+    registry.put_control(sosw.tables, "resize", Control())
+    [found] = registry.workers(sosw.tables)
+    assert (found.control, found.requires_token) == (Control(), True)
+    registry.put_control(sosw.tables, "resize", paused)
+    for _ in range(2):
+        tokens.forget_token_seen(sosw.tables, "resize")
+        [found] = registry.workers(sosw.tables)
+        assert (found.control, found.requires_token) == (paused, False)
+
+
 def test_a_registration_is_stored_and_read_whole(sosw: Installation) -> None:
     given = registration(
         queue_shards=4,
