@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from tests.support.cache import ROOT
 
-from benchmarks import costs, idle, jobs, report, slots
+from benchmarks import costs, idle, jobs, report, slots, start
 
 RESULTS: Final = Path(__file__).with_name("results.json")
 
@@ -25,6 +25,7 @@ def everything() -> None:
     _measure_jobs()
     _measure_slots()
     _measure_idle()
+    _measure_start()
     _tell()
 
 
@@ -53,6 +54,13 @@ def full() -> None:
 def money() -> None:
     """Measure what an installation costs that idles, and what a million tasks cost, in dollars."""
     _measure_idle()
+    _tell()
+
+
+@app.command("start")
+def cold() -> None:
+    """Measure what importing an Essential costs, beside importing boto3."""
+    _measure_start()
     _tell()
 
 
@@ -93,6 +101,13 @@ def _measure_idle() -> None:
         bar = progress.add_task("", total=idle.STEPS)
         found = idle.measure(lambda what: progress.update(bar, description=what), lambda: progress.advance(bar))
     _keep("idle", found.to_json())
+
+
+def _measure_start() -> None:
+    with _progress() as progress:
+        bar = progress.add_task("imports", total=start.ROUNDS)
+        found = start.measure(lambda: progress.advance(bar))
+    _keep("start", [one.to_json() for one in found])
 
 
 def _progress() -> Progress:

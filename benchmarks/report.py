@@ -11,7 +11,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from benchmarks import idle, jobs, slots
+from benchmarks import idle, jobs, slots, start
 from benchmarks.costs import ARRANGEMENT, BATCH_SIZES, PAYLOADS, QUEUES, Measurement, System
 
 #: Between them the figures stand on a page that is otherwise written by hand.
@@ -105,6 +105,8 @@ def page(results: Mapping[str, Any]) -> str:
         parts += ["## How the slots were measured", *slots.ARRANGEMENT]
     if "idle" in results:
         parts += ["## How the dollars were computed", *idle.ARRANGEMENT]
+    if "start" in results:
+        parts += ["## How the imports were measured", *start.ARRANGEMENT]
     return "\n\n".join(parts) + "\n"
 
 
@@ -124,6 +126,8 @@ def tables(results: Mapping[str, Any]) -> Iterator[Table]:
         yield _slots_table(_runs(results))
     if "idle" in results:
         yield from _money_tables(idle.Found.read(results["idle"]))
+    if "start" in results:
+        yield _start_table(results)
 
 
 def targets(results: Mapping[str, Any]) -> list[Target]:
@@ -146,7 +150,30 @@ def targets(results: Mapping[str, Any]) -> list[Target]:
         found.append(
             Target("how full the slots are, over the ideal", "≥ 0.93", f"{fullness:.2f}", round(fullness, 2) >= 0.93)
         )
+    if "start" in results:
+        ratios = _start_ratios(results)
+        ratio = round(ratios["worker_assistant"] / ratios["floor"], 2)
+        found.append(
+            Target("importing the WorkerAssistant, over the libraries' floor", "≤ 1.2", f"{ratio}", ratio <= 1.2)
+        )
     return found
+
+
+# --- imports -----------------------------------------------------------------------------------------------------
+
+
+def _start_ratios(results: Mapping[str, Any]) -> dict[str, float]:
+    """CPU time of each import over boto3's."""
+    seconds = {one.what: one.cpu_seconds for one in map(start.Start.read, results["start"])}
+    return {what: found / seconds[start.YARDSTICK] for what, found in seconds.items()}
+
+
+def _start_table(results: Mapping[str, Any]) -> Table:
+    return Table(
+        "What an import costs",
+        ("", "CPU time over boto3's"),
+        [(what, f"{ratio:.2f}") for what, ratio in _start_ratios(results).items()],
+    )
 
 
 # --- large jobs --------------------------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-import boto3
 from botocore.config import Config
+from botocore.session import Session
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -91,20 +91,14 @@ def queue_url(account: str, name: str) -> str:
     return f"{sqs().meta.endpoint_url}/{account}/{name}"
 
 
+@cache
 def client(service: Service, config: Config = _RETRIED) -> Any:
-    """The process's client of a service at the endpoint and region that the environment names now."""
-    variable = f"AWS_ENDPOINT_URL_{service.upper()}"
-    endpoint = os.environ.get(variable) or os.environ.get("AWS_ENDPOINT_URL")
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    return _client(service, endpoint, region, config)
+    """The process's client of a service; endpoint, region and credentials are the environment's at its first use."""
+    # boto3 would add the import of S3's transfers. A session is not safe to make clients from in several threads, so
+    # that each client has its own.
+    return Session().create_client(service, region_name=os.environ.get("AWS_REGION"), config=config)
 
 
 def forget_clients() -> None:
     """Make new clients on the next use, for tests that change the environment."""
-    _client.cache_clear()
-
-
-@cache
-def _client(service: Service, endpoint: str | None, region: str | None, config: Config) -> Any:
-    # A session of its own: the default session is not safe to make clients from in several threads.
-    return boto3.Session().client(service, region_name=region, endpoint_url=endpoint, config=config)
+    client.cache_clear()

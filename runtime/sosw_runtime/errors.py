@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
+from sosw_runtime.outcome_limits import to_json
+
 #: Characters of a value or a field's name that an error shows, so that a payload never fills a log.
 _SHOWN: Final = 80
 
@@ -68,6 +70,31 @@ class JobInterrupted(SoswError):
 
     def __str__(self) -> str:
         return json.dumps({"error": "interrupted", **self.answer, "message": self.message})
+
+
+class NotRetryable(SoswError):
+    """Raised by a Worker for a task that no other try can save: it is dead at once."""
+
+
+class ReportUndelivered(SoswError):
+    """A task is completed, and its report could not be delivered: Lambda's on-failure destination delivers this error.
+
+    The message is JSON, `{"reason", "result", "stats"}`. Lambda logs it, as it logs every error of a function.
+    """
+
+    def __init__(self, reason: str, result: Mapping[str, Any], stats: Mapping[str, Any]) -> None:
+        super().__init__(to_json({"reason": reason, "result": result, "stats": stats}))
+
+    @staticmethod
+    def outcome(message: str) -> tuple[Any, Any]:
+        """Result and stats out of a message; None for each in one that was cut."""
+        try:
+            match json.loads(message):
+                case {"result": result, "stats": stats}:
+                    return result, stats
+        except (ValueError, RecursionError):
+            pass
+        return None, None
 
 
 def _shown(value: object) -> str:

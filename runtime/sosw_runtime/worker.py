@@ -70,8 +70,8 @@ from functools import cached_property, update_wrapper
 from threading import Lock
 from typing import Any, ClassVar, Final, Self
 
-from sosw_runtime.errors import Misconfigured, SoswError, Unavailable
-from sosw_runtime.outcome_limits import replacement, to_json
+from sosw_runtime.errors import Misconfigured, NotRetryable, ReportUndelivered, Unavailable
+from sosw_runtime.outcome_limits import replacement
 
 __all__ = ["Event", "Handler", "NotRetryable", "ReportUndelivered", "Worker", "client", "worker"]
 
@@ -101,31 +101,6 @@ _REPEATED: Final = {
 }
 
 logger = logging.getLogger(__name__)
-
-
-class NotRetryable(SoswError):
-    """Raised by a Worker for a task that no other try can save: it is dead at once."""
-
-
-class ReportUndelivered(SoswError):
-    """A task is completed, and its report could not be delivered: Lambda's on-failure destination delivers this error.
-
-    The message is JSON, `{"reason", "result", "stats"}`. Lambda logs it, as it logs every error of a function.
-    """
-
-    def __init__(self, reason: str, result: Mapping[str, Any], stats: Mapping[str, Any]) -> None:
-        super().__init__(to_json({"reason": reason, "result": result, "stats": stats}))
-
-    @staticmethod
-    def outcome(message: str) -> tuple[Any, Any]:
-        """Result and stats out of a message; None for each in one that was cut."""
-        try:
-            match json.loads(message):
-                case {"result": result, "stats": stats}:
-                    return result, stats
-        except (ValueError, RecursionError):
-            pass
-        return None, None
 
 
 class Worker(ABC):

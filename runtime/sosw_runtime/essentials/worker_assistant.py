@@ -9,13 +9,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from sosw_runtime import telemetry
 from sosw_runtime.domain.task import Error, Status, Task
-from sosw_runtime.errors import Refused
+from sosw_runtime.errors import NotRetryable, Refused, ReportUndelivered
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext
 from sosw_runtime.outcome_limits import replacement, replacement_of_json, to_json
 from sosw_runtime.storage import tokens
 from sosw_runtime.storage.moves import Recorded, Report, note, report, reported_note
 from sosw_runtime.storage.tables import Deadline
-from sosw_runtime.worker import NotRetryable, ReportUndelivered
 
 logger = telemetry.logger("worker_assistant")
 
