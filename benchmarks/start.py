@@ -28,8 +28,8 @@ FLOOR: Final = ("botocore.session", "pydantic.main", "pydantic.functional_valida
 
 ARRANGEMENT: Final = (
     "A new process imports one of them, from bytecode that was compiled beforehand. Its CPU time counts, less that of "
-    f"a process that imports nothing. The fastest of {ROUNDS} counts; they take turns. The floor is botocore, pydantic's "
-    "models and pydantic-settings, without a line of this runtime.",
+    f"a process that imports nothing. The fastest of {ROUNDS} counts; they take turns. The floor is botocore, models "
+    "of pydantic and pydantic-settings, without a line of this runtime.",
 )
 
 _SCRIPT: Final = """
