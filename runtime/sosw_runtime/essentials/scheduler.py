@@ -289,7 +289,7 @@ def _write_tasks(invocation: Invocation, record: JobRecord, held: Held) -> Curso
         if now is None:
             break
         if cursor.suspect:
-            finished = progress.finished(tables, record, [task.number for task in window])
+            finished = progress.final_numbers(tables, record, [task.number for task in window])
             moves.enqueue_missing(tables, window, finished, jobs.fence(tables, cursor))
         else:
             cursor = _renew_lease(invocation, cursor)
