@@ -12,7 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from sosw_runtime import aws
 from sosw_runtime.cli.rules import target_input
 from sosw_runtime.cli.scheduler import FunctionError
-from sosw_runtime.domain.job import enveloped, identified, is_eventbridge, json_object, message_event, parse, records
+from sosw_runtime.domain.job import (
+    is_eventbridge,
+    json_object,
+    message_event,
+    parse,
+    records,
+    to_envelope,
+    with_id_and_time,
+)
 from sosw_runtime.errors import Refused
 
 if TYPE_CHECKING:
@@ -110,7 +118,7 @@ def _undelivered_event(message: MessageTypeDef, attributes: Mapping[str, str]) -
     """
     event: object = message["Body"]
     try:
-        carried = enveloped(json_object("message", event))
+        carried = to_envelope(json_object("message", event))
     except Refused:
         carried = {}
     if is_eventbridge(carried) and "RULE_ARN" in attributes:
@@ -132,6 +140,8 @@ def _repeatable_event(event: object, event_id: str, time: str | int) -> dict[str
     if isinstance(event, dict) and event.keys() == {"resume"}:
         return event
     try:
-        return identified(message_event(batch[0]) if batch is not None and len(batch) == 1 else event, event_id, time)
+        return with_id_and_time(
+            message_event(batch[0]) if batch is not None and len(batch) == 1 else event, event_id, time
+        )
     except Refused:
         return {"id": event_id, "time": time, "job": event}

@@ -565,7 +565,8 @@ def replay(tables: Tables, task: Task, shards: int, now: int) -> bool:
     """Give a dead task a new allowance of attempts. From dead to queued, at the head of its priority.
 
     The attempt number keeps rising, so that none is used twice. Only for a task before its job's cursor
-    (`jobs.tasks_before_cursor`), see `enqueue_missing`. One transaction, conditional on this death. Cost: 6 write units.
+    (`jobs.tasks_before_cursor`), see `enqueue_missing`. One transaction, conditional on this death.
+    Cost: 6 write units.
     """
     place = Rank(task.priority, fresh=False, time=now, sequence=task.attempt)
     queued_again = replace(task, spared=task.attempt).unassigned().in_queue(place, shards)
