@@ -8,8 +8,8 @@ from typing import Any, Final, Self
 
 from sosw_runtime.outcome_limits import to_json
 
-#: Characters of a value or a field's name that an error shows, so that a payload never fills a log.
-_SHOWN: Final = 80
+#: Most characters of a value or a field's name in an error, so that a payload never fills a log.
+_MOST_CHARACTERS: Final = 80
 
 
 class SoswError(Exception):
@@ -17,52 +17,52 @@ class SoswError(Exception):
 
 
 class Refused(SoswError):
-    """The caller's input is wrong: names the field, the value and what would be right. Nothing was written."""
+    """The caller's input is wrong. Names the field, the value and what would be right. Nothing was written."""
 
     def __init__(self, field: str, value: object, expected: str) -> None:
-        # Half of a surrogate pair, which the name of a job's own key may have, cannot be written to a log.
-        self.field = _short(field.encode(errors="backslashreplace").decode())
+        # A job's key may hold half of a surrogate pair, which cannot be written to a log.
+        self.field = _shortened(field.encode(errors="backslashreplace").decode())
         self.value = value
         self.expected = expected
-        super().__init__(f"{self.field}: {_shown(value)} is refused; {expected}")
+        super().__init__(f"{self.field}: {_value_text(value)} is refused; {expected}")
 
 
 class JobRefused(Refused):
-    """A refusal as those read it who asked by Lambda: the message is JSON, `{"error", "field", "message"}`."""
+    """A refusal for callers of the Lambda function: the message is JSON, `{"error", "field", "message"}`."""
 
     def __str__(self) -> str:
         return json.dumps({"error": "refused", "field": self.field, "message": super().__str__()})
 
     @classmethod
     def of(cls, refused: Refused) -> Self:
-        """The same refusal."""
+        """The same refusal, with a JSON message."""
         return cls(refused.field, refused.value, refused.expected)
 
 
 class Misconfigured(SoswError):
-    """The user's configuration is wrong: a registration, a setting or the package's version."""
+    """The user's configuration is wrong: a registration, a setting or a period of the user's own."""
 
 
 class Unavailable(SoswError):
-    """AWS could not serve the call for now; the same call may succeed later.
+    """A transient error of AWS: the same call may succeed later.
 
-    Of a job: it is not accepted, or nobody knows that it is. Whoever asked must ask again, with the same id.
+    From the Scheduler: the job is not accepted, or may be. The caller must retry with the same id.
     """
 
 
 class JobInterrupted(SoswError):
-    """A job is accepted, and an error stopped the Scheduler before it was done with it. The Scavenger resumes the job.
+    """A job is accepted, and an error stopped the Scheduler before it wrote all tasks. The Scavenger resumes the job.
 
-    Nobody must act: asked again, the Scheduler answers as it would have. The message is JSON,
+    Nobody must act, and a repeated request gets the normal answer. The message is JSON,
     `{"error", "job_id", "tasks", "first_start", "message"}`.
     """
 
     def __init__(self, answer: Mapping[str, Any], message: str) -> None:
-        """Of a job.
+        """Keep the answer and the message.
 
         Args:
-            answer: what the Scheduler would have answered, `{"job_id", "tasks", "first_start"}`.
-            message: what stopped it, for people.
+            answer: the Scheduler's answer for the job, `{"job_id", "tasks", "first_start"}`.
+            message: the error that stopped the Scheduler, for people.
         """
         self.answer = dict(answer)
         self.message = message
@@ -97,13 +97,13 @@ class ReportUndelivered(SoswError):
         return None, None
 
 
-def _shown(value: object) -> str:
-    """A value as an error shows it."""
+def _value_text(value: object) -> str:
+    """The shortened text of a value."""
     try:
-        return _short(repr(value))
-    except (ValueError, RecursionError):  # a number of thousands of digits; lists in lists beyond Python's stack
+        return _shortened(repr(value))
+    except (ValueError, RecursionError):  # a number with thousands of digits; too many levels for Python's stack
         return f"<{type(value).__name__}>"
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 3]}..."

@@ -1,4 +1,4 @@
-"""What is kept of a result or of stats, the same for a Worker that sends them and for the WorkerAssistant."""
+"""Limits of a result and of stats, for the Worker that sends them and for the WorkerAssistant."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import json
 import re
 from typing import Any, Final
 
-#: Bytes of JSON, so that the task stays within DynamoDB's 400 KB an item.
+#: Most bytes of JSON, so that the task stays within DynamoDB's 400 KB an item.
 LARGEST_VALUE: Final = 16 * 1024
-#: Levels of JSON, so that every version of Python can read it and write it again.
+#: Most levels of JSON, so that every version of Python can read and write it.
 DEEPEST_VALUE: Final = 200
 
 _STRING_OR_BRACKET: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]')
 
 
 def to_json(value: object) -> str:
-    """As it is kept."""
+    """The JSON that is kept."""
     return json.dumps(value, separators=(",", ":"))
 
 
 def replacement(value: object) -> dict[str, Any] | None:
-    """What is kept in place of a value that JSON cannot carry, or that is too large or too deep; None of all else."""
+    """The replacement of a value that JSON cannot carry, or that is too large or too deep; None for other values."""
     try:
         text = to_json(value)
     except RecursionError:
@@ -39,7 +39,7 @@ def replacement_of_json(text: str) -> dict[str, Any] | None:
 
 
 def _depth(text: str) -> int:
-    """How many levels of arrays and objects a text of JSON has."""
+    """The number of levels of arrays and objects in a JSON text."""
     level = deepest = 0
     for found in _STRING_OR_BRACKET.finditer(text):
         level += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)

@@ -454,5 +454,5 @@ class Machine(RuleBasedStateMachine):
         moves.cancel(self.world.tables, task, self.world.clock.read(), "tests")
 
     def _replay(self, task: Task) -> None:
-        if jobs.passed(self.world.tables, [task]):
+        if jobs.tasks_before_cursor(self.world.tables, [task]):
             moves.replay(self.world.tables, task, 1, self.world.clock.read())

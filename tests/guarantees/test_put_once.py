@@ -52,7 +52,7 @@ def test_a_dead_task_that_is_replayed_meanwhile_is_not_put_again(resumable: Worl
     def replay_or_fail() -> None:
         for item in list(world.now["closed_tasks"].values()):
             task = to_task(item)
-            if task.status is Status.DEAD and jobs.passed(world.tables, [task]):
+            if task.status is Status.DEAD and jobs.tasks_before_cursor(world.tables, [task]):
                 moves.replay(world.tables, task, 1, world.clock.read())
         _tick_or_fail(world)
 

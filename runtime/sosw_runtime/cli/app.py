@@ -1,4 +1,4 @@
-"""The commands put together, and every error turned into one line and an exit code."""
+"""The command tree. Every error becomes one line and an exit code."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ app.add_typer(workers.app, name="workers")
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        output.result(sosw_runtime.__version__)
+        output.print_line(sosw_runtime.__version__)
         raise typer.Exit
 
 
@@ -47,15 +47,15 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command.
 
     Returns:
-        Its exit code: 0 done; 1 the answer is no, e.g. a task is dead, or a file could not be written; 2 the input is
-        refused; 3 AWS could not be asked; 130 interrupted.
+        Its exit code: 0 success; 1 the answer is no, e.g. a task is dead, or a file could not be written; 2 the input
+        is refused; 3 a call to AWS failed; 130 interrupted.
     """
     try:
         code = app(args=list(arguments), prog_name="sosw", standalone_mode=False)
     except typer.Abort:
         return 130
     except (typer.TyperException, SoswError, ValidationError, BotoCoreError, ClientError, OSError) as failure:
-        code, line = failures.explain(failure)
-        if line:  # none when the help was shown instead
-            output.problem(line)
+        code, line = failures.exit_code_and_line(failure)
+        if line:  # empty if the help was printed instead
+            output.print_problem(line)
     return code if isinstance(code, int) else 0

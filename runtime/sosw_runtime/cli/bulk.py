@@ -1,4 +1,4 @@
-"""The same move for many tasks, side by side."""
+"""One move for many tasks, several at once."""
 
 from __future__ import annotations
 
@@ -17,64 +17,64 @@ from sosw_runtime.cli import failures, output
 from sosw_runtime.domain.task import Task
 from sosw_runtime.errors import SoswError
 
-#: Tasks in memory at a time: their payloads may be large.
-_AT_A_TIME: Final = 10 * aws.CONCURRENCY
+#: Tasks held at a time: their payloads may be large.
+_TASKS_IN_MEMORY: Final = 10 * aws.CONCURRENCY
 
 
-def carry_out(moved: str, tasks: Iterable[Task], move: Callable[[Task], bool], *, as_json: bool) -> bool:
-    """Make a move with every task and say how it went.
+def move_all(participle: str, tasks: Iterable[Task], move: Callable[[Task], bool], *, as_json: bool) -> bool:
+    """Move every task and print the result.
 
     Args:
-        moved: what a task is after the move, e.g. `cancelled`.
+        participle: names what happened to a moved task, e.g. `cancelled`.
         tasks: as they were seen.
-        move: one of `sosw_runtime.storage.moves`; False when the task stands otherwise by now.
+        move: one of `sosw_runtime.storage.moves`; returns False if the task has changed since.
         as_json: print a line for every task.
 
     Returns:
         Whether all of them were moved.
 
     Raises:
-        Whatever the reading of the tasks raises, once it is said how it went until then.
+        Whatever reading the tasks raises. The result so far is printed first.
     """
-    done, left_out = 0, Counter[str]()
+    moved, obstacles = 0, Counter[str]()
     try:
-        with _progress() as progress:
-            line = progress.add_task(moved, total=None)
-            for task, obstacle in _side_by_side(tasks, move):
-                done += obstacle is None
-                left_out.update([obstacle] if obstacle else [])
-                progress.update(line, completed=done)
+        with _progress_bar() as bar:
+            line = bar.add_task(participle, total=None)
+            for task, obstacle in _move_concurrently(tasks, move):
+                moved += obstacle is None
+                obstacles.update([obstacle] if obstacle else [])
+                bar.update(line, completed=moved)
                 if as_json:
-                    output.result_json({**identity(task), "done": obstacle is None, "reason": obstacle})
-    finally:  # also of what ends before all tasks are read
+                    output.print_json({**identity(task), "done": obstacle is None, "reason": obstacle})
+    finally:  # reading the tasks may fail midway
         if not as_json:
-            output.result(f"{moved}: {done} of {done + left_out.total()} tasks")
-        for obstacle, count in left_out.items():
-            output.problem(f"not {moved}: {count} tasks: {obstacle}")
-    return not left_out
+            output.print_line(f"{participle}: {moved} of {moved + obstacles.total()} tasks")
+        for obstacle, count in obstacles.items():
+            output.print_problem(f"not {participle}: {count} tasks: {obstacle}")
+    return not obstacles
 
 
 def identity(task: Task) -> dict[str, object]:
-    """What names a task to machines."""
+    """The ids of a task, for JSON output."""
     return {"task_id": task.task_id, "worker_id": task.worker_id, "job_id": task.job_id}
 
 
-def _side_by_side(tasks: Iterable[Task], move: Callable[[Task], bool]) -> Iterator[tuple[Task, str | None]]:
-    """Each task and what stood in the way."""
+def _move_concurrently(tasks: Iterable[Task], move: Callable[[Task], bool]) -> Iterator[tuple[Task, str | None]]:
+    """Move the tasks; each of them, and why it was not moved."""
 
-    def attempt(task: Task) -> str | None:
+    def try_move(task: Task) -> str | None:
         try:
             return None if move(task) else "they had moved on"
         except (SoswError, BotoCoreError, ClientError) as error:
-            return failures.explain(error)[1]
+            return failures.exit_code_and_line(error)[1]
 
-    left = iter(tasks)
+    remaining = iter(tasks)
     with ThreadPoolExecutor(aws.CONCURRENCY) as pool:
-        while batch := list(islice(left, _AT_A_TIME)):
-            yield from zip(batch, pool.map(attempt, batch), strict=True)
+        while batch := list(islice(remaining, _TASKS_IN_MEMORY)):
+            yield from zip(batch, pool.map(try_move, batch), strict=True)
 
 
-def _progress() -> Progress:
+def _progress_bar() -> Progress:
     console = Console(stderr=True)
     columns = (SpinnerColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -1,4 +1,4 @@
-"""What went wrong, as an exit code and one line that says what to do where that is known."""
+"""Errors as an exit code and one line, with a hint where one is known."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from sosw_runtime.errors import Refused, SoswError, Unavailable
 
-#: What a command may end with; anything else that is raised is a defect and shown as such.
+#: Errors that a command may end with. Any other exception is a defect and shown with its traceback.
 Failure = typer.TyperException | SoswError | ValidationError | BotoCoreError | ClientError | OSError
 
 _HINTS: Final = {
@@ -20,22 +20,22 @@ _HINTS: Final = {
 }
 
 
-def explain(failure: Failure) -> tuple[int, str]:
+def exit_code_and_line(failure: Failure) -> tuple[int, str]:
     """The exit code, as `sosw_runtime.cli.app.run` lists them, and the line."""
     match failure:
         case typer.TyperException():
             return failure.exit_code, failure.format_message()
         case SoswError():
-            return _code(failure), str(failure)
-        case ValidationError():  # of a setting in the environment; inputs are refused in their own words
+            return _exit_code(failure), str(failure)
+        case ValidationError():  # of a setting in the environment; wrong inputs raise `Refused`
             return 2, failure.errors()[0]["msg"].removeprefix("Value error, ")
-        case OSError() if not isinstance(failure, BotoCoreError):  # time-outs of AWS's are both
+        case OSError() if not isinstance(failure, BotoCoreError):  # some time-outs of botocore are both
             return 1, f"{failure.filename}: {failure.strerror}" if failure.filename else str(failure)
         case _:
-            return 3, f"AWS: {_answer(failure)}"
+            return 3, f"AWS: {_aws_message(failure)}"
 
 
-def _code(failure: SoswError) -> int:
+def _exit_code(failure: SoswError) -> int:
     match failure:
         case Refused():
             return 2
@@ -45,7 +45,7 @@ def _code(failure: SoswError) -> int:
             return 1
 
 
-def _answer(failure: BotoCoreError | ClientError) -> str:
+def _aws_message(failure: BotoCoreError | ClientError) -> str:
     match failure:
         case NoCredentialsError():
             return "no credentials were found; set AWS_PROFILE, or sign in"

@@ -21,14 +21,14 @@ from sosw_runtime.errors import Refused
 
 Json = dict[str, Any]
 
-#: What sosw 0.7 takes where its configuration has nothing.
+#: sosw 0.7's defaults.
 _MAX_SIMULTANEOUS_INVOCATIONS: Final = 1
 _MAX_ATTEMPTS: Final = 3
 
-#: What the tables and functions of sosw 0.7 begin with.
+#: Prefix of sosw 0.7's tables and functions.
 _NAME_OF_07: Final = "sosw"
 
-#: Where sosw 0.7 looks for labourers beside the top level; of two the later wins.
+#: Sections in which sosw 0.7 looks for labourers beside the top level. The later one wins.
 _SECTIONS: Final = ("task_client_config", "task_config")
 
 _LAMBDA_ARN: Final = re.compile(r"arn:[^:]+:lambda:[^:]+:\d{12}:function:(?P<name>[^:]+)(:(?P<qualifier>[^:]+))?")
@@ -44,7 +44,7 @@ class _Dimension(BaseModel):
 
 
 class _Details(BaseModel):
-    """A metric in the words of CloudWatch's GetMetricStatistics, where sosw's documentation has `Name`."""
+    """A metric as CloudWatch's GetMetricStatistics names it. sosw's documentation has `Name` for `MetricName`."""
 
     model_config = _LOOSE
 
@@ -89,7 +89,7 @@ class _Config(BaseModel):
 
     @property
     def job_schemas(self) -> dict[str, JobSchema]:
-        """The schemas that cut something; of two defaults the variant."""
+        """The schemas with attributes. A variant named `default` wins over `job_schema`."""
         schemas = {} if self.job_schema is None else {"default": self.job_schema}
         schemas |= {name: schema for name, schema in self.job_schema_variants.items() if schema.chunkable_attrs}
         return {name: schema for name, schema in schemas.items() if schema.chunkable_attrs}
@@ -107,33 +107,33 @@ def import_config(
     source: Annotated[str, typer.Option(help="Terraform source of this project's root module.")] = "./sosw",
 ) -> None:
     """Turn configurations of sosw 0.7 into Terraform."""
-    output.result(convert([inputs.text(file) for file in files], source).rstrip())
+    output.print_line(convert([inputs.read_text(file) for file in files], source).rstrip())
 
 
 def convert(texts: Sequence[str], source: str) -> str:
-    """The Terraform configuration that registers what configurations of sosw 0.7 register.
+    """Convert configurations of sosw 0.7 into a Terraform configuration that registers the same Workers.
 
     Args:
-        texts: configurations of sosw 0.7's Essentials as JSON objects; of a key in several the last one holds.
+        texts: configurations of sosw 0.7's Essentials as JSON objects. The last value of a key wins.
         source: Terraform source of this project's root module.
 
     Raises:
-        Refused: one is no JSON object, they have no labourers, or a value cannot be taken over; names its key.
+        Refused: a text is no JSON object, there are no labourers, or a value cannot be converted; names its key.
     """
     merged: Json = {}
     for text in texts:
-        merged = _merged(merged, json_object("config", text))
+        merged = _merge(merged, json_object("config", text))
     flat = {key: value for key, value in merged.items() if key not in _SECTIONS}
     for section in _SECTIONS:
         if isinstance(merged.get(section), dict):
-            flat = _merged(flat, merged[section])
+            flat = _merge(flat, merged[section])
     config = _config(flat)
     return "\n".join(_terraform(config, source))
 
 
-def _merged(one: Json, other: Json) -> Json:
+def _merge(one: Json, other: Json) -> Json:
     both = {
-        key: _merged(one[key], other[key])
+        key: _merge(one[key], other[key])
         for key in one.keys() & other.keys()
         if isinstance(one[key], dict) and isinstance(other[key], dict)
     }
@@ -155,14 +155,14 @@ def _config(flat: Json) -> _Config:
 
 
 class _Expression(str):
-    """Terraform that is no literal text."""
+    """A Terraform expression, printed without quotes."""
 
     __slots__ = ()
 
 
 def _terraform(config: _Config, source: str) -> Iterator[str]:
     schemas = config.job_schemas
-    yield from _comments(_unused("the configuration", config))
+    yield from _comments(_unused_keys("the configuration", config))
     yield from _comments(
         [f"Not {_NAME_OF_07}: sosw 0.7 has tables and functions of these names, and stays until it is drained."]
     )
@@ -186,29 +186,29 @@ def _terraform(config: _Config, source: str) -> Iterator[str]:
         label = _label(labourer_id, labels)
         labels.add(label)
         yield ""
-        yield from _worker(label, labourer_id, labourer, config, _in_source(source, "modules/worker"))
+        yield from _worker(label, labourer_id, labourer, config, _module_source(source, "modules/worker"))
 
 
 def _worker(label: str, labourer_id: str, labourer: _Labourer, config: _Config, source: str) -> Iterator[str]:
-    notes = _unused(f"labourer {labourer_id}", labourer)
+    comments = _unused_keys(f"labourer {labourer_id}", labourer)
     found = _LAMBDA_ARN.fullmatch(labourer.arn or "")
     name = found["name"] if found else worker_id_candidates(labourer.arn)[-1] if labourer.arn else labourer_id
     if labourer.arn and not found:
-        notes.append(f"{labourer.arn!r} is no ARN of a Lambda function; check that {name!r} is the function's name.")
+        comments.append(f"{labourer.arn!r} is no ARN of a Lambda function; check that {name!r} is the function's name.")
     # The function's ARN without a qualifier: the account or the region may be another than Terraform's.
     function = found.string[: found.end("name")] if found else name
 
-    limit = _first(labourer.max_simultaneous_invocations, config.max_simultaneous_invocations)
+    limit = _first_given(labourer.max_simultaneous_invocations, config.max_simultaneous_invocations)
     if limit is None:
-        notes.append("The limit is sosw 0.7's default, as the configuration has none.")
+        comments.append("The limit is sosw 0.7's default, as the configuration has none.")
         limit = _MAX_SIMULTANEOUS_INVOCATIONS
     if limit == 0:
-        notes.append(f"The limit was 0. To start nothing: sosw workers pause {labourer_id}")
+        comments.append(f"The limit was 0. To start nothing: sosw workers pause {labourer_id}")
         limit = 1
-    attempts = _first(
+    attempts = _first_given(
         labourer.max_attempts, (config.model_extra or {}).get(f"max_attempts_{labourer_id}"), config.max_attempts
     )
-    metrics = {name: _metric(name, metric, notes) for name, metric in (labourer.health_metrics or {}).items()}
+    metrics = {name: _metric(name, metric, comments) for name, metric in (labourer.health_metrics or {}).items()}
 
     worker = {
         "worker_id": labourer_id,
@@ -219,7 +219,7 @@ def _worker(label: str, labourer_id: str, labourer: _Labourer, config: _Config, 
     }
     _check(labourer_id, worker)
     data = f"data.aws_lambda_function.{label}"
-    yield from _comments(notes)
+    yield from _comments(comments)
     yield from _block(f'data "aws_lambda_function" "{label}"', {"function_name": function})
     yield ""
     attributes: Json = {
@@ -239,12 +239,14 @@ def _worker(label: str, labourer_id: str, labourer: _Labourer, config: _Config, 
     yield from _block(f'module "{label}"', {key: value for key, value in attributes.items() if value is not None})
 
 
-def _metric(name: str, metric: _HealthMetric, notes: list[str]) -> Json:
+def _metric(name: str, metric: _HealthMetric, comments: list[str]) -> Json:
     details = metric.details
-    notes += _unused(f"health metric {name}", metric) + _unused(f"details of health metric {name}", details)
+    comments += _unused_keys(f"health metric {name}", metric) + _unused_keys(
+        f"details of health metric {name}", details
+    )
     period = ceil(details.period / 60) * 60
     if period != details.period:
-        notes.append(f"The period of health metric {name} was {details.period} s; whole minutes are read.")
+        comments.append(f"The period of health metric {name} was {details.period} s; whole minutes are read.")
     source: Json = {
         "namespace": details.namespace,
         "metric_name": details.metric_name,
@@ -252,7 +254,7 @@ def _metric(name: str, metric: _HealthMetric, notes: list[str]) -> Json:
         "statistic": details.statistics[0],
         "period_seconds": period,
         "better": metric.better,
-        # Level 0 needs no threshold, it is what lies beyond those of the others.
+        # Level 0 has no threshold: it holds beyond all others.
         "levels": {level: metric.feelings[level] for level in sorted(metric.feelings, reverse=True) if level != "0"},
     }
     defaults = {key: field.default for key, field in MetricSource.model_fields.items()}
@@ -260,7 +262,7 @@ def _metric(name: str, metric: _HealthMetric, notes: list[str]) -> Json:
 
 
 def _check(labourer_id: str, worker: Json) -> None:
-    """Refuse now what the registry would refuse later."""
+    """Refuse values that cannot be registered."""
     try:
         Registration.model_validate({**worker, "timeout_seconds": 1})
     except ValidationError as invalid:
@@ -269,17 +271,17 @@ def _check(labourer_id: str, worker: Json) -> None:
         raise Refused(field, error["input"], f"expected a value that can be registered: {error['msg']}") from invalid
 
 
-def _first(*values: int | None) -> int | None:
+def _first_given(*values: int | None) -> int | None:
     return next((value for value in values if value is not None), None)
 
 
-def _unused(whose: str, model: BaseModel) -> list[str]:
+def _unused_keys(whose: str, model: BaseModel) -> list[str]:
     keys = [key for key in model.model_extra or {} if not key.startswith("max_attempts_")]
     return [f"Not taken over of {whose}: {', '.join(keys)}."] if keys else []
 
 
-def _in_source(source: str, path: str) -> str:
-    """A module within a source: after `//` and before a query, but for a path of this machine."""
+def _module_source(source: str, path: str) -> str:
+    """The source of a submodule: in a local path after `/`, otherwise after `//` and before the query."""
     if source.startswith((".", "/")):
         return f"{source.rstrip('/')}/{path}"
     address, mark, query = source.partition("?")
@@ -295,9 +297,9 @@ def _label(labourer_id: str, taken: set[str]) -> str:
     return label
 
 
-def _comments(notes: Iterable[str]) -> Iterator[str]:
-    for note in notes:
-        yield f"# {' '.join(note.split())}"
+def _comments(comments: Iterable[str]) -> Iterator[str]:
+    for comment in comments:
+        yield f"# {' '.join(comment.split())}"
 
 
 def _block(header: str, attributes: Mapping[str, Any]) -> Iterator[str]:
@@ -307,7 +309,7 @@ def _block(header: str, attributes: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _attributes(attributes: Mapping[str, Any], indent: str) -> Iterator[str]:
-    """As `terraform fmt` lays them out: neighbours of one line each have their = in one column."""
+    """Attributes as `terraform fmt` formats them: the = of neighbouring single lines are aligned."""
     lines: list[tuple[str, str]] = []
     for key, value in attributes.items():
         name = key if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", key) else _text(key)
@@ -337,5 +339,5 @@ def _literal(value: object) -> str:
 
 
 def _text(text: str) -> str:
-    """A quoted text in which nothing is a template."""
+    """A quoted text with its template sequences escaped."""
     return json.dumps(text, ensure_ascii=False).replace("${", "$${").replace("%{", "%%{")

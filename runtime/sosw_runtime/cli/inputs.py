@@ -1,4 +1,4 @@
-"""Files that people give a command."""
+"""Input files of commands."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import typer
 
 
 class FileRefused(typer.TyperException):
-    """A file cannot be used. It is named by its whole path, of which `Refused` would show a part."""
+    """A file cannot be used. The message shows its whole path, which `Refused` would shorten."""
 
     exit_code = 2
 
 
-def text(file: TextIO) -> str:
-    """All of a file.
+def read_text(file: TextIO) -> str:
+    """Read a whole file.
 
     Raises:
-        FileRefused: it is no text in UTF-8.
+        FileRefused: it is no UTF-8 text.
     """
     try:
         return file.read()

@@ -17,8 +17,8 @@ from sosw_runtime.cli import inputs, output, progress, scheduler, selection, tas
 from sosw_runtime.cli import preview as tasks_of_job
 from sosw_runtime.cli.options import AsJson, DryRun, Limit, Name, WorkerId
 from sosw_runtime.cli.redrive import RejectedJob, RejectedJobs
+from sosw_runtime.cli.watch import follow_until_closed, show_json
 from sosw_runtime.cli.watch import show as show_progress
-from sosw_runtime.cli.watch import show_json, until_done
 from sosw_runtime.domain.job import json_object
 from sosw_runtime.errors import JobInterrupted, SoswError
 from sosw_runtime.storage import jobs as stored_jobs
@@ -33,39 +33,39 @@ JobFile = Annotated[
 ]
 KnownJobId = Annotated[str, typer.Argument(metavar="JOB_ID", help="Id of the job, as `submit` prints it.")]
 
-#: Seconds between two passes over a job that is cancelled while it is enqueued: its Scheduler ends its window.
+#: Seconds between two passes over a job that is cancelled while the Scheduler still writes a window of it.
 _ENQUEUING_PAUSE: Final = 1.0
 
 
 @app.command()
 def submit(file: JobFile, name: Name = "sosw", as_json: AsJson = False) -> None:
     """Have the Scheduler take a job."""
-    job = json_object("job", inputs.text(file))
-    # An id given here makes a request that is sent twice the same job.
+    job = json_object("job", inputs.read_text(file))
+    # With an id, a request that is sent twice is one job.
     is_named = job.get("job_id") is not None
     if not is_named:
         job["job_id"] = str(uuid4())
     doubt = scheduler.Doubt()
     try:
-        answer = scheduler.ask(name, {"job": job}, doubt)
+        answer = scheduler.submit(name, {"job": job}, doubt)
     except scheduler.RefusedByScheduler as refused:
-        output.problem(str(refused))
+        output.print_problem(str(refused))
         raise typer.Exit(2) from refused
     except JobInterrupted as interrupted:
-        output.progress(interrupted.message)
+        output.print_message(interrupted.message)
         answer = interrupted.answer
     except (SoswError, BotoCoreError, ClientError) as failed:
         if doubt.remains and not is_named:
-            output.progress(f"The job may be accepted: submit it again with `job_id` {job['job_id']!r}.")
+            output.print_message(f"The job may be accepted: submit it again with `job_id` {job['job_id']!r}.")
         if not isinstance(failed, scheduler.SchedulerFailed):
             raise
-        output.problem(f"job {job['job_id']}: {failed}")
+        output.print_problem(f"job {job['job_id']}: {failed}")
         raise typer.Exit(1) from failed
     if as_json:
-        output.result_json(answer)
+        output.print_json(answer)
     else:
-        start = times.shown(answer["first_start"])
-        output.result(f"job {answer['job_id']}: {answer['tasks']} tasks, the first may start at {start} UTC")
+        start = times.as_text(answer["first_start"])
+        output.print_line(f"job {answer['job_id']}: {answer['tasks']} tasks, the first may start at {start} UTC")
 
 
 @app.command()
@@ -84,20 +84,20 @@ def preview(
 ) -> None:
     """Print the payload of every task that a job would have, a JSON object a line, without asking AWS."""
     day: date | None = None if today is None else today.date()
-    texts = inputs.text(file), None if schema is None else inputs.text(schema)
+    texts = inputs.read_text(file), None if schema is None else inputs.read_text(schema)
     if count:
-        output.result(str(tasks_of_job.count(*texts, day)))
+        output.print_line(str(tasks_of_job.count(*texts, day)))
         return
     for payload in tasks_of_job.preview(*texts, day):
-        output.result(payload)
+        output.print_line(payload)
 
 
 @app.command()
 def watch(job_id: KnownJobId, name: Name = "sosw", as_json: AsJson = False) -> None:
     """Show a job's progress until all its tasks are closed; exit code 1 if one is dead."""
     tables = Tables.connect(name)
-    looks = progress.of_job(tables, selection.known_job(tables, job_id))
-    snapshots = until_done(lambda: looks.look(time.monotonic()))
+    job_progress = progress.of_job(tables, selection.known_job(tables, job_id))
+    snapshots = follow_until_closed(lambda: job_progress.take_snapshot(time.monotonic()))
     last = show_json(snapshots) if as_json else show_progress(snapshots)
     raise typer.Exit(1 if last.dead else 0)
 
@@ -124,22 +124,22 @@ def list_(
     lines = [_line(tables, job, cursors.get(job.job_id)) for job in newest]
     if as_json:
         for line in lines:
-            output.result_json(line)
+            output.print_json(line)
     else:
-        _table(lines)
+        _print_table(lines)
     if len(found) > limit:
-        output.more_than(limit)
+        output.print_limit_reached(limit)
 
 
-def _table(lines: Iterable[Mapping[str, Any]]) -> None:
-    output.result_table(
+def _print_table(lines: Iterable[Mapping[str, Any]]) -> None:
+    output.print_table(
         ["JOB", "WORKER", "CREATED", "CLOSED", "TASKS", "COMPLETED", "DEAD", "CANCELLED", "STATE"],
         (
             [
                 line["job_id"],
                 line["worker_id"],
-                times.shown(line["created_at"]),
-                times.shown(line["closed_at"]),
+                times.as_text(line["created_at"]),
+                times.as_text(line["closed_at"]),
                 *(line[count] for count in ("total", "completed", "dead", "cancelled", "state")),
             ]
             for line in lines
@@ -149,10 +149,10 @@ def _table(lines: Iterable[Mapping[str, Any]]) -> None:
 
 @app.command()
 def show(job_id: KnownJobId, name: Name = "sosw", as_json: AsJson = False) -> None:
-    """Show a job: who asked for what and when, and where its tasks stand."""
+    """Show a job: what was requested, by which request, and its tasks by status."""
     tables = Tables.connect(name)
     job = selection.known_job(tables, job_id)
-    snapshot = progress.of_job(tables, job).look(0)
+    snapshot = progress.of_job(tables, job).take_snapshot(0)
     cursor = stored_jobs.cursor(tables, job_id)
     spec = stored_jobs.spec(tables, job_id)
     about = {
@@ -163,66 +163,68 @@ def show(job_id: KnownJobId, name: Name = "sosw", as_json: AsJson = False) -> No
         "schema": job.schema_name,
         "enqueued": job.total if cursor is None else cursor.position,
         **{
-            state: getattr(snapshot, state)
-            for state in ("queued", "running", "waiting", "completed", "dead", "cancelled")
+            status: getattr(snapshot, status)
+            for status in ("queued", "running", "waiting", "completed", "dead", "cancelled")
         },
         "job": None if spec is None else json.loads(spec)["job"],
     }
     if as_json:
-        output.result_json(about)
+        output.print_json(about)
     else:
-        output.result_fields(times.readable(about))
+        output.print_fields(times.with_times_as_text(about))
 
 
 @app.command()
 def cancel(job_id: KnownJobId, *, name: Name = "sosw", dry_run: DryRun = False, as_json: AsJson = False) -> None:
-    """Take out what has not started of a job; running tasks finish, and those that fail are not tried again.
+    """Cancel a job's queued and waiting tasks. Running tasks finish, and those that fail are not retried.
 
-    Exit code 1 if a task had moved on.
+    Exit code 1 if a task was not cancelled.
     """
     tables = Tables.connect(name)
     job = selection.known_job(tables, job_id)
     wanted = selection.Selection(tasks.NOT_STARTED, job_id=job_id)
     while True:
         cursor = stored_jobs.cursor(tables, job_id) if dry_run else stored_jobs.cancel(tables, job_id, times.now())
-        moved = tasks.cancel_all(tables, selection.select(tables, wanted), dry_run=dry_run, as_json=as_json)
-        if cursor is None or cursor.at_rest or dry_run:
+        all_cancelled = tasks.cancel_all(tables, selection.select(tables, wanted), dry_run=dry_run, as_json=as_json)
+        if cursor is None or cursor.is_at_rest or dry_run:
             break
-        output.progress(f"The Scheduler is still at work on it, until {times.shown(cursor.lease_until)} UTC at most.")
+        lease_end = times.as_text(cursor.lease_until)
+        output.print_message(f"The Scheduler is still at work on it, until {lease_end} UTC at most.")
         time.sleep(_ENQUEUING_PAUSE)
     if cursor is not None:
         would = "would never be" if dry_run else "are not"
-        output.progress(f"{job.total - cursor.position} tasks {would} queued, and count as cancelled within minutes.")
-    raise typer.Exit(0 if moved else 1)
+        unwritten = job.total - cursor.position
+        output.print_message(f"{unwritten} tasks {would} queued, and count as cancelled within minutes.")
+    raise typer.Exit(0 if all_cancelled else 1)
 
 
 @app.command()
 def redrive(*, name: Name = "sosw", dry_run: DryRun = False, as_json: AsJson = False) -> None:
-    """Send jobs again that the Scheduler could not take; exit code 1 if it still cannot take one."""
+    """Send rejected jobs to the Scheduler again; exit code 1 if one is still not accepted."""
     queue = RejectedJobs(name)
     taken, kept = 0, list[RejectedJob]()
     try:
-        for job in queue.receive():
+        for job in queue.receive_all():
             kept.append(job)
-            reason = job.reason if dry_run else _ask_again(name, job)
+            reason = job.reason if dry_run else _submit_again(name, job)
             if reason is None:
                 queue.delete(kept.pop())
                 taken += 1
             if as_json:
-                output.result_json({"job_id": job.job_id, "taken": reason is None, "reason": reason})
+                output.print_json({"job_id": job.job_id, "taken": reason is None, "reason": reason})
             else:
-                output.result(f"{job.job_id}: {reason or 'taken'}")
+                output.print_line(f"{job.job_id}: {reason or 'taken'}")
     finally:
         for job in kept:
-            queue.give_back(job)
-    output.progress(f"{taken} jobs taken, {len(kept)} left in the queue.")
+            queue.release(job)
+    output.print_message(f"{taken} jobs taken, {len(kept)} left in the queue.")
     raise typer.Exit(1 if kept and not dry_run else 0)
 
 
-def _ask_again(name: str, job: RejectedJob) -> str | None:
-    """Ask the Scheduler to take a job; None once it is accepted, or else why that is not known."""
+def _submit_again(name: str, job: RejectedJob) -> str | None:
+    """Send a job to the Scheduler; None if it is accepted, otherwise the error."""
     try:
-        scheduler.ask(name, job.event)
+        scheduler.submit(name, job.event)
     except JobInterrupted:
         return None
     except SoswError as failure:
@@ -232,7 +234,7 @@ def _ask_again(name: str, job: RejectedJob) -> str | None:
 
 def _line(tables: Tables, job: JobRecord, cursor: Cursor | None) -> dict[str, Any]:
     """A job as `list --json` prints it; times in milliseconds."""
-    counts = progress.closed_tasks(tables, job)
+    counts = progress.closed_counts(tables, job)
     return {
         "job_id": job.job_id,
         "worker_id": job.worker_id,

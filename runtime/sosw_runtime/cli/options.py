@@ -13,22 +13,22 @@ from sosw_runtime.domain.task import Status
 from sosw_runtime.errors import Refused
 
 Name = Annotated[str, typer.Option("--name", envvar="SOSW_NAME", help="`name` of the Terraform module.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines, a line an item.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print what would be changed.")]
 Labels = Annotated[
     list[str] | None,
-    typer.Option("--label", metavar="NAME=VALUE", help="Only Workers with this label; may be repeated."),
+    typer.Option("--label", metavar="NAME=VALUE", help="Only Workers with this label. Repeatable."),
 ]
 WorkerId = Annotated[str | None, typer.Option("--worker", help="Only this Worker's.")]
 JobId = Annotated[str | None, typer.Option("--job", help="Only this job's tasks.")]
 Since = Annotated[
     str | None,
     typer.Option(
-        help="Only tasks closed, or while open created, since: 30m, 6h or 2d ago, or a time as 2026-01-31T06:00."
+        help="Only tasks closed (open ones: created) since then: 30m, 6h or 2d ago, or a time such as 2026-01-31T06:00."
     ),
 ]
-Until = Annotated[str | None, typer.Option(help="Only tasks closed, or while open created, until then.")]
-Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
+Until = Annotated[str | None, typer.Option(help="Only tasks closed (open ones: created) until then.")]
+Limit = Annotated[int, typer.Option(min=1, help="Most lines to print.")]
 Outcome = Literal["completed", "dead", "cancelled", "queued", "running", "waiting"]
 
 
@@ -48,21 +48,21 @@ def labels_of(given: Iterable[str] | None) -> dict[str, str]:
 
 
 def selection(
-    outcomes: Iterable[Status],
+    statuses: Iterable[Status],
     worker_id: str | None,
     job_id: str | None,
     labels: Iterable[str] | None,
     since: str | None,
     until: str | None,
 ) -> Selection:
-    """What the options ask for.
+    """The selection that the options describe.
 
     Raises:
         Refused: names the option.
     """
     at = times.now()
     return Selection(
-        outcomes=frozenset(outcomes),
+        statuses=frozenset(statuses),
         worker_id=worker_id,
         job_id=job_id,
         labels=labels_of(labels),

@@ -1,4 +1,4 @@
-"""What a command writes: results on standard output, progress and errors on standard error."""
+"""Output of a command: results on standard output, messages and errors on standard error."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from rich.table import Table
 from rich.text import Text
 
 
-def result(text: str) -> None:
-    """One line of the result."""
+def print_line(text: str) -> None:
+    """Print one line of the result."""
     typer.echo(text)
 
 
-def result_json(value: object) -> None:
-    """One JSON document on one line, keys in the order given."""
+def print_json(value: object) -> None:
+    """Print one JSON document on one line, keys in the order given."""
     typer.echo(json.dumps(value))
 
 
-def result_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Aligned columns; the last one is cut on a terminal that is too narrow, nothing is cut elsewhere."""
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print aligned columns. Only the last column is cut, and only on a terminal that is too narrow."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, no_wrap=True, overflow="ellipsis" if column == columns[-1] else "fold")
@@ -34,24 +34,24 @@ def result_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> No
     console.print(table)
 
 
-def result_fields(values: Mapping[str, object]) -> None:
-    """A line a value that is there; what is no text or number is JSON."""
+def print_fields(values: Mapping[str, object]) -> None:
+    """Print a line for each value but None: texts and numbers as they are, others as JSON."""
     width = max(map(len, values))
     for name, value in values.items():
         if value is not None:
-            result(f"{name:<{width}}  {value if isinstance(value, str | int) else json.dumps(value)}")
+            print_line(f"{name:<{width}}  {value if isinstance(value, str | int) else json.dumps(value)}")
 
 
-def progress(text: str) -> None:
-    """One line that is no part of the result."""
+def print_message(text: str) -> None:
+    """Print one line that is no part of the result."""
     typer.echo(text, err=True)
 
 
-def more_than(limit: int) -> None:
-    """Say that a list was cut."""
-    progress(f"There are more than {limit}; see --limit and the filters.")
+def print_limit_reached(limit: int) -> None:
+    """Print that a list was cut."""
+    print_message(f"There are more than {limit}; see --limit and the filters.")
 
 
-def problem(text: str) -> None:
-    """One line whatever the text holds, so that logs and scripts can rely on it."""
+def print_problem(text: str) -> None:
+    """Print an error as one line, for logs and scripts."""
     typer.echo(f"sosw: {' '.join(text.split())}", err=True)

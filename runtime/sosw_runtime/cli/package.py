@@ -32,9 +32,9 @@ GLIBC_MINOR: dict[Python, int] = {"3.11": 26, "3.12": 34, "3.13": 34}
 OLDEST_GLIBC_MINOR = 17  # manylinux2014, https://peps.python.org/pep-0599/
 WHEEL_MACHINE: dict[Architecture, str] = {"arm64": "aarch64", "x86_64": "x86_64"}
 
-# What tells where and how a package was installed, and so differs between machines.
+# Files that record where and how a package was installed: they differ between machines.
 INSTALL_RECORDS = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
-# The parts of the runtime that no Essential imports.
+# Parts of the runtime that no Essential imports.
 NOT_FOR_LAMBDA = {"cli", "testing.py", "__pycache__"}
 
 # https://packaging.python.org/en/latest/specifications/version-specifiers/#version-matching, without wildcards
@@ -42,7 +42,7 @@ PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+")
 
 
 class PackageNotBuilt(SoswError):
-    """pip could not build or install what the package is made of."""
+    """pip could not build or install a part of the package."""
 
 
 @dataclass(frozen=True)
@@ -79,19 +79,19 @@ def package(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Build the Essentials' package for AWS Lambda."""
-    built = build(folder, python, architecture, output.progress, requirements or ())
+    built = build(folder, python, architecture, output.print_message, requirements or ())
     if as_json:
-        output.result_json(asdict(built))
+        output.print_json(asdict(built))
     else:
         included = f"  with {', '.join(built.included)}" if built.included else ""
-        output.result(f"{built.package}  {built.bytes / 1_000_000:.1f} MB  sha256 {built.sha256}{included}")
+        output.print_line(f"{built.package}  {built.bytes / 1_000_000:.1f} MB  sha256 {built.sha256}{included}")
 
 
 def build(
     folder: Path,
     python: Python,
     architecture: Architecture,
-    progress: Callable[[str], None],
+    print_step: Callable[[str], None],
     requirements: Sequence[str] = (),
 ) -> Package:
     """Write `sosw-runtime-<version>-py<python>-<architecture>.zip` to the folder, whole or not at all.
@@ -100,9 +100,9 @@ def build(
         requirements: the user's own packages, each the path of a folder or a wheel, or `name==version`.
 
     Raises:
-        Refused: a requirement is none of these, would overwrite a file of the package, or names a period as the
-            language does.
-        PackageNotBuilt: see there.
+        Refused: a requirement is none of these, would overwrite a file of the package, or has a period with a name of
+            the job language.
+        PackageNotBuilt: pip failed.
         OSError: the folder cannot be written to.
     """
     version = sosw_runtime.__version__
@@ -111,18 +111,18 @@ def build(
         _check_requirement(requirement)
     own = []
     for requirement in requirements:
-        progress(f"Installing {requirement}")
-        own.append(_own_package(requirement, python, architecture))
-    progress(f"Installing the pinned dependencies for Python {python} on {architecture}")
-    contents = {**_dependencies(python, architecture), **dict(_runtime_files(version))}
+        print_step(f"Installing {requirement}")
+        own.append(_install_own_package(requirement, python, architecture))
+    print_step(f"Installing the pinned dependencies for Python {python} on {architecture}")
+    contents = {**_install_dependencies(python, architecture), **dict(_runtime_files(version))}
     for added in own:
         if taken := sorted(contents.keys() & added.files.keys()):
             expected = f"expected a package without {taken[0]}, which is in the zip already"
             raise Refused("--with", added.requirement, expected)
         contents |= added.files
-    progress(f"Writing {path}")
+    print_step(f"Writing {path}")
     folder.mkdir(parents=True, exist_ok=True)
-    # A name of its own: the same package may be built twice at once.
+    # Two builds of the same package may run at once.
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as scratch:
         unfinished = Path(scratch) / path.name
         _write_zip(unfinished, contents)
@@ -141,11 +141,11 @@ def _is_wheel(requirement: str) -> bool:
     return requirement.endswith(".whl") and Path(requirement).is_file()
 
 
-def _own_package(requirement: str, python: Python, architecture: Architecture) -> OwnPackage:
+def _install_own_package(requirement: str, python: Python, architecture: Architecture) -> OwnPackage:
     with tempfile.TemporaryDirectory() as built, tempfile.TemporaryDirectory() as installed:
         if Path(requirement).is_dir():
-            # A wheel first: a folder that pip installs itself may hold code compiled for this machine. Whether it fits
-            # the Python of the functions is for the installation to say.
+            # pip would compile a folder for this machine, so a wheel is built first. The installation checks that the
+            # wheel fits the functions' Python.
             _pip(
                 "wheel", "--no-deps", "--ignore-requires-python", "--wheel-dir", built, str(Path(requirement).resolve())
             )
@@ -161,7 +161,7 @@ def _own_package(requirement: str, python: Python, architecture: Architecture) -
         return OwnPackage(requirement, f"{about.name}=={about.version}", dict(_installed_files(Path(installed))))
 
 
-def _dependencies(python: Python, architecture: Architecture) -> dict[str, bytes]:
+def _install_dependencies(python: Python, architecture: Architecture) -> dict[str, bytes]:
     with (
         tempfile.TemporaryDirectory() as installed,
         as_file(files("sosw_runtime.cli") / "essentials.txt") as lock,
@@ -192,11 +192,11 @@ def _pip(command: str, *arguments: str) -> None:
         check=False,
     )
     if pip.returncode != 0:
-        raise PackageNotBuilt(f"the package could not be built: pip: {_first_error(pip.stderr)}")
+        raise PackageNotBuilt(f"the package could not be built: pip: {_pip_error(pip.stderr)}")
 
 
-def _first_error(stderr: str) -> str:
-    lines = stderr.splitlines() or ["it ended without a word"]
+def _pip_error(stderr: str) -> str:
+    lines = stderr.splitlines() or ["it printed no error"]
     return next((line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")), lines[-1])
 
 
@@ -215,7 +215,7 @@ def _is_install_record(name: Path) -> bool:
 def _runtime_files(version: str) -> Iterator[tuple[str, bytes]]:
     for part in files(sosw_runtime).iterdir():
         if part.name not in NOT_FOR_LAMBDA:
-            yield from _tree(part, f"sosw_runtime/{part.name}")
+            yield from _files_under(part, f"sosw_runtime/{part.name}")
     about = f"sosw_runtime-{version}.dist-info"
     yield f"{about}/METADATA", f"Metadata-Version: 2.1\nName: sosw-runtime\nVersion: {version}\n".encode()
     entry_points = distribution("sosw-runtime").read_text("entry_points.txt")
@@ -223,18 +223,18 @@ def _runtime_files(version: str) -> Iterator[tuple[str, bytes]]:
         yield f"{about}/entry_points.txt", entry_points.encode()
 
 
-def _tree(part: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
+def _files_under(part: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
     if part.is_file():
         yield name, part.read_bytes()
     else:
         for child in part.iterdir():
             if child.name != "__pycache__":
-                yield from _tree(child, f"{name}/{child.name}")
+                yield from _files_under(child, f"{name}/{child.name}")
 
 
 def _write_zip(path: Path, contents: dict[str, bytes]) -> None:
     # Stored, not deflated: zlib and its replacements (zlib-ng, Apple's) compress the same input to different bytes, and
-    # each difference would be a change of all functions in the next plan. Lambda unpacks the zip at deployment.
+    # each difference would change all functions in the next plan. Lambda unpacks the zip at deployment.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, data in sorted(contents.items()):
             member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))

@@ -15,7 +15,7 @@ from sosw_runtime.domain.job import Job, parse
 from sosw_runtime.errors import Refused
 from sosw_runtime.settings import Settings
 
-_Read = tuple[Job, dict[str, JobSchema], date]
+_Inputs = tuple[Job, dict[str, JobSchema], date]
 
 _JOB_SCHEMAS: Final = TypeAdapter(dict[str, JobSchema])
 _EXAMPLE: Final = '{"default": {"chunkable_attrs": ["section", "store"]}}'
@@ -30,28 +30,28 @@ def preview(job_text: str, schemas_text: str | None, today: date | None) -> Iter
         today: the day from which periods count; None for today in the job's time zone, or else in `SOSW_TIMEZONE`.
 
     Raises:
-        Refused: before the first payload, whatever is wrong with the job, the schemas or any of the payloads.
+        Refused: before the first payload, if the job, the schemas or any of the payloads is invalid.
     """
-    read = _read(job_text, schemas_text, today)
-    _counted(read)
-    return payload_texts(*read)
+    inputs = _inputs(job_text, schemas_text, today)
+    _count(inputs)
+    return payload_texts(*inputs)
 
 
 def count(job_text: str, schemas_text: str | None, today: date | None) -> int:
     """The number of payloads of `preview`, which refuses the same jobs."""
-    return _counted(_read(job_text, schemas_text, today))
+    return _count(_inputs(job_text, schemas_text, today))
 
 
-def _read(job_text: str, schemas_text: str | None, today: date | None) -> _Read:
+def _inputs(job_text: str, schemas_text: str | None, today: date | None) -> _Inputs:
     timezone = Settings().timezone
     job = parse(job_text, timezone).job
     schemas = {} if schemas_text is None else _schemas(schemas_text)
     return job, schemas, today or periods.today(times.now(), job.time_zone or timezone)
 
 
-def _counted(read: _Read) -> int:
-    """Make every payload, since any may be too large, and keep none: there may be a million."""
-    return sum(1 for _ in payload_texts(*read))
+def _count(inputs: _Inputs) -> int:
+    """The number of payloads. Makes each of them, as any may be too large, and keeps none: there may be a million."""
+    return sum(1 for _ in payload_texts(*inputs))
 
 
 def _schemas(text: str) -> dict[str, JobSchema]:

@@ -1,4 +1,4 @@
-"""How far a job has come: counts by state, rate and time left."""
+"""Progress of a job: tasks by status, rate and time left."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from sosw_runtime.storage.jobs import JobRecord
 from sosw_runtime.storage.progress import Counts
 from sosw_runtime.storage.tables import Tables
 
-#: Seconds over which the rate is taken: long enough to smooth single tasks, short enough to follow a change.
+#: Seconds that the rate covers: long enough to smooth single tasks, short enough to follow a change.
 RATE_WINDOW: Final = 60.0
-#: Tasks up to which each is looked at by itself: 50 calls a table and look, about 1 s.
+#: The largest job whose tasks are read one by one: 50 calls a table and snapshot, about 1 s.
 FEW: Final = 5_000
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One look at a job. Every task is in exactly one of the counts."""
+    """The counts of a job's tasks at one time. Every task is in exactly one of the counts."""
 
     job_id: str
     total: int
-    to_come: int  # not yet enqueued, or between two tables at this moment
+    to_come: int  # not yet enqueued, or just moving between two tables
     queued: int
     running: int
-    waiting: int  # for another try or a start time; a failed attempt that awaits this decision too
+    waiting: int  # for a retry or a start time, or failed and not yet settled
     completed: int
     dead: int
     cancelled: int
-    rate_per_second: float | None  # tasks closed, over the last minute; None before two looks
-    seconds_left: float | None  # at that rate; None while nothing closes
+    rate_per_second: float | None  # tasks closed, over the last minute; None in the first snapshot
+    seconds_left: float | None  # at that rate; None while no task closes
 
     @property
     def closed(self) -> int:
-        """Tasks that will not change by themselves any more."""
+        """Number of closed tasks."""
         return self.completed + self.dead + self.cancelled
 
     @property
-    def is_done(self) -> bool:
-        """Every task is closed."""
+    def is_closed(self) -> bool:
+        """Whether every task is closed."""
         return self.closed == self.total
 
     def to_json(self) -> dict[str, Any]:
@@ -51,26 +51,26 @@ class Snapshot:
 
 
 class JobProgress:
-    """Looks at a job again and again."""
+    """Takes snapshots of a job and computes the rate between them."""
 
-    def __init__(self, job_id: str, total: int, states: Callable[[], Mapping[str, int]]) -> None:
-        """Begin.
+    def __init__(self, job_id: str, total: int, count: Callable[[], Mapping[str, int]]) -> None:
+        """Take no snapshot yet.
 
         Args:
             job_id: names the job.
-            total: its tasks.
-            states: how many of them stand where now.
+            total: number of its tasks.
+            count: reads the number of its tasks by status.
         """
         self._job_id = job_id
         self._total = total
-        self._states = states
-        self._looks: deque[tuple[float, int]] = deque()
+        self._count = count
+        self._closed_at_times: deque[tuple[float, int]] = deque()
 
-    def look(self, now: float) -> Snapshot:
-        """How the job stands at `now` (seconds of a clock that never goes back)."""
-        found = Counter(self._states())
+    def take_snapshot(self, now: float) -> Snapshot:
+        """Read the counts at `now` (seconds of a monotonic clock)."""
+        found = Counter(self._count())
         closed = sum(found[outcome] for outcome in CLOSED)
-        rate = self._rate(closed, now)
+        rate = self._update_rate(closed, now)
         return Snapshot(
             job_id=self._job_id,
             total=self._total,
@@ -85,38 +85,38 @@ class JobProgress:
             seconds_left=(self._total - closed) / rate if rate else None,
         )
 
-    def _rate(self, closed: int, now: float) -> float | None:
-        self._looks.append((now, closed))
-        while len(self._looks) > 2 and self._looks[1][0] <= now - RATE_WINDOW:
-            self._looks.popleft()
-        since, before = self._looks[0]
+    def _update_rate(self, closed: int, now: float) -> float | None:
+        self._closed_at_times.append((now, closed))
+        while len(self._closed_at_times) > 2 and self._closed_at_times[1][0] <= now - RATE_WINDOW:
+            self._closed_at_times.popleft()
+        since, before = self._closed_at_times[0]
         return (closed - before) / (now - since) if now > since else None
 
 
-class EachTask:
-    """Where the tasks stand, each looked at by itself until it is found closed."""
+class TaskCounter:
+    """Counts tasks by status, and reads each until it is closed."""
 
-    def __init__(self, total: int, states: Callable[[Sequence[int]], Mapping[int, str]]) -> None:
-        """Begin.
+    def __init__(self, total: int, read_statuses: Callable[[Sequence[int]], Mapping[int, str]]) -> None:
+        """Take every task as open.
 
         Args:
-            total: tasks of the job.
-            states: reads where tasks stand, by number; one that is nowhere is left out.
+            total: number of tasks of the job.
+            read_statuses: reads the status of tasks by number, without those that are in no table.
         """
         self._open = list(range(total))
-        self._states = states
+        self._read_statuses = read_statuses
         self._closed: Counter[str] = Counter()
 
-    def __call__(self) -> Counter[str]:
-        """How many stand where now."""
-        found = self._states(self._open)
-        self._closed.update(state for state in found.values() if state in CLOSED)
+    def count(self) -> Counter[str]:
+        """Read the open tasks; the number of tasks by status."""
+        found = self._read_statuses(self._open)
+        self._closed.update(status for status in found.values() if status in CLOSED)
         self._open = [number for number in self._open if found.get(number) not in CLOSED]
         return self._closed + Counter(found[number] for number in self._open if number in found)
 
 
-def closed_tasks(tables: Tables, job: JobRecord) -> Counts:
-    """A job's closed tasks by outcome, as they are counted: those that were dead may have been replayed since.
+def closed_counts(tables: Tables, job: JobRecord) -> Counts:
+    """A job's closed tasks by outcome, as the Scavenger counted them. Dead ones may have been replayed since.
 
     Cost: nothing for a job that was closed without dead tasks, else 1 read unit per 1,000 tasks.
     """
@@ -126,21 +126,20 @@ def closed_tasks(tables: Tables, job: JobRecord) -> Counts:
     if not as_closed.dead:
         return as_closed
     now = progress.counts(tables, job)
-    # A job with dead tasks is kept longer than what it is counted by.
+    # A job with dead tasks outlives its progress items.
     return now if sum(astuple(now)) == job.total else as_closed
 
 
-def count_states(tables: Tables, job: JobRecord) -> Counter[str]:
-    """Where the tasks of a large job stand, by what is counted of it anyway.
+def count_by_status(tables: Tables, job: JobRecord) -> Counter[str]:
+    """The number of a large job's tasks by status, without reading each task.
 
-    Running ones are those in slots, waiting ones are read, closed ones are the Scavenger's count, which comes some
-    seconds later; whatever else is written counts as queued. Cost: 1 read unit per 1,000 tasks, and per running or
-    waiting one.
+    Slots give the running tasks, a read the waiting ones, the Scavenger's counts the closed ones, some seconds late.
+    All other written tasks count as queued. Cost: 1 read unit per 1,000 tasks, and 1 per running or waiting task.
     """
     held = tasks.find(tables, (slot.task_id for slot in slots.occupied(tables, job.worker_id))).values()
     running = sum(task.job_id == job.job_id and task.status is Status.RUNNING for task in held)
     waiting = sum(task.job_id == job.job_id for task in tasks.waiting(tables, job.worker_id))
-    closed = closed_tasks(tables, job)
+    closed = closed_counts(tables, job)
     cursor = jobs.cursor(tables, job.job_id)
     written = job.total if cursor is None else cursor.position
     found = Counter(running=running, waiting=waiting, **asdict(closed))
@@ -149,18 +148,19 @@ def count_states(tables: Tables, job: JobRecord) -> Counter[str]:
 
 
 def of_job(tables: Tables, job: JobRecord) -> JobProgress:
-    """The progress of a job, by the way that fits its size."""
+    """The progress of a job: up to `FEW` tasks are read one by one, more are counted."""
     if job.closed_at is not None and not job.dead:
-        return JobProgress(job.job_id, job.total, lambda: asdict(closed_tasks(tables, job)))
+        return JobProgress(job.job_id, job.total, lambda: asdict(closed_counts(tables, job)))
     if job.total > FEW:
-        return JobProgress(job.job_id, job.total, lambda: count_states(tables, job))
+        return JobProgress(job.job_id, job.total, lambda: count_by_status(tables, job))
 
-    def states(numbers: Sequence[int]) -> dict[int, str]:
-        found: dict[int, str] = dict(jobs.states(tables, job, numbers))
+    def read_statuses(numbers: Sequence[int]) -> dict[int, str]:
+        found: dict[int, str] = dict(jobs.statuses(tables, job, numbers))
         if len(found) < len(numbers):
-            # What was not yet written when its job was cancelled, and what has expired, stands nowhere and is counted.
+            # Expired tasks, and tasks that a cancelled job never wrote, are in no table. Their outcomes are counted.
             missing = set(numbers) - found.keys()
-            found |= {number: outcome for number, outcome in progress.final(tables, job).items() if number in missing}
+            final = progress.final_outcomes(tables, job)
+            found |= {number: outcome for number, outcome in final.items() if number in missing}
         return found
 
-    return JobProgress(job.job_id, job.total, EachTask(job.total, states))
+    return JobProgress(job.job_id, job.total, TaskCounter(job.total, read_statuses).count)

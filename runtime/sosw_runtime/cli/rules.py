@@ -1,4 +1,4 @@
-"""What a rule of EventBridge hands to its target: the event as it is, or what the target's input makes of it."""
+"""The input that a rule of EventBridge gives its target."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from botocore.exceptions import ClientError
 
 
 def target_input(event: Mapping[str, Any], rule_arn: str, target_arn: str) -> object:
-    """What a rule hands to a target of an event; the event, if the rule or its target is gone.
+    """The input of a target for an event; the event itself if the rule or its target is gone.
 
-    The rule is read as it is now. Of paths into an event it takes names alone, as the `job` module writes them.
+    Reads the rule's current definition. Supports paths of names only, as the `job` module writes them.
     """
     *bus, rule = rule_arn.partition(":rule/")[2].split("/")
     try:
@@ -27,17 +27,17 @@ def target_input(event: Mapping[str, Any], rule_arn: str, target_arn: str) -> ob
     if "Input" in target:
         return json.loads(target["Input"])
     if "InputPath" in target:
-        return _at(event, target["InputPath"])
+        return _value_at(event, target["InputPath"])
     if "InputTransformer" in target:
         transformer = target["InputTransformer"]
         paths = transformer.get("InputPathsMap", {})
-        values = {name: json.dumps(_at(event, path)) for name, path in paths.items()}
+        values = {name: json.dumps(_value_at(event, path)) for name, path in paths.items()}
         return re.sub(r"<(\w+)>", lambda found: values.get(found[1], found[0]), transformer["InputTemplate"])
     return event
 
 
-def _at(event: object, path: str) -> object:
-    """What stands in an event at a path such as `$.detail.order`, None where there is nothing."""
+def _value_at(event: object, path: str) -> object:
+    """The value at a path such as `$.detail.order`; None if there is none."""
     for name in path.split(".")[1:]:
         event = event.get(name) if isinstance(event, Mapping) else None
     return event

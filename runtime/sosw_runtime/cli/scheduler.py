@@ -1,4 +1,4 @@
-"""Asking the Scheduler to take a job, and waiting for its answer."""
+"""Synchronous requests to the Scheduler."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from sosw_runtime.errors import JobInterrupted, Misconfigured, SoswError, Unavai
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
-# The answer comes when the function ends, after 15 minutes at most, and may be lost on the way. The job's id is given,
-# so that a repeated request adds nothing.
+# The function answers after 15 minutes at most, and the answer may be lost. Every request names its job's id, so that a
+# retry adds no job.
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _PATIENT: Final = Config(
     connect_timeout=5,
@@ -29,11 +29,11 @@ _PATIENT: Final = Config(
 
 
 class RefusedByScheduler(SoswError):
-    """The Scheduler refused the job as a whole; the message names the field. Nothing was enqueued."""
+    """The Scheduler refused the job, and enqueued none of it. The message names the field."""
 
 
 class SchedulerFailed(SoswError):
-    """The Scheduler ended with an error or a time-out; whether the job is accepted is not known."""
+    """The Scheduler ended with an error or a time-out. The job may be accepted or not."""
 
 
 class _Refusal(BaseModel):
@@ -54,25 +54,25 @@ class _Interruption(BaseModel):
 
     @property
     def answer(self) -> dict[str, Any]:
-        """What the Scheduler would have answered."""
+        """The Scheduler's answer."""
         return self.model_dump(include={"job_id", "tasks", "first_start"})
 
 
 class FunctionError(BaseModel):
-    """What Lambda answers for a function that raised, or was ended."""
+    """Lambda's response for a function that raised or timed out."""
 
     type: str = Field(alias="errorType", default="Error")
     message: str = Field(alias="errorMessage", default="")
 
     @property
     def reason(self) -> str:
-        """The same for people, whoever raised it."""
-        told = _told(self.message)
-        return f"{self.type}: {self.message}" if told is None else told.message
+        """The error as text for people."""
+        structured = _structured_message(self.message)
+        return f"{self.type}: {self.message}" if structured is None else structured.message
 
-    def raised(self) -> SoswError:
-        """The same as an exception of this side: one of those of `ask`."""
-        match _told(self.message):
+    def to_exception(self) -> SoswError:
+        """The exception that `submit` raises for this error."""
+        match _structured_message(self.message):
             case _Refusal() as refusal:
                 return RefusedByScheduler(refusal.message)
             case _Interruption() as interruption:
@@ -86,11 +86,11 @@ class FunctionError(BaseModel):
 
 
 class _Message(RootModel[Annotated[_Refusal | _Interruption, Field(discriminator="error")]]):
-    """The message of one of them."""
+    """A structured message of the Scheduler."""
 
 
-def _told(message: str) -> _Refusal | _Interruption | None:
-    """What a message says that is JSON."""
+def _structured_message(message: str) -> _Refusal | _Interruption | None:
+    """The parsed message; None if it is no JSON of the Scheduler's."""
     try:
         return _Message.model_validate_json(message).root
     except ValidationError:
@@ -99,50 +99,50 @@ def _told(message: str) -> _Refusal | _Interruption | None:
 
 @dataclass
 class Doubt:
-    """Whether a job may be accepted although nobody heard so: of all tries of a request, not of the last alone."""
+    """Whether any try of a request may have got the job accepted without an answer."""
 
     remains: bool = False
 
-    def note(
+    def record_try(
         self, response: tuple[Any, Mapping[str, Any]] | None, caught_exception: Exception | None, **_: object
     ) -> None:
-        """How a try ended, as botocore tells it before it decides on another one.
+        """Record the end of a try. botocore calls it before it decides on a retry.
 
-        A time-out of the answer and a connection that was closed leave it open whether the Scheduler ran, as do errors
-        of the server. Where there was no connection, or AWS refused the call, it did not run.
+        After a read time-out, a closed connection or a server error the Scheduler may have run. If there was no
+        connection, or AWS refused the call, it did not run.
         """
         failed = response is not None and response[1]["ResponseMetadata"]["HTTPStatusCode"] >= 500
         self.remains = self.remains or failed or isinstance(caught_exception, HTTPClientError)
 
 
-def ask(name: str, event: Mapping[str, Any], doubt: Doubt | None = None) -> dict[str, Any]:
-    """Have the Scheduler of the installation `name` take the job of an event that names its id.
+def submit(name: str, event: Mapping[str, Any], doubt: Doubt | None = None) -> dict[str, Any]:
+    """Send a job to the Scheduler and wait for the answer. The event names the job's id.
 
     Args:
         name: of the installation.
         event: with the job.
-        doubt: notes whether the job may be accepted, for a caller who gets an error.
+        doubt: records whether the job may be accepted, for a caller that gets an error.
 
     Returns:
         Its answer, `{"job_id": str, "tasks": int, "first_start": int (ms)}`.
 
     Raises:
         JobInterrupted: the job is accepted, and the Scavenger resumes it.
-        RefusedByScheduler: the job is wrong, and nothing of it was accepted.
-        Misconfigured: the Worker's registration, or the Scheduler's settings, cannot be read.
-        Unavailable, SchedulerFailed: the job is not known to be accepted; to ask again with the same id is harmless.
-        botocore.exceptions.ClientError, BotoCoreError: AWS could not be asked.
+        RefusedByScheduler: the job is invalid and was not accepted.
+        Misconfigured: the Worker's registration or the Scheduler's settings cannot be read.
+        Unavailable, SchedulerFailed: the job may be accepted or not; a retry with the same id is safe.
+        botocore.exceptions.ClientError, BotoCoreError: the call to AWS failed.
     """
     doubt = doubt or Doubt()
     client: LambdaClient = boto3.Session().client("lambda", config=_PATIENT)
-    client.meta.events.register("needs-retry.lambda.Invoke", doubt.note)
+    client.meta.events.register("needs-retry.lambda.Invoke", doubt.record_try)
     response: Mapping[str, Any] = client.invoke(
         FunctionName=f"{name}_scheduler", InvocationType="RequestResponse", Payload=json.dumps(event).encode()
     )
-    before, doubt.remains = doubt.remains, True  # it ran; until its answer is read nobody knows what it says
+    before, doubt.remains = doubt.remains, True  # it ran, and its answer is not yet read
     answer = response["Payload"].read()
     if "FunctionError" not in response:
         return dict(json.loads(answer))
-    error = FunctionError.model_validate_json(answer).raised()
+    error = FunctionError.model_validate_json(answer).to_exception()
     doubt.remains = before or isinstance(error, Unavailable | SchedulerFailed)
     raise error

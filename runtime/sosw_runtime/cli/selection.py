@@ -1,4 +1,4 @@
-"""Tasks by what people know of them: Worker, label, job, outcome and time."""
+"""Finding tasks by Worker, label, job, status and time."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from sosw_runtime.storage.jobs import JobRecord
 from sosw_runtime.storage.registry import WorkerRecord
 from sosw_runtime.storage.tables import BATCH_READ, Tables
 
-#: Queued tasks of a page of the queue's index: 20 read units, little beside those of the tasks themselves.
+#: Queued tasks of a page of the queue's index: 20 read units, few compared to those of the tasks themselves.
 _PAGE: Final = 1000
-#: Where a task can stand in the table of the tasks: one that is completed is archived within seconds.
+#: Statuses in the tasks table. A completed task is archived within seconds.
 _IN_TASKS: Final = frozenset({Status.QUEUED, Status.RUNNING, Status.COMPLETED})
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What tasks must have in common; what is None or empty is not asked for.
+    """Filters of tasks. None and empty values filter nothing.
 
     Raises:
-        Refused: nothing can have it, since `since` is later than `until`.
+        Refused: `since` is later than `until`.
     """
 
-    outcomes: frozenset[Status]
+    statuses: frozenset[Status]
     worker_id: str | None = None
     job_id: str | None = None
     labels: Mapping[str, str] | None = None  # of the Worker's registration
-    since: int | None = None  # ms, inclusive: when it was closed or, while it is open, created
+    since: int | None = None  # ms, inclusive: when the task was closed or, while it is open, created
     until: int | None = None  # ms, inclusive
 
     def __post_init__(self) -> None:
         if self.since is not None and self.until is not None and self.since > self.until:
-            expected = f"expected a time not later than --until, {times.shown(self.until)}"
-            raise Refused("--since", times.shown(self.since), expected)
+            expected = f"expected a time not later than --until, {times.as_text(self.until)}"
+            raise Refused("--since", times.as_text(self.since), expected)
 
-    def takes(self, task: Task) -> bool:
-        """Whether a task has all of it but the labels, which are its Worker's."""
+    def matches(self, task: Task) -> bool:
+        """Whether a task passes all filters but the labels, which belong to its Worker."""
         at = time_of(task)
         return (
-            task.status in self.outcomes
+            task.status in self.statuses
             and self.worker_id in {None, task.worker_id}
             and self.job_id in {None, task.job_id}
             and (self.since is None or at >= self.since)
@@ -60,20 +60,20 @@ def time_of(task: Task) -> int:
 
 
 def select(tables: Tables, wanted: Selection) -> Iterator[Task]:
-    """The tasks as they stand. One that is on its way between two tables at this moment may be left out.
+    """The matching tasks. A task that moves between two tables during the read may be missing.
 
     Raises:
         Refused: the Worker or the job is unknown.
     """
-    workers = _workers(tables, wanted)
+    workers = _selected_workers(tables, wanted)
     if wanted.job_id is None:
-        by_worker = _jobs(tables) if Status.COMPLETED in wanted.outcomes else {}
-        found = (_of_worker(tables, each, wanted, by_worker.get(each.worker_id, ())) for each in workers)
-        return filter(wanted.takes, chain.from_iterable(found))
+        by_worker = _jobs_by_worker(tables) if Status.COMPLETED in wanted.statuses else {}
+        found = (_tasks_of_worker(tables, each, wanted, by_worker.get(each.worker_id, ())) for each in workers)
+        return filter(wanted.matches, chain.from_iterable(found))
     job = known_job(tables, wanted.job_id)
     if job.worker_id not in {worker.worker_id for worker in workers}:
         return iter(())
-    return filter(wanted.takes, _of_job(tables, job, wanted.outcomes))
+    return filter(wanted.matches, _tasks_of_job(tables, job, wanted.statuses))
 
 
 def known_job(tables: Tables, job_id: str) -> JobRecord:
@@ -92,7 +92,7 @@ def known_workers(tables: Tables, worker_ids: Iterable[str]) -> list[WorkerRecor
     """Some Workers by id.
 
     Raises:
-        Refused: one was never registered; lists those that were.
+        Refused: one was never registered; the message lists the known ones.
     """
     workers = {worker.worker_id: worker for worker in registry.workers(tables)}
     for worker_id in worker_ids:
@@ -102,7 +102,7 @@ def known_workers(tables: Tables, worker_ids: Iterable[str]) -> list[WorkerRecor
     return [workers[worker_id] for worker_id in worker_ids]
 
 
-def labelled(workers: Iterable[WorkerRecord], labels: Mapping[str, str]) -> list[WorkerRecord]:
+def with_labels(workers: Iterable[WorkerRecord], labels: Mapping[str, str]) -> list[WorkerRecord]:
     """The Workers whose registration has all the labels."""
     return [
         worker
@@ -112,42 +112,42 @@ def labelled(workers: Iterable[WorkerRecord], labels: Mapping[str, str]) -> list
 
 
 def find(tables: Tables, task_id: str) -> Task | None:
-    """One task, wherever it stands. While it is archived it stands in two tables: closed wins."""
-    for _ in range(2):  # a task that goes from the tables read later to those read before is found the second time
+    """One task, in whichever table it is. During archiving it is in two tables: closed wins."""
+    for _ in range(2):  # a task that moves to a table that was read already is found in the second pass
         open_ = tasks.find(tables, [task_id]).get(task_id)
-        found = tasks.find_closed(tables, [task_id]).get(task_id) or open_ or _waiting(tables, task_id)
+        found = tasks.find_closed(tables, [task_id]).get(task_id) or open_ or _find_waiting(tables, task_id)
         if found is not None:
             return found
     return None
 
 
-def _waiting(tables: Tables, task_id: str) -> Task | None:
-    """One waiting task: its id alone is no key."""
+def _find_waiting(tables: Tables, task_id: str) -> Task | None:
+    """One waiting task. Its id alone is no key, so every Worker's waiting tasks are searched."""
     for worker in registry.workers(tables):
         if task_id in tasks.waiting_ids(tables, worker.worker_id):
             return next((task for task in tasks.waiting(tables, worker.worker_id) if task.task_id == task_id), None)
     return None
 
 
-def _workers(tables: Tables, wanted: Selection) -> list[WorkerRecord]:
+def _selected_workers(tables: Tables, wanted: Selection) -> list[WorkerRecord]:
     named = registry.workers(tables) if wanted.worker_id is None else known_workers(tables, [wanted.worker_id])
-    return labelled(named, wanted.labels or {})
+    return with_labels(named, wanted.labels or {})
 
 
-def _of_job(tables: Tables, job: JobRecord, outcomes: frozenset[Status]) -> Iterator[Task]:
-    """By number, since the ids of a job's tasks follow from its own; of the tables those that can hold the outcomes."""
+def _tasks_of_job(tables: Tables, job: JobRecord, statuses: frozenset[Status]) -> Iterator[Task]:
+    """A job's tasks by number: their ids follow from the job's. Only tables that can hold the statuses are read."""
     cursor = jobs.cursor(tables, job.job_id)
     written = job.total if cursor is None else min(job.total, cursor.position + jobs.WINDOW)
     waiting = {}
-    if Status.WAITING in outcomes:
+    if Status.WAITING in statuses:
         waiting = {task.task_id: task for task in tasks.waiting(tables, job.worker_id) if task.job_id == job.job_id}
     for ids in _batches(task_id(job.job_id, number) for number in range(written)):
-        found = waiting | (tasks.find(tables, ids) if outcomes & _IN_TASKS else {})
-        found |= tasks.find_closed(tables, ids) if outcomes & CLOSED else {}
+        found = waiting | (tasks.find(tables, ids) if statuses & _IN_TASKS else {})
+        found |= tasks.find_closed(tables, ids) if statuses & CLOSED else {}
         yield from (found[each] for each in ids if each in found)
 
 
-def _jobs(tables: Tables) -> dict[str, list[JobRecord]]:
+def _jobs_by_worker(tables: Tables) -> dict[str, list[JobRecord]]:
     """All jobs by Worker, the oldest first."""
     by_worker: dict[str, list[JobRecord]] = defaultdict(list)
     for job in sorted(jobs.list_all(tables), key=lambda job: job.created_at):
@@ -155,45 +155,45 @@ def _jobs(tables: Tables) -> dict[str, list[JobRecord]]:
     return by_worker
 
 
-def _of_worker(
+def _tasks_of_worker(
     tables: Tables, worker: WorkerRecord, wanted: Selection, its_jobs: Iterable[JobRecord]
 ) -> Iterator[Task]:
     worker_id = worker.worker_id
-    if Status.QUEUED in wanted.outcomes:
+    if Status.QUEUED in wanted.statuses:
         queue = tasks.queue(tables, worker_id, worker.shards, _PAGE)
-        yield from _read(tables, (candidate.task_id for candidate in queue))
-    if Status.RUNNING in wanted.outcomes:
-        yield from _read(tables, (slot.task_id for slot in slots.occupied(tables, worker_id)))
-    if Status.WAITING in wanted.outcomes:
+        yield from _open_by_id(tables, (candidate.task_id for candidate in queue))
+    if Status.RUNNING in wanted.statuses:
+        yield from _open_by_id(tables, (slot.task_id for slot in slots.occupied(tables, worker_id)))
+    if Status.WAITING in wanted.statuses:
         yield from tasks.waiting(tables, worker_id)
     for job in its_jobs:
-        yield from _completed(tables, job, wanted)
-    for outcome in sorted(wanted.outcomes & CLOSED - {Status.COMPLETED}):
-        yield from _closed(tables, tasks.closed(tables, worker_id, outcome, wanted.since or 0, wanted.until))
+        yield from _completed_tasks(tables, job, wanted)
+    for outcome in sorted(wanted.statuses & CLOSED - {Status.COMPLETED}):
+        yield from _closed_by_id(tables, tasks.closed(tables, worker_id, outcome, wanted.since or 0, wanted.until))
 
 
-def _completed(tables: Tables, job: JobRecord, wanted: Selection) -> Iterator[Task]:
-    """A job's completed tasks by number: no index has them."""
+def _completed_tasks(tables: Tables, job: JobRecord, wanted: Selection) -> Iterator[Task]:
+    """A job's completed tasks by number. No index holds them."""
     if job.created_at > (wanted.until or job.created_at) or (job.closed_at or wanted.since or 0) < (wanted.since or 0):
         return iter(())
-    final = progress.final(tables, job)
+    final = progress.final_outcomes(tables, job)
     numbers = sorted(number for number, outcome in final.items() if outcome is Status.COMPLETED)
-    return _closed(tables, (task_id(job.job_id, number) for number in numbers))
+    return _closed_by_id(tables, (task_id(job.job_id, number) for number in numbers))
 
 
-def _closed(tables: Tables, task_ids: Iterable[str]) -> Iterator[Task]:
+def _closed_by_id(tables: Tables, task_ids: Iterable[str]) -> Iterator[Task]:
     for ids in _batches(task_ids):
         found = tasks.find_closed(tables, ids)
         yield from (found[each] for each in ids if each in found)
 
 
-def _read(tables: Tables, task_ids: Iterable[str]) -> Iterator[Task]:
+def _open_by_id(tables: Tables, task_ids: Iterable[str]) -> Iterator[Task]:
     for ids in _batches(task_ids):
         found = tasks.find(tables, ids)
         yield from (found[each] for each in ids if each in found)
 
 
 def _batches(ids: Iterable[str]) -> Iterator[list[str]]:
-    left = iter(ids)
-    while batch := list(islice(left, BATCH_READ)):
+    remaining = iter(ids)
+    while batch := list(islice(remaining, BATCH_READ)):
         yield batch

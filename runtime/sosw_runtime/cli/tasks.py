@@ -1,4 +1,4 @@
-"""`sosw tasks`: find tasks, see what became of them, replay the dead and cancel what is not wanted any more."""
+"""`sosw tasks`: list and show tasks, replay dead ones, cancel tasks, bury unreadable items."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from sosw_runtime.domain.task import Status, Task
 from sosw_runtime.errors import Refused
 from sosw_runtime.storage import jobs, moves, registry
 from sosw_runtime.storage import tasks as stored_tasks
-from sosw_runtime.storage.items import Unreadable, salvaged
+from sosw_runtime.storage.items import Unreadable, salvaged_task
 from sosw_runtime.storage.tables import Tables
 
-#: What history says of a task that was cancelled here.
+#: Reason in the history of a task that is cancelled here.
 _REASON: Final = "asked for on the command line"
 NOT_STARTED: Final = frozenset({Status.QUEUED, Status.WAITING})
 _LISTED: Final = NOT_STARTED | {Status.RUNNING, Status.COMPLETED, Status.DEAD, Status.CANCELLED}
@@ -34,7 +34,7 @@ def list_(
     *,
     worker: WorkerId = None,
     job: JobId = None,
-    outcome: Annotated[Outcome | None, typer.Option(help="Only tasks that stand there.")] = None,
+    outcome: Annotated[Outcome | None, typer.Option(help="Only tasks in this status.")] = None,
     label: Labels = None,
     since: Since = None,
     until: Until = None,
@@ -42,18 +42,18 @@ def list_(
     name: Name = "sosw",
     as_json: AsJson = False,
 ) -> None:
-    """List tasks: of each Worker queued, running and waiting ones, then closed ones from the oldest."""
-    outcomes = _LISTED if outcome is None else {Status(outcome)}
-    wanted = options.selection(outcomes, worker, job, label, since, until)
+    """List tasks by Worker: queued, running and waiting ones, then closed ones from the oldest."""
+    statuses = _LISTED if outcome is None else {Status(outcome)}
+    wanted = options.selection(statuses, worker, job, label, since, until)
     found = selection.select(Tables.connect(name), wanted)
     first = list(islice(found, limit))
     if as_json:
         for task in first:
-            output.result_json(_line(task))
+            output.print_json(_line(task))
     else:
-        _table(first)
+        _print_table(first)
     if next(found, None) is not None:
-        output.more_than(limit)
+        output.print_limit_reached(limit)
 
 
 @app.command()
@@ -62,18 +62,18 @@ def show(
     name: Name = "sosw",
     as_json: AsJson = False,
 ) -> None:
-    """Show a task whole, with its history and its payload."""
+    """Show a task with its history and payload."""
     task = _find_one(Tables.connect(name), task_id)
     if as_json:
-        output.result_json(_details(task))
+        output.print_json(_details(task))
         return
     whole = _details(task)
     del whole["history"]
-    output.result_fields(times.readable(whole))
-    output.result("")
-    output.result_table(
+    output.print_fields(times.with_times_as_text(whole))
+    output.print_line("")
+    output.print_table(
         ["AT", "MOVE", "ATTEMPT", "REASON"],
-        ([times.shown(entry.at), entry.move, entry.attempt, entry.reason or ""] for entry in task.history),
+        ([times.as_text(entry.at), entry.move, entry.attempt, entry.reason or ""] for entry in task.history),
     )
 
 
@@ -83,7 +83,7 @@ def replay(
     *,
     worker: WorkerId = None,
     job: JobId = None,
-    outcome: Annotated[Literal["dead"] | None, typer.Option(help="Only tasks that stand there.")] = None,
+    outcome: Annotated[Literal["dead"] | None, typer.Option(help="Only tasks in this status.")] = None,
     label: Labels = None,
     since: Since = None,
     until: Until = None,
@@ -95,16 +95,17 @@ def replay(
     tables = Tables.connect(name)
     filtered = any([worker, job, outcome, label, since, until])
     wanted = options.selection({Status.DEAD}, worker, job, label, since, until)
-    # A replayed task may be dead again before the last is replayed; it is not replayed twice.
+    # A replayed task may die again before the command ends. It is not replayed twice.
     wanted = replace(wanted, until=min(wanted.until or times.now(), times.now()))
     found = _find(tables, task_ids, {Status.DEAD}, wanted, filtered=filtered)
     workers = {worker.worker_id: worker for worker in registry.workers(tables)}
 
     def move(task: Task) -> bool:
         shards = workers[task.worker_id].valid_registration.queue_shards
-        return bool(jobs.passed(tables, [task])) and moves.replay(tables, task, shards, times.now())
+        is_before_cursor = bool(jobs.tasks_before_cursor(tables, [task]))
+        return is_before_cursor and moves.replay(tables, task, shards, times.now())
 
-    raise typer.Exit(0 if _carry_out("replayed", found, move, dry_run=dry_run, as_json=as_json) else 1)
+    raise typer.Exit(0 if _move_all("replayed", found, move, dry_run=dry_run, as_json=as_json) else 1)
 
 
 @app.command()
@@ -115,7 +116,7 @@ def cancel(
     job: JobId = None,
     outcome: Annotated[
         Literal["queued", "waiting", "dead"] | None,
-        typer.Option(help="Only tasks that stand there; dead ones by this or by their ids only."),
+        typer.Option(help="Only tasks in this status; dead ones by this or by their ids only."),
     ] = None,
     label: Labels = None,
     since: Since = None,
@@ -124,10 +125,10 @@ def cancel(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take out queued and waiting tasks, and give up dead ones; exit code 1 if one was not cancelled."""
+    """Cancel queued, waiting or dead tasks; exit code 1 if one was not cancelled."""
     tables = Tables.connect(name)
-    outcomes = NOT_STARTED if outcome is None else {Status(outcome)}
-    wanted = options.selection(outcomes, worker, job, label, since, until)
+    statuses = NOT_STARTED if outcome is None else {Status(outcome)}
+    wanted = options.selection(statuses, worker, job, label, since, until)
     filtered = any([worker, job, outcome, label, since, until])
     found = _find(tables, task_ids, NOT_STARTED | {Status.DEAD}, wanted, filtered=filtered)
     raise typer.Exit(0 if cancel_all(tables, found, dry_run=dry_run, as_json=as_json) else 1)
@@ -135,15 +136,15 @@ def cancel(
 
 @app.command()
 def unreadable(*, name: Name = "sosw", as_json: AsJson = False) -> None:
-    """List items in the tables that are no task any more; exit code 1 if there is one. Reads the tables whole."""
+    """List unreadable items; exit code 1 if there is one. Scans the tables."""
     tables = Tables.connect(name)
-    damaged = [_about(each) for each in stored_tasks.unreadable(tables)]
+    lines = [_unreadable_line(each) for each in stored_tasks.unreadable_items(tables)]
     if as_json:
-        for line in damaged:
-            output.result_json(line)
+        for line in lines:
+            output.print_json(line)
     else:
-        output.result_table(["TASK", "WORKER", "JOB", "REASON"], (list(line.values()) for line in damaged))
-    raise typer.Exit(1 if damaged else 0)
+        output.print_table(["TASK", "WORKER", "JOB", "REASON"], (list(line.values()) for line in lines))
+    raise typer.Exit(1 if lines else 0)
 
 
 @app.command()
@@ -154,40 +155,43 @@ def bury(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Give up items that are no task any more: dead, with the whole item as payload. Exit code 1 if one moved on."""
+    """Turn unreadable items into dead tasks with the whole item as payload; exit code 1 if one has changed."""
     tables, wanted = Tables.connect(name), set(task_ids)
-    found = {_about(each)["task_id"]: each for each in stored_tasks.unreadable(tables)}
+    found = {_unreadable_line(each)["task_id"]: each for each in stored_tasks.unreadable_items(tables)}
     for task_id in task_ids:
         if task_id not in found:
             raise Refused("TASK_ID", task_id, "expected the id of an item that `sosw tasks unreadable` lists")
-    buried = True
+    all_buried = True
     for task_id in sorted(wanted):
-        moved = dry_run or moves.bury(tables, found[task_id], times.now())
-        buried = buried and moved
-        said = ("would be buried" if dry_run else "buried") if moved else "moved on"
-        output.result_json({"task_id": task_id, "buried": moved}) if as_json else output.result(f"{task_id}: {said}")
-    raise typer.Exit(0 if buried else 1)
+        buried = dry_run or moves.bury(tables, found[task_id], times.now())
+        all_buried = all_buried and buried
+        result = ("would be buried" if dry_run else "buried") if buried else "moved on"
+        if as_json:
+            output.print_json({"task_id": task_id, "buried": buried})
+        else:
+            output.print_line(f"{task_id}: {result}")
+    raise typer.Exit(0 if all_buried else 1)
 
 
-def _about(damaged: Unreadable) -> dict[str, str]:
-    """An item that cannot be read, as `unreadable --json` prints it."""
-    task = salvaged(damaged)
-    return {**{name: str(value) for name, value in bulk.identity(task).items()}, "reason": str(damaged)}
+def _unreadable_line(unreadable_item: Unreadable) -> dict[str, str]:
+    """An unreadable item as `unreadable --json` prints it."""
+    task = salvaged_task(unreadable_item)
+    return {**{name: str(value) for name, value in bulk.identity(task).items()}, "reason": str(unreadable_item)}
 
 
 def cancel_all(tables: Tables, found: Iterable[Task], *, dry_run: bool, as_json: bool) -> bool:
-    """Cancel tasks and say how it went; whether all were cancelled."""
+    """Cancel tasks and print the result; whether all were cancelled."""
 
     def move(task: Task) -> bool:
         return moves.cancel(tables, task, times.now(), _REASON)
 
-    return _carry_out("cancelled", found, move, dry_run=dry_run, as_json=as_json)
+    return _move_all("cancelled", found, move, dry_run=dry_run, as_json=as_json)
 
 
 def _find(
     tables: Tables, task_ids: list[str] | None, movable: Set[Status], wanted: selection.Selection, *, filtered: bool
 ) -> Iterator[Task]:
-    """The tasks that a command is to move, by ids or by a filter, never all of them by mistake."""
+    """The tasks to move, by ids or by a filter. One of them is required, so that nobody moves all tasks by mistake."""
     if bool(task_ids) == filtered:
         raise Refused("TASK_ID", task_ids, "expected ids of tasks, or a filter such as --worker or --job")
     if not task_ids:
@@ -208,16 +212,16 @@ def _find_one(tables: Tables, task_id: str) -> Task:
     return task
 
 
-def _carry_out(
-    moved: str, found: Iterable[Task], move: Callable[[Task], bool], *, dry_run: bool, as_json: bool
+def _move_all(
+    participle: str, found: Iterable[Task], move: Callable[[Task], bool], *, dry_run: bool, as_json: bool
 ) -> bool:
     if not dry_run:
-        return bulk.carry_out(moved, found, move, as_json=as_json)
+        return bulk.move_all(participle, found, move, as_json=as_json)
     count = 0
     for task in found:
         count += 1
-        output.result_json(_line(task)) if as_json else output.result(task.task_id)
-    output.progress(f"{count} tasks would be {moved}.")
+        output.print_json(_line(task)) if as_json else output.print_line(task.task_id)
+    output.print_message(f"{count} tasks would be {participle}.")
     return True
 
 
@@ -256,8 +260,8 @@ def _parse_json(text: str | None) -> Any:
     return None if text is None else json.loads(text)
 
 
-def _table(tasks: Iterable[Task]) -> None:
-    output.result_table(
+def _print_table(tasks: Iterable[Task]) -> None:
+    output.print_table(
         ["TASK", "WORKER", "JOB", "OUTCOME", "ATTEMPT", "CREATED", "CLOSED", "ERROR"],
         (
             [
@@ -266,8 +270,8 @@ def _table(tasks: Iterable[Task]) -> None:
                 task.job_id,
                 task.status,
                 task.attempt,
-                times.shown(task.created_at),
-                times.shown(task.closed_at),
+                times.as_text(task.created_at),
+                times.as_text(task.closed_at),
                 task.failure or "",
             ]
             for task in tasks

@@ -1,4 +1,4 @@
-"""Times as people type and read them."""
+"""Times as text."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def now() -> int:
 
 
 def parse(option: str, text: str, at: int) -> int:
-    """The time (ms) that a text means at `at` (ms): so long ago, as `90s`, `30m`, `6h` or `2d`, or ISO 8601, in UTC.
+    """The time (ms) of a text: ISO 8601 in UTC, or a duration before `at` (ms) such as `90s`, `30m`, `6h` or `2d`.
 
-    What is before 1970 is 0, since nothing is.
+    Times before 1970 become 0.
 
     Raises:
         Refused: names the option.
@@ -38,19 +38,19 @@ def parse(option: str, text: str, at: int) -> int:
     return max(0, round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000))
 
 
-def shown(at: int | None) -> str:
+def as_text(at: int | None) -> str:
     """A time (ms) in UTC, to the second."""
     return "" if at is None else f"{datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def readable(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Named values with the times among them, `<what>_at` (ms), as people read them."""
+def with_times_as_text(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by name, with the times among them, `<what>_at` (ms), as text."""
     return {
-        name: shown(value) if name.endswith("_at") and value is not None else value for name, value in values.items()
+        name: as_text(value) if name.endswith("_at") and value is not None else value for name, value in values.items()
     }
 
 
-def duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """A duration to two units: `3 h 5 min`."""
     whole = round(seconds)
     hours, minutes = divmod(whole // 60, 60)

@@ -1,4 +1,4 @@
-"""Looking at a job until it ends, and showing each look."""
+"""Following a job until it is closed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from sosw_runtime.cli import output, times
 from sosw_runtime.cli.progress import Snapshot
 from sosw_runtime.errors import Unavailable
 
-#: Seconds between two looks, at least.
+#: Least seconds between two snapshots.
 PAUSE: Final = 1.0
-#: The pause as a multiple of the time that a look took: a look reads every open task, so a large job gets fewer.
+#: The pause as a multiple of a snapshot's duration. A snapshot reads every open task, so a large job gets fewer.
 REST: Final = 4.0
-#: Seconds for which a watch that has begun goes on trying while AWS cannot be reached.
+#: Seconds for which snapshots after the first are retried while AWS cannot be reached.
 PATIENCE: Final = 300.0
 
 _STYLES: Final = {
@@ -37,40 +37,43 @@ _STYLES: Final = {
 }
 
 
-def until_done(look: Callable[[], Snapshot]) -> Iterator[Snapshot]:
-    """Look again and again, the last time when every task is closed.
+def follow_until_closed(take_snapshot: Callable[[], Snapshot]) -> Iterator[Snapshot]:
+    """Take snapshots until every task is closed.
 
     Raises:
-        Whatever the first look raises, and what a later one still raises after `PATIENCE`.
+        Whatever the first snapshot raises, and what a later one still raises after `PATIENCE`.
     """
-    patiently = Retrying(
+    retry = Retrying(
         retry=retry_if_exception_type((Unavailable, NoConnectionError, HTTPClientError)),
         wait=wait_exponential(max=20),
         stop=stop_after_delay(PATIENCE),
         reraise=True,
     )
     began = time.monotonic()
-    snapshot = look()
+    snapshot = take_snapshot()
     yield snapshot
-    while not snapshot.is_done:
+    while not snapshot.is_closed:
         time.sleep(max(PAUSE, REST * (time.monotonic() - began)))
         began = time.monotonic()
-        snapshot = patiently(look)
+        snapshot = retry(take_snapshot)
         yield snapshot
 
 
 def show_json(snapshots: Iterator[Snapshot]) -> Snapshot:
-    """One JSON line a look on standard output; the last look."""
+    """Print each snapshot as a JSON line on standard output; the last snapshot."""
     for snapshot in snapshots:
-        output.result_json(snapshot.to_json())
+        output.print_json(snapshot.to_json())
     return snapshot
 
 
 def show(snapshots: Iterator[Snapshot]) -> Snapshot:
-    """Progress on standard error, live on a terminal and a line a change elsewhere, then the outcome; the last look."""
+    """Print progress on standard error, the result on standard output; the last snapshot.
+
+    Progress is a bar on a terminal, elsewhere a line for every change.
+    """
     console = Console(stderr=True)
     snapshot = _show_live(console, snapshots) if console.is_terminal else _show_lines(snapshots)
-    output.result(f"job {snapshot.job_id}: {_counts_text(snapshot)}")
+    output.print_line(f"job {snapshot.job_id}: {_counts_text(snapshot)}")
     return snapshot
 
 
@@ -85,7 +88,7 @@ def _show_lines(snapshots: Iterator[Snapshot]) -> Snapshot:
     shown = ""
     for snapshot in snapshots:
         if (text := _counts_text(snapshot)) != shown:
-            output.progress(", ".join([text, *_outlook(snapshot)]))
+            output.print_message(", ".join([text, *_outlook(snapshot)]))
             shown = text
     return snapshot
 
@@ -98,21 +101,21 @@ def _panel(snapshot: Snapshot) -> Group:
         f"{snapshot.closed} of {snapshot.total}",
         *_outlook(snapshot),
     )
-    counts = Text("   ").join(Text(f"{state} {count}", _STYLES[state]) for state, count in _counts(snapshot).items())
+    counts = Text("   ").join(Text(f"{status} {count}", _STYLES[status]) for status, count in _counts(snapshot).items())
     return Group(bar, counts)
 
 
 def _counts_text(snapshot: Snapshot) -> str:
-    counts = ", ".join(f"{count} {state}" for state, count in _counts(snapshot).items() if count)
+    counts = ", ".join(f"{count} {status}" for status, count in _counts(snapshot).items() if count)
     return f"{snapshot.closed} of {snapshot.total} tasks closed: {counts or 'none'}"
 
 
 def _counts(snapshot: Snapshot) -> dict[str, int]:
-    return {state: getattr(snapshot, state.replace(" ", "_")) for state in _STYLES}
+    return {status: getattr(snapshot, status.replace(" ", "_")) for status in _STYLES}
 
 
 def _outlook(snapshot: Snapshot) -> list[str]:
-    if snapshot.is_done or snapshot.rate_per_second is None:
+    if snapshot.is_closed or snapshot.rate_per_second is None:
         return []
     rate = [f"{snapshot.rate_per_second:.1f} tasks/s"]
-    return rate if snapshot.seconds_left is None else [*rate, f"{times.duration(snapshot.seconds_left)} left"]
+    return rate if snapshot.seconds_left is None else [*rate, f"{times.duration_text(snapshot.seconds_left)} left"]

@@ -1,4 +1,4 @@
-"""`sosw workers`: what each Worker is allowed and does; pause it and let it go on."""
+"""`sosw workers`: list, pause and resume Workers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sosw_runtime.storage import registry, slots, tasks
 from sosw_runtime.storage.registry import Control, WorkerRecord
 from sosw_runtime.storage.tables import Tables
 
-#: Queued tasks are counted up to here: counting reads the queue.
-_COUNTED: Final = 1000
+#: Queued tasks are counted up to this number, since counting reads the queue.
+_COUNTED_AT_MOST: Final = 1000
 
 app = typer.Typer(help="List, pause and resume Workers.", no_args_is_help=True)
 
@@ -26,21 +26,21 @@ WorkerIds = Annotated[list[str] | None, typer.Argument(metavar="WORKER", help="I
 def list_(*, label: Labels = None, name: Name = "sosw", as_json: AsJson = False) -> None:
     """List the Workers with their limit, health, running and queued tasks."""
     tables = Tables.connect(name)
-    lines = [_line(tables, each) for each in selection.labelled(registry.workers(tables), options.labels_of(label))]
+    lines = [_line(tables, each) for each in selection.with_labels(registry.workers(tables), options.labels_of(label))]
     if as_json:
         for line in lines:
-            output.result_json(line)
+            output.print_json(line)
         return
-    output.result_table(
+    output.print_table(
         ["WORKER", "LIMIT", "HEALTH", "ALLOWED", "RUNNING", "QUEUED", "STATE"],
         (
             [
                 line["worker_id"],
-                _shown(line["max_concurrency"]),
+                _cell(line["max_concurrency"]),
                 line["health"],
-                _shown(line["allowed"]),
+                _cell(line["allowed"]),
                 line["running"],
-                f"{line['queued']}+" if line["queued"] == _COUNTED else line["queued"],
+                f"{line['queued']}+" if line["queued"] == _COUNTED_AT_MOST else line["queued"],
                 _state(line),
             ]
             for line in lines
@@ -53,13 +53,13 @@ def pause(
     worker_ids: WorkerIds = None,
     *,
     label: Labels = None,
-    reason: Annotated[str | None, typer.Option(help="Why, for the others to read.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Reason, shown by `list`.")] = None,
     name: Name = "sosw",
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Start no more tasks of these Workers; running ones finish, the queue is kept."""
-    _control(
+    """Start no more tasks of these Workers. Running tasks finish, and the queue is kept."""
+    _change_control(
         worker_ids,
         label,
         Control(paused=True, since=times.now(), reason=reason),
@@ -78,27 +78,27 @@ def resume(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let paused Workers go on, within a minute."""
-    _control(worker_ids, label, Control(paused=False, since=times.now()), name, dry_run=dry_run, as_json=as_json)
+    """Resume paused Workers, within a minute."""
+    _change_control(worker_ids, label, Control(paused=False, since=times.now()), name, dry_run=dry_run, as_json=as_json)
 
 
-def _control(
+def _change_control(
     worker_ids: list[str] | None, label: list[str] | None, control: Control, name: str, *, dry_run: bool, as_json: bool
 ) -> None:
     if bool(worker_ids) == bool(label):
         raise Refused("WORKER", worker_ids, "expected ids of Workers, or --label")
     tables = Tables.connect(name)
     workers = selection.known_workers(tables, worker_ids) if worker_ids else registry.workers(tables)
-    for worker in selection.labelled(workers, options.labels_of(label)):
+    for worker in selection.with_labels(workers, options.labels_of(label)):
         change = worker.control.paused != control.paused
         if change and not dry_run:
             registry.put_control(tables, worker.worker_id, control)
         if as_json:
-            output.result_json({"worker_id": worker.worker_id, "paused": control.paused, "changed": change})
+            output.print_json({"worker_id": worker.worker_id, "paused": control.paused, "changed": change})
         else:
             word = "paused" if control.paused else "resumed"
-            said = (f"would be {word}" if dry_run else word) if change else f"is {word} already"
-            output.result(f"{worker.worker_id} {said}")
+            result = (f"would be {word}" if dry_run else word) if change else f"is {word} already"
+            output.print_line(f"{worker.worker_id} {result}")
 
 
 def _line(tables: Tables, worker: WorkerRecord) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _line(tables: Tables, worker: WorkerRecord) -> dict[str, Any]:
         "health": worker.level.name.lower(),
         "allowed": None if limit is None else current_limit(limit, worker.level, paused=worker.control.paused),
         "running": len(slots.occupied(tables, worker.worker_id)),
-        "queued": len(tasks.queued(tables, worker.worker_id, worker.shards, _COUNTED)),
+        "queued": len(tasks.queued(tables, worker.worker_id, worker.shards, _COUNTED_AT_MOST)),
         "paused": worker.control.paused,
         "paused_since": worker.control.since if worker.control.paused else None,
         "paused_reason": worker.control.reason if worker.control.paused else None,
@@ -130,8 +130,8 @@ def _state(line: dict[str, Any]) -> str:
     if not line["paused"]:
         return "active"
     reason = f": {line['paused_reason']}" if line["paused_reason"] else ""
-    return f"paused since {times.shown(line['paused_since'])}{reason}"
+    return f"paused since {times.as_text(line['paused_since'])}{reason}"
 
 
-def _shown(number: int | None) -> str:
+def _cell(number: int | None) -> str:
     return "" if number is None else str(number)

@@ -1,7 +1,6 @@
-"""Chunking: a job cut into the payloads of its tasks, one at a time, so that a million of them need no memory.
+"""Chunking: cuts a job into the payloads of its tasks, lazily, so that a million of them fit into memory.
 
-A job is read once, into a tree as large as the job itself and not as its tasks; whatever is wrong with it is found
-then.
+A job is first read into a tree that is as large as the job, not as its tasks. Errors of the job are found then.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ from pydantic import (
 )
 
 from sosw_runtime.domain import periods
-from sosw_runtime.domain.job import RESERVED_BY_0_1_0, RESERVED_KEYS, Job, no_switch
+from sosw_runtime.domain.job import RESERVED_BY_0_1_0, RESERVED_KEYS, Job, refuse_bool
 from sosw_runtime.errors import Refused
 
 #: Key of a payload's days, `YYYY-MM-DD` each.
 DATE_LIST: Final = "date_list"
 
-#: Bytes of a task's payload. An item holds 400 KB, of which the history and a result are left their part.
+#: Most bytes of a task's payload. An item holds 400 KB, and its history and result need their part.
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
 LARGEST_PAYLOAD: Final = 350 * 1024
 
-#: Pydantic's context in which job schemas are read from the tables, where version 0.1.0 may have put them.
+#: Pydantic's context for job schemas from the tables, which version 0.1.0 may have written.
 AS_STORED: Final = {"reserved": RESERVED_BY_0_1_0}
 
 _SPANS: Final = ("days", "weeks", "months")
@@ -44,7 +43,7 @@ _FLAG: Final = re.compile(r"isolate_(?P<isolated>.+)|max_(?P<batched>.+)_per_bat
 _NAME: Final = re.compile(r"[A-Za-z]\w*(?<!s)", re.ASCII)
 _WORDS: Final = Job.model_fields.keys() | {"lambda_name", DATE_LIST, *_SPANS}
 _SWITCH: Final = TypeAdapter(bool)
-_BATCH_SIZE: Final[TypeAdapter[int]] = TypeAdapter(Annotated[int, BeforeValidator(no_switch), Field(ge=1)])
+_BATCH_SIZE: Final[TypeAdapter[int]] = TypeAdapter(Annotated[int, BeforeValidator(refuse_bool), Field(ge=1)])
 
 _T = TypeVar("_T")
 
@@ -55,7 +54,7 @@ def plural(attribute: str) -> str:
 
 
 def _bare_names(attributes: object) -> object:
-    """The names alone, from the form of sosw 0.7 as well: `[["section", {}], ...]`."""
+    """The names alone; also accepts the form of sosw 0.7, `[["section", {}], ...]`."""
     if not isinstance(attributes, list | tuple):
         return attributes
     return [
@@ -66,7 +65,7 @@ def _bare_names(attributes: object) -> object:
     ]
 
 
-def _usable(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+def _check_names(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     taken = _WORDS | (info.context or {}).get("reserved", RESERVED_KEYS)
     for number, name in enumerate(names):
         if not _NAME.fullmatch(name):
@@ -86,7 +85,7 @@ class JobSchema(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     #: From outer to inner, in the singular.
-    chunkable_attrs: Annotated[tuple[str, ...], BeforeValidator(_bare_names), AfterValidator(_usable)]
+    chunkable_attrs: Annotated[tuple[str, ...], BeforeValidator(_bare_names), AfterValidator(_check_names)]
 
 
 def payloads(
@@ -94,11 +93,11 @@ def payloads(
 ) -> Iterator[dict[str, Any]]:
     """The payload of every task of a job, lazily and always in the same order: by day, then from outer to inner value.
 
-    Payloads share the values that they have in common; take them as read-only. Keys that are `reserved` are refused
-    where a value brings one to its tasks: `RESERVED_BY_0_1_0` for a job that was accepted already.
+    Payloads share values: treat them as read-only. A value that would give its tasks a `reserved` key is refused; for
+    an accepted job the reserved keys are `RESERVED_BY_0_1_0`.
 
     Raises:
-        Refused: before the first payload, whatever is wrong with the job.
+        Refused: before the first payload, if the job is invalid.
     """
     return iter(_plan(job, schemas, today, reserved))
 
@@ -106,11 +105,11 @@ def payloads(
 def payload_texts(
     job: Job, schemas: Mapping[str, JobSchema], today: date, start: int = 0, reserved: Set[str] = RESERVED_KEYS
 ) -> Iterator[str]:
-    """The payloads as they are stored, JSON without spaces, from the task of a number on.
+    """The payloads from task number `start` on, as they are stored: JSON without spaces.
 
     Raises:
-        Refused: before the first payload, whatever is wrong with the job; at a payload, that it is too large, or has
-            what JSON has not: an infinite number, half of a surrogate pair.
+        Refused: before the first payload, if the job is invalid; at a payload that is too large or that JSON cannot
+            hold, such as an infinite number or half of a surrogate pair.
     """
     for number, payload in enumerate(islice(payloads(job, schemas, today, reserved), start, None), start):
         try:
@@ -128,7 +127,7 @@ def payload_texts(
 
 
 class _Plan(Protocol):
-    """Payloads that can be iterated again and again."""
+    """Payloads that can be iterated more than once."""
 
     def __iter__(self) -> Iterator[dict[str, Any]]: ...
 
@@ -145,7 +144,7 @@ class _Whole:
 
 @dataclass(frozen=True, slots=True)
 class _Batches:
-    """A flat list in batches, each with everything further in."""
+    """A flat list in batches, each combined with every inner payload."""
 
     key: str
     values: Sequence[object]
@@ -161,7 +160,7 @@ class _Batches:
 
 @dataclass(frozen=True, slots=True)
 class _Branches:
-    """Values apart, each with what lies in it."""
+    """Separate values, each combined with its own payloads."""
 
     key: str
     branches: Sequence[tuple[object, _Plan]]
@@ -180,11 +179,11 @@ class _Values:
     plural: str
     raw: object
     names: Sequence[object]
-    inner: Mapping[str, _Place]  # what lies in a value, for those that are no mere name
+    inner: Mapping[str, _Place]  # the contents of values that have some
     problem: Refused | None  # why they cannot be cut
 
     def bare(self) -> object:
-        """As the job gives them, but for the flags."""
+        """The values as the job gives them, without flags."""
         if not self.inner or not isinstance(self.raw, dict):
             return self.raw
         return {name: self.inner[name].bare() if name in self.inner else value for name, value in self.raw.items()}
@@ -206,20 +205,20 @@ class _Flag(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What stands in the job itself, or in one of an attribute's values."""
+    """The contents of the job itself, or of one of an attribute's values."""
 
     path: str
     payload: Mapping[str, object]  # keys that go to the tasks as they are
     values: Mapping[int, _Values]  # by number of the attribute, 0 the outermost
-    flags: Mapping[int, _Flag]  # what asks to cut an attribute, by number of the attribute
+    flags: Mapping[int, _Flag]  # the flag that cuts an attribute, by number of the attribute
     batch_sizes: Mapping[int, int]  # by number of the attribute
 
     def bare(self) -> dict[str, object]:
-        """As the job gives it, but for the flags."""
+        """The contents as the job gives them, without flags."""
         return {**self.payload, **{values.key: values.bare() for values in self.values.values()}}
 
     def within(self, outer: _Place) -> _Place:
-        """With what holds here from further out; of two that differ the inner one holds."""
+        """This place with the values, flags and keys of the outer one; inner ones win."""
         values = {**outer.values, **self.values}
         for number, flag in self.flags.items():
             if all(found > number for found in values):
@@ -233,7 +232,7 @@ class _Place:
         )
 
     def without(self, number: int) -> _Place:
-        """Without an attribute's values."""
+        """This place without an attribute's values."""
         return replace(self, values={other: values for other, values in self.values.items() if other != number})
 
 
@@ -242,13 +241,13 @@ _NOWHERE: Final = _Place("", {}, {}, {}, {})
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads a job by the attributes of its schema, from outer to inner and in the singular."""
+    """Reads a job by the attributes of its schema."""
 
-    attributes: tuple[str, ...]
-    hint: str  # for those who name an attribute that is none
+    attributes: tuple[str, ...]  # from outer to inner, in the singular
+    hint: str  # added to the error for an unknown attribute
 
     def place(self, keys: Mapping[str, object], path: str = "", outermost: int = 0) -> _Place:
-        """What stands at a path, where attributes from number `outermost` inward can have values."""
+        """The contents at a path, where attributes from number `outermost` inward can have values."""
         payload: dict[str, object] = {}
         values: dict[int, _Values] = {}
         flags: dict[int, _Flag] = {}
@@ -262,9 +261,9 @@ class _Reader:
                 if number is None:
                     raise Refused(here, value, self._known_flags())
                 if flag["batched"]:
-                    batch_sizes[number] = _checked(_BATCH_SIZE, here, value, "expected a whole number from 1")
+                    batch_sizes[number] = _validated(_BATCH_SIZE, here, value, "expected a whole number from 1")
                     flags[number] = _Flag(here, value)
-                elif _checked(_SWITCH, here, value, "expected true or false"):
+                elif _validated(_SWITCH, here, value, "expected true or false"):
                     flags.setdefault(number, _Flag(here, value))
             elif (number := self._number(key)) is None:
                 payload[key] = value
@@ -274,7 +273,7 @@ class _Reader:
                 if number in values:
                     raise Refused(here, value, f"expected either {values[number].key} or {key}, as they mean the same")
                 values[number] = self._values(key, value, here, number)
-        # A flag for an attribute further out cuts nothing in here, as in sosw 0.7.
+        # A flag for an outer attribute has no effect here, as in sosw 0.7.
         flags = {number: flag for number, flag in flags.items() if number >= outermost}
         return _Place(path, payload, values, flags, batch_sizes)
 
@@ -315,7 +314,7 @@ class _Reader:
         return f"expected one of {', '.join(isolating + batching)}{self.hint}"
 
 
-def _checked(adapter: TypeAdapter[_T], path: str, value: object, expected: str) -> _T:
+def _validated(adapter: TypeAdapter[_T], path: str, value: object, expected: str) -> _T:
     try:
         return adapter.validate_python(value)
     except ValidationError as invalid:
@@ -344,10 +343,10 @@ def _reader(job: Job, schemas: Mapping[str, JobSchema]) -> _Reader:
 
 
 def _cut(place: _Place, reserved: Set[str]) -> _Plan | None:
-    """The tasks of a place, None when nothing in it is to be cut.
+    """The plan of a place; None if nothing in it is cut.
 
-    An attribute is cut where a flag says so, and where anything further in is cut: tasks that differ further in cannot
-    share a list of values further out.
+    An attribute is cut if a flag says so or if an inner attribute is cut: tasks with different inner values cannot
+    share a list of outer values.
     """
     if not place.values:
         return None
@@ -384,7 +383,7 @@ def _whole(place: _Place, reserved: Set[str]) -> _Whole:
 
 
 def _unique(names: Sequence[object]) -> Sequence[object]:
-    """Each once, in order; 1, 1.0 and true are different values in JSON and in a Worker's hands."""
+    """Each name once, in order. 1, 1.0 and true stay apart, as they differ in JSON and for a Worker."""
     if len(set(names)) == len(names):
         return names
     return list({(type(name), name): name for name in names}.values())

@@ -1,15 +1,15 @@
-"""The policy of a dispatch: how many tasks of a Worker may run, and which of its slots are filled, kept or freed.
+"""The policy of a dispatch: how many tasks of a Worker may run, and which of its slots are filled, handed on or freed.
 
 A limit may be lowered while more tasks run. Any number of Orchestrators may plan at once, each from its own view of
-the slots, older or newer. Each one takes no slot at or above its own `usable`. Nothing is then started while as many
-tasks run as the limit allows:
+the slots, older or newer. No Orchestrator takes a slot at or above its own `usable`. So no task starts while the limit
+is reached:
 
 - Let K be the largest `usable` of all plans, and V the view that it was made from. V had at most `limit - K` slots
   occupied at or above K.
-- No plan takes a slot at or above K, so that from V on those slots only come free.
+- No plan takes a slot at or above K, so that after V those slots are only freed.
 - Below K there are K slots. All occupied slots are at most `K + (limit - K)`.
 
-A plan that was made at a higher limit still follows that limit. It lasts as long as the invocation that made it.
+A plan made at a higher limit still follows that limit, until the invocation that made it ends.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from sosw_runtime.domain.health import Level, allowed
+from sosw_runtime.domain.health import Level, allowed_slots
 from sosw_runtime.domain.slot import Slot
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What becomes of a Worker's slots."""
+    """What a dispatch does with a Worker's slots."""
 
-    hand_on: tuple[Slot, ...]  # their tasks have reported; each is given to the next task
-    fill: tuple[int, ...]  # indexes of free slots, each given to a task
-    free: tuple[Slot, ...]  # their tasks have reported; nothing is started in them
+    hand_on: tuple[Slot, ...]  # their tasks have reported; each slot goes to the next task
+    fill: tuple[int, ...]  # indexes of free slots, each for a task
+    free: tuple[Slot, ...]  # their tasks have reported; no task is started in them
 
 
 def current_limit(max_concurrency: int, level: Level, *, paused: bool) -> int:
@@ -38,14 +38,14 @@ def current_limit(max_concurrency: int, level: Level, *, paused: bool) -> int:
         level: of the Worker's health.
         paused: whether somebody paused it.
     """
-    return 0 if paused else allowed(max_concurrency, level)
+    return 0 if paused else allowed_slots(max_concurrency, level)
 
 
 def usable(limit: int, occupied: Collection[int]) -> int:
-    """How many slots may be used, counted from index 0; those at or above it must only come free.
+    """How many slots may be used, counted from index 0. Slots at or above it are only freed.
 
-    The largest `k` up to the limit such that `k` and the occupied slots at or above it are no more than the limit; 0 if
-    there is none. The sum of the two grows by at most one with `k`, so that no part of the limit is left unused.
+    It is the largest `k` up to the limit for which `k` plus the occupied slots at or above `k` is within the limit, or
+    0. That sum grows by at most one with `k`, so that the whole limit is used.
 
     Args:
         limit: as it is now.
@@ -59,25 +59,25 @@ def usable(limit: int, occupied: Collection[int]) -> int:
     return k
 
 
-def plan(limit: int, occupied: Iterable[Slot], finished: Iterable[Slot], *, new_work: bool) -> Plan:
-    """What becomes of a Worker's slots.
+def plan(limit: int, occupied: Iterable[Slot], reported: Iterable[Slot], *, new_work: bool) -> Plan:
+    """The plan for a Worker's slots.
 
-    A slot is known by its claim: an old record of a report names a slot that another task may hold by now.
+    A slot is compared by its claim: by the time of an old stream record another task may hold the slot.
 
     Args:
         limit: as it is now.
-        occupied: every occupied slot; those below the limit may be left out if there is none at or above it and no new
-            work.
-        finished: slots whose tasks have just reported, or did so long ago.
+        occupied: every occupied slot. Those below the limit may be left out if none is at or above it and there is no
+            new work.
+        reported: slots whose tasks have reported, just now or long ago.
         new_work: whether free slots are filled even if no slot is freed.
     """
     held = {slot.claim: slot for slot in occupied}
-    done = {slot.claim: slot for slot in sorted(finished, key=lambda slot: slot.claimed_at)}
-    live = {slot.index for slot in held.values() if slot.claim not in done}
+    ended = {slot.claim: slot for slot in sorted(reported, key=lambda slot: slot.claimed_at)}
+    live = {slot.index for slot in held.values() if slot.claim not in ended}
     end = usable(limit, live)
-    # Of several records of one slot the newest counts.
-    hand_on = {slot.index: slot for slot in done.values() if slot.index < end and slot.index not in live}
-    free = tuple(slot for slot in held.values() if slot.claim in done and slot.index >= end)
+    # The newest record of a slot counts.
+    hand_on = {slot.index: slot for slot in ended.values() if slot.index < end and slot.index not in live}
+    free = tuple(slot for slot in held.values() if slot.claim in ended and slot.index >= end)
     fill = range(end) if new_work or free else ()
     return Plan(
         hand_on=tuple(hand_on.values()),

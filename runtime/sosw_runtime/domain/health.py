@@ -1,4 +1,4 @@
-"""Health of what a Worker depends on, and how much of its limit it leaves."""
+"""Health: levels of CloudWatch metrics, and the part of a Worker's limit that each level allows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 
 class Level(IntEnum):
-    """Five levels, the names' order is the numbers'."""
+    """Five levels, from the worst to the best."""
 
     BAD = 0
     POOR = 1
@@ -20,35 +20,35 @@ class Level(IntEnum):
     HIGH = 4
 
 
-#: The part of a Worker's limit that a level leaves, in percent so that the floor is exact.
+#: The percentage of a Worker's limit that a level allows: integers, so that the floor is exact.
 _PERCENT = {Level.HIGH: 100, Level.MODERATE: 75, Level.LOW: 50, Level.POOR: 0, Level.BAD: 0}
 
 
-def _plain(text: str) -> str:
+def _check_printable(text: str) -> str:
     if text.isspace() or not (text.isascii() and text.isprintable()):
         raise ValueError(f"{text!r} has to consist of printable ASCII characters, and not of spaces alone")
     return text
 
 
-def _without_colon(text: str) -> str:
+def _check_no_colon(text: str) -> str:
     if text.startswith(":"):
         raise ValueError(f"{text!r} must not start with a colon")
     return text
 
 
-_Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_plain)]
-_NameWithoutColon = Annotated[_Name, AfterValidator(_without_colon)]
-_Value = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_plain)]
+_Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_check_printable)]
+_NameWithoutColon = Annotated[_Name, AfterValidator(_check_no_colon)]
+_Value = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_check_printable)]
 
 
 class MetricSource(BaseModel):
-    """A CloudWatch metric and the thresholds that make levels of its value.
+    """A CloudWatch metric and the thresholds of its levels.
 
-    What names the metric is held to CloudWatch's own rules, which refuses a whole call for one that breaks them:
+    Names must follow CloudWatch's rules, since CloudWatch refuses a whole call for one wrong name:
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Dimension.html
 
-    `levels` maps a level ("4" to "1") to the threshold up to which (`better` = `low`) or down to which (`high`) the
-    level holds. A value beyond them all is level 0.
+    `levels` maps a level ("4" to "1") to its threshold: the largest value of the level if `better` is `low`, the
+    smallest if it is `high`. A value beyond all thresholds is level 0.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,7 +62,7 @@ class MetricSource(BaseModel):
     levels: dict[Literal["1", "2", "3", "4"], float] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _monotone(self) -> Self:
+    def _check_thresholds(self) -> Self:
         from_best = [self.levels[level] for level in sorted(self.levels, reverse=True)]
         rising = all(a < b for a, b in itertools.pairwise(from_best))
         falling = all(a > b for a, b in itertools.pairwise(from_best))
@@ -80,10 +80,10 @@ class MetricSource(BaseModel):
         return Level.BAD
 
 
-def assess(
+def metric_levels(
     sources: Mapping[str, MetricSource], values: Mapping[str, float], last: Mapping[str, Level]
 ) -> dict[str, Level]:
-    """The level of each metric: of its value, where that is missing the last known one, before any the highest."""
+    """The level of each metric by its value; without a value the last known level, or else the highest."""
     return {
         name: source.level(values[name]) if name in values else last.get(name, Level.HIGH)
         for name, source in sources.items()
@@ -91,10 +91,10 @@ def assess(
 
 
 def worst(levels: Mapping[str, Level]) -> Level:
-    """The level of a Worker: its worst metric's; without metrics the highest."""
+    """The level of a Worker: that of its worst metric; without metrics the highest."""
     return min(levels.values(), default=Level.HIGH)
 
 
-def allowed(limit: int, level: Level) -> int:
-    """Slots that may be filled: the floor of the limit times the level's coefficient (1, 0.75, 0.5, 0, 0)."""
+def allowed_slots(limit: int, level: Level) -> int:
+    """Slots that may be filled: the limit times the level's coefficient (1, 0.75, 0.5, 0, 0), rounded down."""
     return limit * _PERCENT[level] // 100

@@ -1,4 +1,4 @@
-"""A job: what the business asks for, and the events that carry one."""
+"""A job, and the events that carry one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pydantic_core import from_json, to_json
 from sosw_runtime.domain import periods
 from sosw_runtime.errors import Refused
 
-#: Keys of a Worker's event that are not the job's to set; `labourer_id` and `attempts` are as sosw 0.7 code reads them.
+#: Keys of a Worker's event that a job must not set; `labourer_id` and `attempts` are for code of sosw 0.7.
 RESERVED_KEYS: Final = frozenset(
     {
         "task_id",
@@ -38,22 +38,22 @@ RESERVED_KEYS: Final = frozenset(
     }
 )
 
-#: Those that version 0.1.0 reserved. It accepted jobs and registrations with the others, which are still read: in the
-#: event of a task the runtime's value takes the place of the job's. What is new is refused for any of `RESERVED_KEYS`.
+#: The keys that version 0.1.0 reserved. It accepted jobs and registrations with the others, and those are still read:
+#: in a task's event the runtime's value replaces the job's. New jobs are refused for any of `RESERVED_KEYS`.
 RESERVED_BY_0_1_0: Final = RESERVED_KEYS - {"sosw_installation", "sosw_token"}
 
 #: A number in `start_at` below this is read as seconds: as milliseconds it would be a day before March 1973.
 _LEAST_MILLISECONDS: Final = 10**11
 
-#: Times before this, in ms, have 13 digits at most, as the keys have that are ordered by time: up to November 2286.
+#: Times before this (ms), in November 2286, have at most 13 digits, as keys that are ordered by time.
 _END_OF_TIME: Final = 10**13
 
-#: Ids are sort keys, of 1,024 bytes in UTF-8 at most, and are printed: none of their characters controls a terminal.
+#: Ids are sort keys of at most 1,024 bytes in UTF-8, and are printed, so that control characters are refused.
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 _MOST_CHARACTERS: Final = 256
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
-#: Objects and lists within each other in the value of a key. Python and pydantic both end at more.
+#: Most levels of objects and lists in the value of a key. Python and pydantic fail on deeper ones.
 _DEEPEST: Final = 100
 
 _ID: Final = f"a text of 1 to {_MOST_CHARACTERS} characters, no control characters"
@@ -81,15 +81,15 @@ def is_id(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= _MOST_CHARACTERS and not _UNPRINTABLE.search(value)
 
 
-def no_switch(value: object) -> object:
-    """A value as it is, unless it is true or false, which pydantic would take for 1 and 0."""
+def refuse_bool(value: object) -> object:
+    """Refuse true and false, which pydantic would read as 1 and 0; other values pass unchanged."""
     if isinstance(value, bool):
         raise ValueError("not a number")
     return value
 
 
-def _day(value: object) -> object:
-    """Only the written form: pydantic would take numbers and times for days as well."""
+def _parse_day(value: object) -> object:
+    """Parse YYYY-MM-DD only: pydantic would also accept numbers and times."""
     if isinstance(value, str) and len(value) == len("YYYY-MM-DD"):
         return date.fromisoformat(value)
     if type(value) is date:
@@ -97,13 +97,13 @@ def _day(value: object) -> object:
     raise ValueError("not a day")
 
 
-Day = Annotated[date, BeforeValidator(_day)]
+Day = Annotated[date, BeforeValidator(_parse_day)]
 
 
 class Job(BaseModel):
-    """What the business asks for. Keys that are not fields are kept: attributes, flags that cut them, and payload.
+    """A request of the business. Keys that are not fields are kept: attributes, flags that cut them, and payload.
 
-    Dumped and validated again it is the same job. A field that is null is a field left out.
+    A dump validates to the same job. A null field counts as a missing one.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -111,8 +111,8 @@ class Job(BaseModel):
     worker: str = Field(min_length=1)  # id of the Worker, or its function's name or ARN, as the caller knows it
     job_id: str | None = None
     job_schema_name: str | None = None
-    priority: Annotated[int, BeforeValidator(no_switch), Field(ge=0, le=9)] = 0  # 9 first
-    time_zone: str | None = None  # IANA; before start_at, which is read in it
+    priority: Annotated[int, BeforeValidator(refuse_bool), Field(ge=0, le=9)] = 0  # 9 first
+    time_zone: str | None = None  # IANA; validated before start_at, which is read in it
     start_at: int | None = None  # ms
     period: str | None = None
     start_date: Day | None = None
@@ -128,12 +128,12 @@ class Job(BaseModel):
 
     @property
     def cuts_dates(self) -> bool:
-        """Whether its days are cut."""
+        """Whether the job's days are cut."""
         return self.isolate_days or self.isolate_weeks or self.isolate_months
 
     @model_validator(mode="before")
     @classmethod
-    def _one_name_and_no_nulls(cls, value: object) -> object:
+    def _merge_names_and_drop_nulls(cls, value: object) -> object:
         if not isinstance(value, Mapping):
             return value
         keys = {key: given for key, given in value.items() if given is not None or key not in cls.model_fields}
@@ -144,12 +144,12 @@ class Job(BaseModel):
 
     @field_validator("time_zone")
     @classmethod
-    def _known_zone(cls, name: str | None) -> str | None:
+    def _check_zone(cls, name: str | None) -> str | None:
         return None if name is None else periods.zone(name).key
 
     @field_validator("start_at", mode="before")
     @classmethod
-    def _milliseconds(cls, value: object, info: ValidationInfo) -> object:
+    def _parse_start(cls, value: object, info: ValidationInfo) -> object:
         if isinstance(value, str):
             time = datetime.fromisoformat(value)
             if time.tzinfo is None:
@@ -161,14 +161,14 @@ class Job(BaseModel):
         return int(value if value >= _LEAST_MILLISECONDS else value * 1000)
 
     @model_validator(mode="after")
-    def _own_keys(self) -> Self:
+    def _check_own_keys(self) -> Self:
         for key in self.keys:
             if key in RESERVED_BY_0_1_0:
-                raise _reserved(key, self.keys[key])
+                raise _reserved_key_refusal(key, self.keys[key])
         return self
 
     @model_validator(mode="after")
-    def _one_calendar(self) -> Self:
+    def _check_one_calendar(self) -> Self:
         if self.start_date and self.end_date is None:
             raise Refused("end_date", None, "expected a day as YYYY-MM-DD, since start_date is given")
         if self.end_date and self.start_date is None:
@@ -185,15 +185,15 @@ class Job(BaseModel):
         return self
 
     def dates(self, today: date) -> list[date] | None:
-        """The days that it covers, None when it names none.
+        """The days that the job covers; None if it names none.
 
         Raises:
-            Refused: the period is unknown or has no day, or a `date_list` that is to be cut is no list of days.
+            Refused: the period is unknown or has no day, or `date_list` must be cut and is no list of days.
         """
         if self.period is not None:
             return periods.days_of(self.period, today)
         if self.start_date is not None and self.end_date is not None:
-            return periods.between(self.start_date, self.end_date)
+            return periods.days_between(self.start_date, self.end_date)
         if self.cuts_dates:
             return _days(self.keys["date_list"])
         return None
@@ -211,36 +211,36 @@ def _days(date_list: object) -> list[date]:
         ) from invalid
 
 
-def _reserved(key: str, value: object) -> Refused:
+def _reserved_key_refusal(key: str, value: object) -> Refused:
     return Refused(key, value, "expected another name, as every task has this one of its own")
 
 
 class Request(BaseModel):
-    """A job as an event brought it."""
+    """A job with the id and time of its event."""
 
     model_config = ConfigDict(frozen=True, validate_by_name=True)
 
     job: Job
     event_id: str | None = Field(default=None, alias="id")
-    event_time: Annotated[datetime, BeforeValidator(no_switch)] | None = Field(default=None, alias="time")
+    event_time: Annotated[datetime, BeforeValidator(refuse_bool)] | None = Field(default=None, alias="time")
 
     @field_validator("event_time")
     @classmethod
-    def _with_zone(cls, time: datetime | None) -> datetime | None:
+    def _add_zone(cls, time: datetime | None) -> datetime | None:
         return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
 
 
 def parse(event: object, zone: str = "UTC") -> Request:
     """Read the job that an event carries.
 
-    The event, an object or JSON, is the job; or has it under `job`, an object or JSON, and may have `id` and `time`
-    beside it; or is EventBridge's own, with the job as its `detail` or under `detail.job`.
+    The event is an object or JSON in one of three forms: the job itself; an object with the job under `job` (an object
+    or JSON), with or without `id` and `time`; an event of EventBridge with the job as `detail` or under `detail.job`.
     A `start_at` without a zone is read in the job's `time_zone`, or else in `zone`.
 
     Raises:
-        Refused: names the field in the caller's words.
+        Refused: names the field as the caller wrote it.
     """
-    envelope = enveloped(json_object("event", event))
+    envelope = to_envelope(json_object("event", event))
     if is_eventbridge(envelope):
         job = json_object("detail", envelope["detail"])
         job = json_object("job", job["job"]) if "job" in job else job
@@ -259,16 +259,16 @@ def parse(event: object, zone: str = "UTC") -> Request:
         raise Refused(field, value, f"expected {_EXPECTED[field]}") from invalid
     for key, value in request.job.keys.items():
         if key in RESERVED_KEYS:
-            raise _reserved(key, value)
-    for field, value in _beyond_limits(request):
+            raise _reserved_key_refusal(key, value)
+    for field, value in _fields_beyond_limits(request):
         raise Refused(field, job.get(field, value), f"expected {_EXPECTED[field]}")
     return request
 
 
-def _beyond_limits(request: Request) -> Iterator[tuple[str, object]]:
-    """The fields of a new job that items, their keys and the memory of a function have no room for.
+def _fields_beyond_limits(request: Request) -> Iterator[tuple[str, object]]:
+    """The fields of a new job that exceed the limits of keys, items or a function's memory.
 
-    No property of the record: a job that an earlier version accepted is read as it is.
+    `Job` does not check them, so that a job which an earlier version accepted can still be read.
     """
     job, event_time = request.job, request.event_time
     if len(job.worker) > _MOST_CHARACTERS or not all(worker_id_candidates(job.worker)):
@@ -286,7 +286,7 @@ def _beyond_limits(request: Request) -> Iterator[tuple[str, object]]:
 
 
 def _check_json(key: str, value: object) -> None:
-    """Refuse what is no JSON that everyone can read: half of a surrogate pair, or what nests too deep."""
+    """Refuse values that not every JSON reader takes: half of a surrogate pair, or too many levels."""
     parts = [value]
     for _ in range(_DEEPEST + 1):
         parts = [part for whole in parts for part in _parts(whole)]
@@ -299,7 +299,7 @@ def _check_json(key: str, value: object) -> None:
 
 
 def _parts(value: object) -> Iterable[object]:
-    """What an object or a list holds."""
+    """The values in an object or a list."""
     match value:
         case dict():
             return value.values()
@@ -314,18 +314,18 @@ def is_eventbridge(event: Mapping[str, Any]) -> bool:
     return {"detail-type", "detail"} <= event.keys()
 
 
-def enveloped(event: dict[str, Any]) -> dict[str, Any]:
-    """An event as it is, and a bare job as an event: what the job calls `id` and `time` are keys of its own."""
+def to_envelope(event: dict[str, Any]) -> dict[str, Any]:
+    """An event unchanged, or a bare job wrapped as an event: its keys `id` and `time` belong to the job."""
     return event if "job" in event or is_eventbridge(event) else {"job": event}
 
 
-def identified(event: object, event_id: str, time: str | int | None) -> dict[str, Any]:
-    """An event, or a job as one, with an id and a time: its own, or else these.
+def with_id_and_time(event: object, event_id: str, time: str | int | None) -> dict[str, Any]:
+    """An event, or a bare job as an event. The given id and time are used where it has none of its own.
 
     Raises:
         Refused: it is neither.
     """
-    envelope = enveloped(json_object("message", event))
+    envelope = to_envelope(json_object("message", event))
     own = {key: value for key, value in envelope.items() if value is not None}
     return {"id": event_id, "time": time, **own}
 
@@ -338,35 +338,35 @@ def records(event: object) -> list[object] | None:
 
 
 def message_event(record: object) -> dict[str, Any]:
-    """The event that a message of SQS or SNS carries; the message's own id and time are the event's, if it has none.
+    """The event that a message of SQS or SNS carries. Without an id and a time it gets those of the message.
 
     Shapes: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html
 
     Raises:
-        Refused: the record is no message, or the message no JSON.
+        Refused: the record is no message, or its text is no JSON.
     """
     match record:
         case {"body": str(text), "messageId": str(message_id), "attributes": {"SentTimestamp": str(sent_at)}}:
-            return identified(text, message_id, int(sent_at))
+            return with_id_and_time(text, message_id, int(sent_at))
         case {"body": str(text), "messageId": str(message_id)}:
-            return identified(text, message_id, None)
+            return with_id_and_time(text, message_id, None)
         case {"Sns": {"Message": str(text), "MessageId": str(message_id), "Timestamp": str(published_at)}}:
-            return identified(text, message_id, published_at)
+            return with_id_and_time(text, message_id, published_at)
         case {"Sns": {"Message": str(text), "MessageId": str(message_id)}}:
-            return identified(text, message_id, None)
+            return with_id_and_time(text, message_id, None)
         case _:
             raise Refused("Records", record, "expected messages of SQS or SNS, each with a job as its text")
 
 
 def json_object(field: str, value: object) -> dict[str, Any]:
-    """An object, or the one that a text of JSON holds.
+    """An object, given as it is or as JSON.
 
     Raises:
-        Refused: names the field, if it is none, or nests deeper than anyone reads it.
+        Refused: names the field; it is no object, or has too many levels to parse.
     """
     if isinstance(value, str | bytes | bytearray):
         try:
-            # Not Python's own, whose depth ends with the stack.
+            # Not Python's parser, which fails on depths that overflow its stack.
             value = from_json(value, allow_inf_nan=False)
         except (ValueError, TypeError) as invalid:  # TypeError: half of a surrogate pair
             raise Refused(field, value, f"expected a JSON object: {invalid}") from invalid
@@ -376,11 +376,11 @@ def json_object(field: str, value: object) -> dict[str, Any]:
 
 
 def worker_id_candidates(worker: str) -> list[str]:
-    """The ids under which a Worker may be registered, given how a job names it: the most exact first.
+    """The ids under which a Worker may be registered that a job names, the most exact first.
 
-    As given; without its version or alias; and the plain name of the function. An ARN is
-    `arn:<partition>:lambda:<region>:<account>:function:<name>[:<qualifier>]`, of which all before `<account>` may be
-    left out (https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html).
+    They are: the name as given; without version or alias; the function's plain name. An ARN is
+    `arn:<partition>:lambda:<region>:<account>:function:<name>[:<qualifier>]`. The part before `<account>` may be
+    missing (https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html).
     """
     parts = worker.split(":")
     name = parts.index("function") + 1 if "function" in parts[:-1] else 0

@@ -1,4 +1,4 @@
-"""Periods: the days that a job covers, and the spans that they are cut into. Weeks are Sunday to Saturday."""
+"""Periods: the days that a job covers, and the spans into which they are cut. Weeks are Sunday to Saturday."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sosw_runtime.errors import Misconfigured, Refused
 #: Entry point group of users' own periods: name -> callable(today: date) -> iterable of dates.
 ENTRY_POINT_GROUP: Final = "sosw_runtime.periods"
 
-#: Days of a job: nearly three centuries, and few enough to be held at once.
+#: Most days of a job: nearly three centuries, and few enough to hold in memory.
 MOST_DAYS: Final = 100_000
 
 Span = tuple[date, date]  # first and last day, both included
@@ -27,7 +27,7 @@ def zone(name: str) -> ZoneInfo:
     """The time zone of an IANA name.
 
     Raises:
-        Refused: there is none of that name; names the field `time_zone`.
+        Refused: there is no such zone; names the field `time_zone`.
     """
     try:
         return ZoneInfo(name)
@@ -36,7 +36,7 @@ def zone(name: str) -> ZoneInfo:
 
 
 def today(now_ms: int, zone_name: str) -> date:
-    """The day that it is in a time zone at a time in milliseconds since the epoch."""
+    """The day in a time zone at a time in milliseconds since the epoch."""
     return datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(zone(zone_name)).date()
 
 
@@ -46,7 +46,7 @@ def sunday(day: date) -> date:
 
 
 def first_of_month(day: date, months_back: int = 0) -> date:
-    """The first day of a day's month, or of one before it."""
+    """The first day of a day's month, or of an earlier month."""
     year, month = divmod(day.year * 12 + day.month - 1 - months_back, 12)
     return date(year, month + 1, 1)
 
@@ -67,17 +67,17 @@ PERIODS: Final[dict[str, Callable[[date, int], Span]]] = {
 }
 
 
-def between(first: date, last: date) -> list[date]:
+def days_between(first: date, last: date) -> list[date]:
     """Every day from the first to the last, both included."""
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 
 def days_of(period: str, today: date) -> list[date]:
-    """The days of a period, each once, in the period's order; those of the language ascend.
+    """The days of a period, each once, in the period's order. Periods of the job language are ascending.
 
     Raises:
-        Refused: no period has this name, or it covers no day of the calendar.
-        Misconfigured: a period of the user's own gives something else than dates.
+        Refused: no period has this name, or it covers no day.
+        Misconfigured: a period of the user's own fails or returns something other than dates.
     """
     numbers = re.findall("[0-9]+", period)
     builtin = None if "N" in period else PERIODS.get(re.sub("[0-9]+", "N", period))
@@ -88,7 +88,7 @@ def days_of(period: str, today: date) -> list[date]:
             raise Refused("period", period, "expected a period that starts in the year 1 or later") from too_far
         if (last - first).days >= MOST_DAYS:
             raise Refused("period", period, f"expected a period of at most {MOST_DAYS} days")
-        days = between(first, last)
+        days = days_between(first, last)
     else:
         days = _own_days(period, today)
     if not days:
@@ -115,10 +115,10 @@ def _own_days(period: str, today: date) -> list[date]:
 def spans(
     days: Iterable[date], *, by_day: bool = False, by_week: bool = False, by_month: bool = False
 ) -> list[list[date]]:
-    """Days cut at the bounds of days, calendar weeks and calendar months, as asked; uncut they are one span."""
+    """Days cut at the bounds of days, calendar weeks or calendar months; without a flag they are one span."""
     cut: dict[tuple[object, ...], list[date]] = {}
     for day in days:
-        # Counted from the Sunday before the first Monday of the calendar, which has no date of its own.
+        # Weeks count from the Sunday before 0001-01-01, a Monday.
         week = day.toordinal() // 7
         bounds = (day if by_day else None, week if by_week else None, (day.year, day.month) if by_month else None)
         cut.setdefault(bounds, []).append(day)

@@ -1,4 +1,4 @@
-"""A registration: what a Worker is allowed and how it is retried."""
+"""A registration: a Worker's limit, lease, retries, health metrics and job schemas."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from sosw_runtime.domain.chunking import JobSchema
 from sosw_runtime.domain.health import MetricSource
 from sosw_runtime.domain.job import worker_id_candidates
 
-#: Seconds between the longest a Worker can run and the end of its lease: clocks that differ, and answers on their way.
+#: Seconds between a Worker's longest run and the end of its lease, for clocks that differ and reports under way.
 LEASE_GRACE_SECONDS = 30
 
 _MODEL = ConfigDict(frozen=True, extra="forbid")
 
 
 class RetryPolicy(BaseModel):
-    """How often, and after what delay, a failed task is tried again."""
+    """How often and after which delay a failed task is retried."""
 
     model_config = _MODEL
 
@@ -26,7 +26,7 @@ class RetryPolicy(BaseModel):
     max_delay_seconds: float = Field(default=3600, ge=0)
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _check_delays(self) -> Self:
         if self.max_delay_seconds < self.base_delay_seconds:
             raise ValueError(
                 f"max_delay_seconds: {self.max_delay_seconds} is below base_delay_seconds ({self.base_delay_seconds})"
@@ -55,12 +55,12 @@ class Registration(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _named_after_its_function(cls, value: object) -> object:
+    def _default_worker_id(cls, value: object) -> object:
         if isinstance(value, dict) and "worker_id" not in value and isinstance(value.get("function_name"), str):
             return {**value, "worker_id": worker_id_candidates(value["function_name"])[-1]}
         return value
 
     @property
     def lease_ms(self) -> int:
-        """The longest an attempt can be alive after its invoke: waiting for AWS, running, and a grace."""
+        """The length of a lease in ms: the longest wait in AWS, the longest run and a grace."""
         return 1000 * (self.max_event_age_seconds + self.timeout_seconds + LEASE_GRACE_SECONDS)

@@ -1,4 +1,4 @@
-"""What becomes of a failed attempt and of a task whose time has come: another try, an end, or a longer wait."""
+"""Decisions on failed attempts and on due tasks: retry, die or cancel."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class Retry:
     """Try again at `due_at` (ms)."""
 
     due_at: int
-    spare: bool  # True: this attempt does not count against the maximum
+    spare: bool  # True: this attempt does not count towards the maximum
 
 
 @dataclass(frozen=True, slots=True)
 class Die:
-    """Do not try again."""
+    """The task is dead."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Nobody wants it any more."""
+    """The task is cancelled with its job."""
 
     reason: str
 
@@ -36,17 +36,17 @@ class Cancel:
 def decide(
     task: Task, policy: RetryPolicy | None, now: int, uniform: Callable[[float, float], float], *, cancelled: bool
 ) -> Retry | Die | Cancel:
-    """What becomes of a task whose current attempt failed or whose lease ended.
+    """Decide on a task whose current attempt failed or whose lease ended.
 
-    An attempt that never ran is spared, as often as it takes: the delay grows with the attempts that were spared
-    already, so that the tasks of a Worker that was stopped for a day are tried ever more seldom.
+    An attempt that never ran is always spared. The delay grows with the number of spared attempts, so that tasks of a
+    Worker that is stopped for a day are tried less and less often.
 
     Args:
-        task: as it stands after the attempt.
-        policy: of its Worker; None: not known for now, so that the task waits at least until it is.
+        task: as it is after the attempt.
+        policy: of its Worker; None if it is not known now: the task then waits for it.
         now: ms.
         uniform: draws a number between two bounds; `random.uniform`, or a fixed one in tests.
-        cancelled: whether its job is.
+        cancelled: whether its job is cancelled.
     """
     if cancelled:
         return Cancel(_CANCELLED)
@@ -55,26 +55,27 @@ def decide(
         return Retry(now + round(1000 * delay_seconds(known, task.spared + 1, uniform)), spare=True)
     if not task.retryable:
         return Die("the Worker said that another try is of no use")
-    if policy is not None and (exhausted := _exhausted(task, policy)):
-        return exhausted
+    if policy is not None and (death := _death_if_exhausted(task, policy)):
+        return death
     return Retry(now + round(1000 * delay_seconds(known, task.counted_attempts, uniform)), spare=False)
 
 
 def decide_due(task: Task, policy: RetryPolicy, *, cancelled: bool) -> Die | Cancel | None:
-    """How a waiting task ends whose time has come; None: it does not, and is to be queued.
+    """Decide on a waiting task that is due; None: queue it.
 
-    It may have come to wait while its Worker's registration could not be read, or when more attempts were allowed.
+    Its attempts may be used up: it was retried while its Worker's registration could not be read, or when more attempts
+    were allowed.
 
     Args:
         task: as it waits.
         policy: of its Worker.
-        cancelled: whether its job is.
+        cancelled: whether its job is cancelled.
     """
-    return Cancel(_CANCELLED) if cancelled else _exhausted(task, policy)
+    return Cancel(_CANCELLED) if cancelled else _death_if_exhausted(task, policy)
 
 
-def _exhausted(task: Task, policy: RetryPolicy) -> Die | None:
-    """The end of a task that has no attempt left."""
+def _death_if_exhausted(task: Task, policy: RetryPolicy) -> Die | None:
+    """The death of a task that has no attempt left."""
     if task.counted_attempts < policy.max_attempts:
         return None
     return Die(f"attempt {task.counted_attempts} of {policy.max_attempts} failed")
@@ -83,7 +84,7 @@ def _exhausted(task: Task, policy: RetryPolicy) -> Die | None:
 def delay_seconds(policy: RetryPolicy, attempt: int, uniform: Callable[[float, float], float]) -> float:
     """Seconds before the try after `attempt` (from 1): a draw between 0 and the doubled, capped base.
 
-    Full jitter, as of https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.
+    This is full jitter, https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.
     """
     doublings = min(attempt - 1, 63)
     return uniform(0, min(policy.max_delay_seconds, policy.base_delay_seconds * 2**doublings))

@@ -1,4 +1,4 @@
-"""A slot: one permit of a pool, occupied by one task. A Worker's limit is a pool under the Worker's id."""
+"""A slot: one permit of a pool, held by one task. A Worker's limit is a pool with the Worker's id."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sosw_runtime.domain.task import Task
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One occupied slot and who holds it. `claim` is unique, so that two holders are never taken for each other."""
+    """One occupied slot and its holder. `claim` is unique, so that two holders are never confused."""
 
     pool: str
     index: int

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Final, Self
 from uuid import UUID, uuid5
 
-#: Entries of a history that are kept from its beginning and from its end; those between are dropped.
+#: Entries of a history that are kept at its beginning and at its end. Those between are dropped.
 HISTORY_HEAD: Final = 10
 HISTORY_TAIL: Final = 40
 
@@ -22,14 +22,14 @@ HIGHEST_PRIORITY: Final = 9
 
 
 def task_id(job_id: str, number: int) -> str:
-    """The id of a job's task, the same whenever it is asked: uuid5 of (job_id, number from 0)."""
+    """The id of a job's task: uuid5 of (job_id, number from 0), so that it is always the same."""
     return str(uuid5(_NAMESPACE, f"{job_id}/{number}"))
 
 
 class Status(StrEnum):
-    """Where a task stands. `waiting` is the retry table's, the last three are the closed table's.
+    """The status of a task. `waiting` is the retry table's, the last three are the closed table's.
 
-    `unreadable` is an item that stood in the queue and is no task.
+    `unreadable` marks an item that was in the queue and is no task.
     """
 
     QUEUED = "queued"
@@ -54,7 +54,7 @@ class Move(StrEnum):
     CLAIM = "claim"
     UNCLAIM = "unclaim"
     VOID = "void"
-    NOTE = "note"  # without an entry in the history, where version 0.1.0 could not read it; as `set aside`
+    NOTE = "note"  # never in the history, as version 0.1.0 could not read it there; `set aside` neither
     REPORT = "report"
     ARCHIVE = "archive"
     RETRY = "retry"
@@ -69,13 +69,13 @@ class Move(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """A task's place in its Worker's queue: priority, then tasks that were out before, then time, then number.
+    """A task's place in its Worker's queue: by priority, then returned tasks before fresh ones, then time, then number.
 
-    No task ever has the same rank twice. A claim names the rank that it saw, so that a claim which was overtaken fails.
+    No task has the same rank twice. A claim is conditional on the rank that it saw, so that an overtaken claim fails.
     """
 
     priority: int  # 0 to 9, 9 first
-    fresh: bool  # False: was out before and goes to the head of its priority
+    fresh: bool  # False: the task left the queue before and returns to the head of its priority
     time: int  # ms; of the enqueue, or of the return to the queue
     sequence: int  # fresh: the number in the job; otherwise the attempts so far
 
@@ -93,7 +93,7 @@ class Rank:
         return 0 if self.fresh else self.sequence
 
     def returned(self, now: int) -> Rank:
-        """The place at the head that a task takes when its claim is taken back."""
+        """The rank at the head of the priority, for a task whose claim is undone."""
         return Rank(self.priority, fresh=False, time=max(now, self.time + 1), sequence=self.attempt)
 
 
@@ -102,17 +102,17 @@ class Entry:
     """One move in a task's history."""
 
     at: int  # ms
-    move: Move | str  # a plain text is a move of a later version
+    move: Move | str  # a plain string is a move of a later version
     attempt: int
     reason: str | None = None
-    more: tuple[Any, ...] = ()  # what a later version adds, carried along as it is stored
+    more: tuple[Any, ...] = ()  # values of a later version, kept as they are stored
 
     def compact(self) -> list[int | str]:
-        """As it is stored, but for `more`."""
+        """The entry as it is stored, without `more`."""
         entry: list[int | str] = [self.at, str(self.move), self.attempt]
         if self.reason is None and not self.more:
             return entry
-        # Bytes, so that 50 entries and the largest payload fit into DynamoDB's 400 KB an item.
+        # Cut by bytes, so that 50 entries and the largest payload fit into DynamoDB's 400 KB an item.
         reason = (self.reason or "").encode(errors="replace")[:REASON_LENGTH].decode(errors="ignore")
         return [*entry, reason]
 
@@ -128,12 +128,12 @@ class Error:
         return f"{self.type}: {self.message}"
 
     def to_json(self) -> str:
-        """As it is stored: type and message cut to `REASON_LENGTH` characters."""
+        """The error as it is stored: type and message cut to `REASON_LENGTH` characters."""
         return json.dumps({"type": self.type[:REASON_LENGTH], "message": self.message[:REASON_LENGTH]})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote; of any other text it is the message."""
+        """Read what `to_json` wrote. Any other text becomes the message."""
         try:
             value = json.loads(text)
             return cls(str(value["type"]), str(value["message"]))
@@ -143,7 +143,7 @@ class Error:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A report that lacked the token of its attempt. It counts if the lease ends without another report."""
+    """A report without the token of its attempt. It counts if the lease ends without another report."""
 
     claim: str  # of the attempt
     completed: bool
@@ -156,42 +156,42 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One invocation of one Worker, wherever it stands."""
+    """One invocation of one Worker, in any table."""
 
     task_id: str
     worker_id: str
     job_id: str
     number: int  # in its job, from 0
-    status: Status | str  # a plain text is a status of a later version, whose task is left alone
+    status: Status | str  # a plain string is a status of a later version; its task is not changed
     payload: str  # JSON object: the business keys
     created_at: int  # ms
     priority: int = 0  # 0 to 9, 9 first
     attempt: int = 0  # tries so far
-    spared: int = 0  # attempts that do not count against the maximum
+    spared: int = 0  # attempts that do not count towards the maximum
     queue_key: str | None = None  # only while queued
     queue_rank: str | None = None  # only while queued
     slot: int | None = None  # index of the slot of the current or last attempt
-    claim: str | None = None  # unique id of the current or last claim, on the slot as well
-    token: str | None = None  # the claim once more, if a report of its attempt must carry it; a secret of the Worker's
+    claim: str | None = None  # unique id of the current or last claim, also on the slot
+    token: str | None = None  # the claim again, if a report of its attempt must carry it; the Worker's secret
     note: Note | None = None  # a report without the token
     started_at: int | None = None  # ms, of the current or last attempt
     lease_until: int | None = None  # ms, of the current or last attempt
-    finished_at: int | None = None  # ms, when it was reported, until it is closed
+    finished_at: int | None = None  # ms, time of the report; removed when the task is closed
     result: str | None = None  # JSON
     stats: str | None = None  # JSON
     error: str | None = None  # JSON: type and message
-    retryable: bool = True  # False: the Worker said that another try is of no use
+    retryable: bool = True  # False: the Worker said that a retry is of no use
     never_ran: bool = False  # True: AWS dropped the event before an invocation
     due_at: int | None = None  # ms, only while waiting
     closed_at: int | None = None  # ms, once closed
     duration_ms: int | None = None  # of the last attempt, once closed
     in_outbox: bool = False  # True: dead or cancelled, and not yet announced
     history: tuple[Entry, ...] = ()
-    more: Mapping[str, Any] = field(default_factory=dict)  # attributes of a later version, carried along as stored
+    more: Mapping[str, Any] = field(default_factory=dict)  # attributes of a later version, kept as they are stored
 
     @property
     def counted_attempts(self) -> int:
-        """Attempts that count against the Worker's maximum."""
+        """Attempts that count towards the Worker's maximum."""
         return self.attempt - self.spared
 
     @property
@@ -201,9 +201,9 @@ class Task:
 
     @property
     def required_token(self) -> str | None:
-        """The token that a report of the current attempt must carry; None: it needs none.
+        """The token that a report of the current attempt must carry; None if it needs none.
 
-        Version 0.1.0 claims without a token and leaves the one of an older claim in place, which nobody was handed.
+        Version 0.1.0 claims without a token and leaves the token of an older claim on the task. That one is ignored.
         """
         return self.token if self.token == self.claim else None
 
@@ -213,9 +213,9 @@ class Task:
         return self.note if self.note is not None and self.note.claim == self.claim else None
 
     def event(self, installation: str, *, with_token: bool) -> dict[str, Any]:
-        """What the Worker receives; `labourer_id` and `attempts` are as sosw 0.7 code reads them."""
+        """The event for the Worker; `labourer_id` and `attempts` are for code of sosw 0.7."""
         payload = json.loads(self.payload)
-        # One of a job that version 0.1.0 accepted would be taken for the attempt's.
+        # A job that version 0.1.0 accepted may have this key, and a Worker would send it as the attempt's token.
         payload.pop("sosw_token", None)
         token = {"sosw_token": self.claim} if with_token else {}
         return {
@@ -232,7 +232,7 @@ class Task:
         }
 
     def moved(self, move: Move, at: int, reason: str | None = None, **changes: Any) -> Task:
-        """This task after a move: changed, and the move in its history, which stays of bounded length."""
+        """This task after a move: with the changes, and the move appended to its bounded history."""
         changed = replace(self, **changes)
         history = (*self.history, Entry(at, move, changed.attempt, reason))
         if len(history) > HISTORY_HEAD + HISTORY_TAIL:
@@ -240,16 +240,16 @@ class Task:
         return replace(changed, history=history)
 
     def out_of_queue(self) -> Task:
-        """Without its place in the queue."""
+        """This task without its place in the queue."""
         return replace(self, queue_key=None, queue_rank=None)
 
     def in_queue(self, rank: Rank, shards: int) -> Task:
-        """Queued at a rank, on the shard of its number."""
+        """This task queued at a rank, on the shard of its number."""
         key = _queue_key(self.worker_id, self.number % shards)
         return replace(self, status=Status.QUEUED, queue_key=key, queue_rank=str(rank))
 
     def unassigned(self) -> Task:
-        """Without what belongs to an attempt; the last error stays, for people to read."""
+        """This task without the attributes of an attempt. The last error stays, for people to read."""
         return replace(
             self,
             slot=None,
@@ -271,7 +271,7 @@ class Task:
 
 
 def queue_keys(worker_id: str, shards: int) -> list[str]:
-    """Every `queue_key` under which a Worker's tasks are queued; those of fewer shards are the first of them."""
+    """Every `queue_key` of a Worker's queue. With fewer shards the list is a prefix of this one."""
     return [_queue_key(worker_id, shard) for shard in range(shards)]
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from botocore.exceptions import ClientError, ParamValidationError
 
 from sosw_runtime import aws, telemetry
-from sosw_runtime.domain.health import MetricSource, assess
+from sosw_runtime.domain.health import MetricSource, metric_levels
 from sosw_runtime.essentials.invocation import Invocation
 from sosw_runtime.essentials.parallel import run_concurrently
 from sosw_runtime.storage import registry
@@ -46,7 +46,7 @@ def assess_health(invocation: Invocation, workers: Sequence[WorkerRecord]) -> li
     }
     values = _newest_values(invocation, sources)
     renewed = [
-        worker.with_health(assess(sources[worker.worker_id], values[worker.worker_id], worker.health))
+        worker.with_health(metric_levels(sources[worker.worker_id], values[worker.worker_id], worker.health))
         if worker.worker_id in sources
         else worker
         for worker in workers

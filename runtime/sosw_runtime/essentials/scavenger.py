@@ -275,7 +275,7 @@ def _requeue_due(invocation: Invocation, worker: WorkerRecord) -> Turns:
                 return _end(invocation, task, end, "it waited for its next try")
             return Counters(Requeued=int(moves.requeue(invocation.tables, task, worker.shards, invocation.clock())))
 
-        passed = jobs.passed(invocation.tables, some)
+        passed = jobs.tasks_before_cursor(invocation.tables, some)
         counters = run_all(
             requeue, passed, _CALLS_AT_ONCE, logger, "task not requeued", telemetry.ids, invocation.has_time
         )
@@ -327,7 +327,7 @@ def _resume_jobs(invocation: Invocation) -> Counters:
 
 
 def _resume_job(invocation: Invocation, cursor: Cursor) -> Turns:
-    if cursor.cancelled and cursor.at_rest:
+    if cursor.cancelled and cursor.is_at_rest:
         return (yield from closing.cancel_rest(invocation, cursor))
     resume(invocation, cursor.job_id)
     return Counters(Resumed=1)

@@ -279,7 +279,7 @@ def _write_tasks(invocation: Invocation, record: JobRecord, held: Held) -> Curso
     """
     tables, cursor = invocation.tables, held.cursor
     todo = _tasks_from(record, held.spec, cursor.position)
-    pace = Pace.begin(pacing.most(held.spec.shards, delayed=_is_delayed(record)), invocation.clock())
+    pace = Pace.begin(pacing.units_a_second(held.spec.shards, delayed=_is_delayed(record)), invocation.clock())
     # Where an earlier Scheduler's window is in doubt, it is made whole also in a job that is cancelled.
     while cursor.suspect or not cursor.cancelled:
         # That one was as long as windows ever are, and its tasks are looked for one by one.
@@ -289,7 +289,7 @@ def _write_tasks(invocation: Invocation, record: JobRecord, held: Held) -> Curso
         if now is None:
             break
         if cursor.suspect:
-            finished = progress.finished(tables, record, [task.number for task in window])
+            finished = progress.final_numbers(tables, record, [task.number for task in window])
             moves.enqueue_missing(tables, window, finished, jobs.fence(tables, cursor))
         else:
             cursor = _renew_lease(invocation, cursor)
@@ -330,14 +330,14 @@ def _wait(invocation: Invocation, pace: Pace, units: int) -> int | None:
     return now + pause
 
 
-def _next_window(todo: Iterator[Task], most: float) -> list[Task]:
+def _next_window(todo: Iterator[Task], most_units: float) -> list[Task]:
     """The next tasks: as many as a window has, or as their key takes in a second."""
     window: list[Task] = []
     units = 0
     for task in todo:
         window.append(task)
         units += pacing.units(task)
-        if len(window) == WINDOW or units >= most:
+        if len(window) == WINDOW or units >= most_units:
             break
     return window
 

@@ -260,7 +260,7 @@ def to_tasks(items: Iterable[Mapping[str, Any]], unreadable: list[Item] | None =
                 unreadable.append(dict(item))
 
 
-def salvaged(error: Unreadable) -> Task:
+def salvaged_task(error: Unreadable) -> Task:
     """What can be read of an item that is no task, as a task that can be closed.
 
     The whole item is its payload, so that nothing of it is lost.

@@ -100,7 +100,7 @@ class Cursor:
     cancelled: bool = False  # True: somebody cancelled the job, nothing more is to be written
 
     @property
-    def at_rest(self) -> bool:
+    def is_at_rest(self) -> bool:
         """Whether exactly the tasks before the position are written, and nobody is at work."""
         return not (self.holder or self.suspect)
 
@@ -222,7 +222,7 @@ def cancelled(tables: Tables, job_ids: Iterable[str]) -> set[str]:
     return {item["sk"]["S"] for item in found if "cancelled_at" in item}
 
 
-def passed(tables: Tables, tasks: Sequence[Task]) -> list[Task]:
+def tasks_before_cursor(tables: Tables, tasks: Sequence[Task]) -> list[Task]:
     """Those of some tasks that their job's cursor has passed: no Scheduler will look any more whether they are written.
 
     Once true of a task it is true for ever. Only these may return to the queue, see `moves.enqueue_missing`.
@@ -270,7 +270,7 @@ def enqueuing(tables: Tables) -> list[Cursor]:
     return [_cursor(item) for item in registry_part(tables, "enqueuing")]
 
 
-def states(tables: Tables, job: JobRecord, numbers: Sequence[int]) -> dict[int, Status | str]:
+def statuses(tables: Tables, job: JobRecord, numbers: Sequence[int]) -> dict[int, Status | str]:
     """Where some tasks of a job stand, by number; those not yet written are left out.
 
     Closed wins, as a task that is being archived stands in two tables. A task on its way between two tables while they

@@ -28,7 +28,7 @@ from sosw_runtime.storage.items import (
     encoded,
     expiry,
     outcome_key,
-    salvaged,
+    salvaged_task,
     task_key,
     to_item,
     to_task,
@@ -488,7 +488,7 @@ def die(tables: Tables, task: Task, now: int, reason: str) -> Task | None:
 def requeue(tables: Tables, task: Task, shards: int, now: int) -> bool:
     """Queue a task whose time has come. From waiting to queued, at the head of its priority.
 
-    Only of a task that its job's cursor has passed (`jobs.passed`), see `enqueue_missing`.
+    Only for a task before its job's cursor (`jobs.tasks_before_cursor`), see `enqueue_missing`.
     One transaction. Cost: 5 write units (item and index, delete).
     """
     place = Rank(task.priority, fresh=False, time=now, sequence=task.attempt)
@@ -564,8 +564,9 @@ def _cancel_dead(tables: Tables, task: Task, now: int, reason: str) -> bool:
 def replay(tables: Tables, task: Task, shards: int, now: int) -> bool:
     """Give a dead task a new allowance of attempts. From dead to queued, at the head of its priority.
 
-    The attempt goes on counting, so that its number is never handed out twice. Only of a task that its job's cursor has
-    passed (`jobs.passed`), see `enqueue_missing`. One transaction, conditional on this death. Cost: 6 write units.
+    The attempt number keeps rising, so that none is used twice. Only for a task before its job's cursor
+    (`jobs.tasks_before_cursor`), see `enqueue_missing`. One transaction, conditional on this death.
+    Cost: 6 write units.
     """
     place = Rank(task.priority, fresh=False, time=now, sequence=task.attempt)
     queued_again = replace(task, spared=task.attempt).unassigned().in_queue(place, shards)
@@ -597,7 +598,7 @@ def bury(tables: Tables, unreadable: Unreadable, now: int) -> bool:
         "ExpressionAttributeNames": {f"#{name}": name for name in _SEEN_OF_UNREADABLE},
         **({"ExpressionAttributeValues": {f":{name}": item[name] for name in seen}} if seen else {}),
     }
-    dead = _closed(salvaged(unreadable), Status.DEAD, Move.BURY, now, str(unreadable))
+    dead = _closed(salvaged_task(unreadable), Status.DEAD, Move.BURY, now, str(unreadable))
     put = _transact_put(tables.closed_tasks, to_item(replace(dead, in_outbox=True)))
     if "closed_at" in item:
         return _transfer(tables, {"Put": {**put["Put"], **condition}})

@@ -281,7 +281,7 @@ def counts(tables: Tables, job: JobRecord) -> Counts:
     return sum((*full.values(), *others), Counts())
 
 
-def final(tables: Tables, job: JobRecord) -> dict[int, Status]:
+def final_outcomes(tables: Tables, job: JobRecord) -> dict[int, Status]:
     """A job's completed and cancelled tasks so far, by number: a dead one may still be replayed.
 
     For small jobs: all numbers are held in memory. Cost: 1 read unit per 4 KB, about 1,000 tasks.
@@ -294,7 +294,7 @@ def final(tables: Tables, job: JobRecord) -> dict[int, Status]:
     }
 
 
-def finished(tables: Tables, job: JobRecord, numbers: Sequence[int]) -> set[int]:
+def final_numbers(tables: Tables, job: JobRecord, numbers: Sequence[int]) -> set[int]:
     """Those of some numbers that are counted as completed or cancelled. Cost: 1 read unit a block of 256."""
     blocks = sorted({number // BLOCK for number in numbers})
     found = get_batches(tables, tables.registry, [_Job.of(job).block_key(block) for block in blocks])

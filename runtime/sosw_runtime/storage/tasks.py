@@ -103,7 +103,7 @@ def summaries(tables: Tables, task_ids: Iterable[str]) -> dict[str, TaskSummary]
     }
 
 
-def unreadable(tables: Tables) -> Iterator[Unreadable]:
+def unreadable_items(tables: Tables) -> Iterator[Unreadable]:
     """Every item of the three tables that is no task. Cost: 0.5 read units per 4 KB of all of them."""
     for table in (tables.tasks, tables.retry_tasks, tables.closed_tasks):
         for page in tables.client.get_paginator("scan").paginate(TableName=table):

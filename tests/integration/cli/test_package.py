@@ -27,7 +27,7 @@ THIS_MACHINE: Architecture = "arm64" if platform.machine() in {"arm64", "aarch64
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Package:
-    return build(tmp_path_factory.mktemp("build"), THIS_PYTHON, THIS_MACHINE, progress=lambda _: None)
+    return build(tmp_path_factory.mktemp("build"), THIS_PYTHON, THIS_MACHINE, print_step=lambda _: None)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def required_by(name: str) -> set[str]:
 
 
 def test_a_second_build_has_the_same_bytes(built: Package, tmp_path: Path) -> None:
-    again = build(tmp_path, THIS_PYTHON, THIS_MACHINE, progress=lambda _: None)
+    again = build(tmp_path, THIS_PYTHON, THIS_MACHINE, print_step=lambda _: None)
 
     assert again.sha256 == built.sha256
     assert Path(again.package).read_bytes() == Path(built.package).read_bytes()

@@ -297,7 +297,7 @@ def test_what_was_done_is_told_when_aws_refuses_to_read_on(
     installation: Installation, sosw: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installation.take("nightly", tasks=4)
-    monkeypatch.setattr("sosw_runtime.cli.bulk._AT_A_TIME", 2)
+    monkeypatch.setattr("sosw_runtime.cli.bulk._TASKS_IN_MEMORY", 2)
     monkeypatch.setattr("sosw_runtime.cli.selection.BATCH_READ", 2)
     find = stored_tasks.find
     answers = iter([find])

@@ -154,11 +154,11 @@ def test_a_cancelled_job_stays_so_whoever_holds_it(sosw: Installation, fresh: Cu
     assert [jobs.cancel(sosw.tables, "album", NOON), jobs.cancel(sosw.tables, "album", NOON)] == [marked, marked]
     advanced = jobs.advance(sosw.tables, held, 500, held.lease_until)
     assert advanced == replace(marked, position=500)
-    assert not advanced.at_rest
+    assert not advanced.is_at_rest
     jobs.release(sosw.tables, advanced)
     released = jobs.cursor(sosw.tables, "album")
     assert released == Cursor("album", 500, "", 0, cancelled=True)
-    assert released.at_rest
+    assert released.is_at_rest
     assert jobs.finish(sosw.tables, released)
     assert jobs.cancel(sosw.tables, "album", NOON) is None, "enqueued whole, its tasks are cancelled one by one"
     assert jobs.cursor(sosw.tables, "album") is None
@@ -177,7 +177,7 @@ def test_the_states_of_a_jobs_tasks_are_told_by_number_and_closed_wins(sosw: Ins
         sosw.client.put_item(TableName=sosw.tables.closed_tasks, Item=to_item(task))
     # Number 8 is being archived: it still stands among the tasks as well.
     sosw.client.put_item(TableName=sosw.tables.tasks, Item=to_item(completed(8, slot=8)))
-    assert jobs.states(sosw.tables, album(), range(12)) == {
+    assert jobs.statuses(sosw.tables, album(), range(12)) == {
         0: Status.QUEUED,
         1: Status.RUNNING,
         2: Status.COMPLETED,
@@ -192,7 +192,7 @@ def test_the_states_of_a_jobs_tasks_are_told_by_number_and_closed_wins(sosw: Ins
 
 def test_the_states_of_more_tasks_than_a_call_reads_are_told(sosw: Installation) -> None:
     moves.enqueue(sosw.tables, [queued(number) for number in range(230)])
-    assert jobs.states(sosw.tables, album(230), range(230)) == dict.fromkeys(range(230), Status.QUEUED)
+    assert jobs.statuses(sosw.tables, album(230), range(230)) == dict.fromkeys(range(230), Status.QUEUED)
 
 
 # --- counted to the last ---------------------------------------------------------------------------------------------

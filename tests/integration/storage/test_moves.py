@@ -301,7 +301,11 @@ def test_who_lost_the_cursor_enqueues_nothing_any_more(sosw: Installation) -> No
 def test_only_what_the_cursor_passed_may_return_to_the_queue(sosw: Installation) -> None:
     _held(sosw, position=2)
     another = replace(waiting(5), job_id="enqueued whole")
-    assert jobs.passed(sosw.tables, [*map(waiting, range(4)), another]) == [waiting(0), waiting(1), another]
+    assert jobs.tasks_before_cursor(sosw.tables, [*map(waiting, range(4)), another]) == [
+        waiting(0),
+        waiting(1),
+        another,
+    ]
 
 
 def _held(sosw: Installation, position: int = 0) -> dict[str, Any]:

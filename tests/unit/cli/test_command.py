@@ -126,7 +126,7 @@ def test_json_without_an_end_to_its_depth_is_one_line_and_exit_code_2(
 def test_a_folder_that_cannot_be_written_to_is_one_line_and_exit_code_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sosw_runtime.cli.package._dependencies", lambda *_: {})
+    monkeypatch.setattr("sosw_runtime.cli.package._install_dependencies", lambda *_: {})
     (tmp_path / "build").write_text("a file, no folder")
 
     assert run(["package", "--output", str(tmp_path / "build" / "new")]) == 1
@@ -134,7 +134,7 @@ def test_a_folder_that_cannot_be_written_to_is_one_line_and_exit_code_1(
 
 
 def test_a_package_may_be_built_twice_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sosw_runtime.cli.package._dependencies", lambda *_: {})
+    monkeypatch.setattr("sosw_runtime.cli.package._install_dependencies", lambda *_: {})
     write_zip = package._write_zip
 
     def build_again_meanwhile(path: Path, contents: dict[str, bytes]) -> None:

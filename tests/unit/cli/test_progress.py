@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from sosw_runtime.cli.progress import RATE_WINDOW, EachTask, JobProgress
+from sosw_runtime.cli.progress import RATE_WINDOW, JobProgress, TaskCounter
 
 
 class Tasks:
@@ -36,46 +36,46 @@ def job(counts: Counter[str]) -> JobProgress:
 def test_every_task_is_in_exactly_one_count(counts: Counter[str], job: JobProgress) -> None:
     counts.update(queued=40, running=20, failed=1, waiting=2, completed=25, dead=3, cancelled=4)
 
-    seen = job.look(now=0)
+    seen = job.take_snapshot(now=0)
 
     assert (seen.to_come, seen.queued, seen.running, seen.waiting) == (5, 40, 20, 3)
     assert (seen.completed, seen.dead, seen.cancelled) == (25, 3, 4)
-    assert not seen.is_done
+    assert not seen.is_closed
 
 
 def test_a_job_is_done_when_every_task_is_closed(counts: Counter[str], job: JobProgress) -> None:
     counts.update(completed=90, dead=6, cancelled=4)
 
-    assert job.look(now=0).is_done
+    assert job.take_snapshot(now=0).is_closed
 
 
 def test_the_rate_is_what_closed_since_the_first_look(counts: Counter[str], job: JobProgress) -> None:
     counts.update(completed=40)
-    first = job.look(now=0)
+    first = job.take_snapshot(now=0)
     counts.update(completed=20)
 
-    second = job.look(now=10)
+    second = job.take_snapshot(now=10)
 
     assert (first.rate_per_second, first.seconds_left) == (None, None)
     assert (second.rate_per_second, second.seconds_left) == (2.0, 20.0)
 
 
 def test_the_rate_forgets_what_is_older_than_its_window(counts: Counter[str], job: JobProgress) -> None:
-    job.look(now=0)
+    job.take_snapshot(now=0)
     counts.update(completed=60)
-    job.look(now=1)
-    job.look(now=RATE_WINDOW)
+    job.take_snapshot(now=1)
+    job.take_snapshot(now=RATE_WINDOW)
 
-    stalled = job.look(now=1 + RATE_WINDOW)
+    stalled = job.take_snapshot(now=1 + RATE_WINDOW)
 
     assert (stalled.rate_per_second, stalled.seconds_left) == (0.0, None)
 
 
 def test_json_has_the_counts_and_short_figures(counts: Counter[str], job: JobProgress) -> None:
-    job.look(now=0)
+    job.take_snapshot(now=0)
     counts.update(completed=1, queued=99)
 
-    assert job.look(now=3).to_json() == {
+    assert job.take_snapshot(now=3).to_json() == {
         "job_id": "nightly",
         "total": 100,
         "to_come": 0,
@@ -92,11 +92,11 @@ def test_json_has_the_counts_and_short_figures(counts: Counter[str], job: JobPro
 
 def test_a_closed_task_is_not_asked_for_again_and_stays_counted() -> None:
     tasks = Tasks()
-    each = EachTask(4, tasks)
+    counter = TaskCounter(4, tasks)
     tasks.states = {0: "completed", 1: "running", 2: "dead"}
-    assert each() == Counter(completed=1, running=1, dead=1)
+    assert counter.count() == Counter(completed=1, running=1, dead=1)
     tasks.states = {1: "completed", 3: "queued"}
 
-    assert each() == Counter(completed=2, dead=1, queued=1)
+    assert counter.count() == Counter(completed=2, dead=1, queued=1)
 
     assert tasks.asked == [[0, 1, 2, 3], [1, 3]]

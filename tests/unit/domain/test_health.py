@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sosw_runtime.domain.health import Level, MetricSource, allowed, assess, worst
+from sosw_runtime.domain.health import Level, MetricSource, allowed_slots, metric_levels, worst
 
 
 def source(**inputs: Any) -> MetricSource:
@@ -95,7 +95,7 @@ def test_a_metric_may_be_named_as_long_as_cloudwatch_allows() -> None:
 
 def test_a_metric_has_the_level_of_its_value_or_the_last_known() -> None:
     sources = {"cpu": CPU, "disk": DISK, "new": CPU}
-    assert assess(sources, {"cpu": 70.0}, last={"cpu": Level.HIGH, "disk": Level.POOR, "gone": Level.BAD}) == {
+    assert metric_levels(sources, {"cpu": 70.0}, last={"cpu": Level.HIGH, "disk": Level.POOR, "gone": Level.BAD}) == {
         "cpu": Level.LOW,
         "disk": Level.POOR,
         "new": Level.HIGH,
@@ -129,16 +129,16 @@ def test_one_more_metric_never_makes_a_worker_healthier(found: dict[str, Level],
     ],
 )
 def test_a_level_leaves_its_part_of_the_limit_rounded_down(limit: int, by_level: list[int]) -> None:
-    assert [allowed(limit, level) for level in sorted(Level)] == by_level
+    assert [allowed_slots(limit, level) for level in sorted(Level)] == by_level
 
 
 @given(st.integers(1, 10_000), levels, levels)
 def test_worse_health_never_raises_the_dispatch(limit: int, one: Level, other: Level) -> None:
     """Invariant 11."""
     worse, better = sorted((one, other))
-    assert 0 <= allowed(limit, worse) <= allowed(limit, better) <= limit
+    assert 0 <= allowed_slots(limit, worse) <= allowed_slots(limit, better) <= limit
 
 
 @given(st.integers(1, 9_999), levels)
 def test_a_higher_limit_never_lowers_the_dispatch(limit: int, level: Level) -> None:
-    assert allowed(limit, level) <= allowed(limit + 1, level)
+    assert allowed_slots(limit, level) <= allowed_slots(limit + 1, level)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sosw_runtime.domain.pacing import Pace, most, units
+from sosw_runtime.domain.pacing import Pace, units, units_a_second
 from tests.support.builders import NOON, SECOND, delayed, queued
 
 MOST = 500
@@ -86,5 +86,5 @@ def test_a_waiting_task_takes_its_size_of_its_key_and_a_queued_one_a_unit(size: 
 
 
 def test_each_shard_is_a_key_of_its_own_but_all_that_waits_shares_one() -> None:
-    assert (most(1, delayed=False), most(4, delayed=False)) == (500, 2000)
-    assert most(1, delayed=True) == most(4, delayed=True) == 1000
+    assert (units_a_second(1, delayed=False), units_a_second(4, delayed=False)) == (500, 2000)
+    assert units_a_second(1, delayed=True) == units_a_second(4, delayed=True) == 1000

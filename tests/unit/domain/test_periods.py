@@ -130,13 +130,13 @@ def test_spans_hold_every_day_once(days: list[date], by_day: bool, by_week: bool
 
 
 def test_weeks_run_from_sunday_to_saturday() -> None:
-    weeks = spans(periods.between(date(2024, 5, 10), date(2024, 5, 20)), by_week=True)
+    weeks = spans(periods.days_between(date(2024, 5, 10), date(2024, 5, 20)), by_week=True)
 
     assert [(week[0].day, week[-1].day) for week in weeks] == [(10, 11), (12, 18), (19, 20)]
 
 
 def test_weeks_and_months_cut_at_the_bounds_of_both() -> None:
-    cut = spans(periods.between(date(2024, 4, 27), date(2024, 5, 5)), by_week=True, by_month=True)
+    cut = spans(periods.days_between(date(2024, 4, 27), date(2024, 5, 5)), by_week=True, by_month=True)
 
     assert [(span[0].isoformat(), len(span)) for span in cut] == [
         ("2024-04-27", 1),
@@ -168,7 +168,7 @@ def test_an_unknown_time_zone_is_refused(zone: str) -> None:
 def quarter_so_far(on: date) -> Iterator[date]:
     """A user's own period."""
     first = on.replace(month=(on.month - 1) // 3 * 3 + 1, day=1)
-    yield from periods.between(first, on)
+    yield from periods.days_between(first, on)
 
 
 def twice_the_same(on: date) -> list[date]:
