@@ -23,7 +23,7 @@ from unittest import mock
 import boto3
 from tests.support.lambdas import FakeContext
 
-from benchmarks.drive_runtime import ACCEPTED, NAME, Clock, Driver
+from benchmarks.drive_runtime import ACCEPTED, NAME, Driver, standing_clock
 from benchmarks.idle import TICKS, Work
 from benchmarks.life import LIMIT, Outcome, Setup
 from benchmarks.meter import Meter
@@ -141,8 +141,8 @@ def life(payload_bytes: int) -> dict[str, Any]:
     """What is done for a task from its enqueue to its archive; the ticks, which come once a minute, are left out."""
     tasks = _ROUNDS * LIMIT
     setup = Setup(payload_bytes, queued=LIMIT, enqueued=tasks, rounds=_ROUNDS)
-    clock, gauge = Clock(), Gauge()
-    with Meter(ACCEPTED, counts_misses=True) as meter, mock.patch("time.time_ns", clock):
+    clock, gauge = standing_clock(), Gauge()
+    with Meter(ACCEPTED, counts_misses=True) as meter, mock.patch("time.time_ns", clock.time_ns):
         driver = Driver(setup, meter, clock)
         with gauge.on(), mock.patch.object(driver, "_tick"):
             outcome: Outcome = driver.live()

@@ -8,11 +8,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any, Final
 from unittest import mock
 
 import boto3
+from tests.support.clock import Clock
 from tests.support.lambdas import FakeContext
 from tests.support.stream import Record, Stream, batches, is_new, is_report
 
@@ -32,23 +32,9 @@ SECONDS: Final = 60 * LIMIT // TASKS_A_MINUTE
 ACCEPTED: Final = {"lambda.Invoke": {"StatusCode": 202}}
 
 
-class Clock:
+def standing_clock() -> Clock:
     """The time as the Essentials are told it, so that what they find old does not depend on the machine."""
-
-    def __init__(self) -> None:
-        self._now = time.time_ns()
-
-    def __call__(self) -> int:
-        """As `time.time_ns`."""
-        return self._now
-
-    def let_a_task_run(self) -> None:
-        """Its seconds go by."""
-        self.sleep(SECONDS)
-
-    def sleep(self, seconds: float) -> None:
-        """As `time.sleep`, but at once."""
-        self._now += round(seconds * 10**9)
+    return Clock(time.time_ns() // 1_000_000)
 
 
 class Driver:
@@ -103,7 +89,7 @@ class Driver:
 
     def _end(self, action: str, outcome: dict[str, Any]) -> None:
         """The running tasks report, and as many others start in their slots."""
-        self._clock.let_a_task_run()
+        self._clock.sleep(SECONDS)
         for event in self._running:
             attempt = {"task_id": event["task_id"], "attempt": event["attempt"], "token": event["sosw_token"]}
             report = {"action": action, **attempt, "stats": STATS}
@@ -139,9 +125,8 @@ class Driver:
 def main() -> None:
     """Measure one setup."""
     setup = Setup.from_json(sys.argv[1])
-    clock = Clock()
-    told = SimpleNamespace(time_ns=clock, sleep=clock.sleep)
-    with Meter(ACCEPTED) as meter, mock.patch("sosw_runtime.essentials.invocation.time", told):
+    clock = standing_clock()
+    with Meter(ACCEPTED) as meter, mock.patch("sosw_runtime.essentials.invocation.time", clock):
         Driver(setup, meter, clock).live().write(sys.argv[2])
 
 

@@ -23,27 +23,23 @@ from moto.core.botocore_stubber import BotocoreStubber
 from sosw_runtime import aws
 from sosw_runtime.testing import create_tables
 from tests.support import dynamodb_local as local
+from tests.support.environment import NOBODYS, REGION, inherited
 from tests.support.lambdas import FakeLambda
 from tests.support.moto_speed import hurried
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-REGION = "eu-west-1"
 BACKENDS = ("moto", "dynamodb-local")
 
 
 @pytest.fixture(autouse=True)
 def aws_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Credentials of nobody, in place of whatever the machine has; clients of the runtime are made anew."""
-    for variable in [name for name in os.environ if name.startswith(("AWS_", "SOSW_", "POWERTOOLS_"))]:
+    for variable in inherited():
         monkeypatch.delenv(variable)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for variable, value in NOBODYS.items():
+        monkeypatch.setenv(variable, value)
     aws.forget_clients()
     yield
     aws.forget_clients()

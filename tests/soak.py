@@ -24,9 +24,10 @@ from rich.table import Table
 from sosw_runtime.testing import create_tables
 from tests.guarantees.invariants import Watch
 from tests.guarantees.machine import Machine
+from tests.support.environment import NOBODYS, REGION, inherited
 from tests.support.lambdas import FakeLambda
 from tests.support.moto_speed import hurried
-from tests.support.world import REGION, World
+from tests.support.world import World
 
 STORIES_A_ROUND: Final = 10
 STEPS_A_STORY: Final = 50
@@ -38,16 +39,9 @@ console = Console()
 @contextmanager
 def world() -> Iterator[World]:
     """An installation on moto, in an environment that reaches no account."""
-    for variable in [name for name in os.environ if name.startswith(("AWS_", "SOSW_", "POWERTOOLS_"))]:
+    for variable in inherited():
         del os.environ[variable]
-    os.environ |= {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "SOSW_NAME": NAME,
-    }
+    os.environ |= {**NOBODYS, "SOSW_NAME": NAME}
     only_lambda_is_ours: Any = {"core": {"mock_credentials": False, "passthrough": {"services": ["lambda"]}}}
     with FakeLambda() as lambdas, mock_aws(config=only_lambda_is_ours), hurried(REGION):
         dynamodb = boto3.client("dynamodb")

@@ -10,13 +10,13 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing.queues import Queue
-from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
 from queue import Empty
 from typing import Any, Final, Literal
 from unittest import mock
 
 from sosw_runtime.essentials import orchestrator, scavenger, worker_assistant
+from tests.support.clock import Clock
 from tests.support.lambdas import FakeContext, FakeLambda
 
 #: How much time goes by with each thing that a process does, and each time that it finds nothing to do, in ms. As time
@@ -50,37 +50,16 @@ def fate(task_id: str, attempt: int) -> Fate:
     return "fails for good" if attempt == 1 and number < 18 else "completes"
 
 
-class Clock:
-    """The time of all processes, in place of `time.time_ns`."""
-
-    def __init__(self, now: Synchronized[int]) -> None:
-        self._now = now  # ms
-
-    def __call__(self) -> int:
-        """As `time.time_ns`."""
-        return self._now.value * 1_000_000
-
-    def read(self) -> int:
-        """ms since the epoch."""
-        return self._now.value
-
-    def advance(self, by: int) -> None:
-        """Let ms go by."""
-        with self._now.get_lock():
-            self._now.value += by
-
-
 def lend(
     environment: Mapping[str, str],
-    now: Synchronized[int],
+    clock: Clock,
     calls: Queue[Call],
     accepted: Queue[Accepted],
     done: Event,
 ) -> None:
     """Serve Lambda's calls, and run the Workers that they invoke, until it is done."""
     os.environ.update(environment)
-    clock = Clock(now)
-    with mock.patch("time.time_ns", clock), FakeLambda() as lambdas:
+    with mock.patch("time.time_ns", clock.time_ns), FakeLambda() as lambdas:
         hand = _Hand(clock, lambdas, calls, accepted)
         while not done.is_set():
             clock.advance(STEP_MS if hand.works() else IDLE_MS)
@@ -98,15 +77,15 @@ class _Hand:
     next_tick: int = 0
 
     def __post_init__(self) -> None:
-        self.next_tick = self.clock.read() + random.randrange(TICK_MS)
+        self.next_tick = self.clock.now + random.randrange(TICK_MS)
 
     def works(self) -> bool:
         """Do the next thing that is due, if any."""
-        if self.running and self.running[0][0] <= self.clock.read():
+        if self.running and self.running[0][0] <= self.clock.now:
             self._report(heapq.heappop(self.running)[2])
             return True
-        if self.next_tick <= self.clock.read():
-            self.next_tick = self.clock.read() + TICK_MS
+        if self.next_tick <= self.clock.now:
+            self.next_tick = self.clock.now + TICK_MS
             orchestrator.handler({}, context())
             scavenger.handler({}, context())
         else:
@@ -122,7 +101,7 @@ class _Hand:
         """Start the Workers that were invoked."""
         for invocation in self.lambdas.invocations[self.begun :]:
             event = invocation.event
-            ends_at = self.clock.read() + RUN_MS[event["worker_id"]]
+            ends_at = self.clock.now + RUN_MS[event["worker_id"]]
             match fate(event["task_id"], event["attempt"]):
                 case "never reports":
                     continue

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from multiprocessing.context import ForkServerContext
 from multiprocessing.queues import Queue
-from multiprocessing.sharedctypes import Synchronized
 from queue import Empty
 from typing import TYPE_CHECKING, Any, Final
 from unittest import mock
@@ -28,8 +27,10 @@ from sosw_runtime.storage import slots
 from sosw_runtime.storage.items import to_tasks
 from sosw_runtime.storage.tables import Tables
 from sosw_runtime.testing import create_tables, register_worker
-from tests.concurrency.hand import RUN_MS, TICK_MS, Accepted, Call, Clock, Essential, context, fate, lend
+from tests.concurrency.hand import RUN_MS, TICK_MS, Accepted, Call, Essential, context, fate, lend
+from tests.support.clock import Clock
 from tests.support.dynamodb_local import DynamoDBLocal
+from tests.support.environment import NOBODYS
 from tests.support.lambdas import FakeLambda
 from tests.support.stream import Record, Stream, batches, is_new, is_report
 
@@ -72,9 +73,8 @@ class Run:
 def run(dynamodb_local: DynamoDBLocal) -> Run:
     """The whole of it, once."""
     settings = {
-        "AWS_ACCESS_KEY_ID": "concurrency",
-        "AWS_SECRET_ACCESS_KEY": "none",
-        "AWS_DEFAULT_REGION": "eu-west-1",
+        **NOBODYS,
+        "AWS_ACCESS_KEY_ID": "concurrency",  # DynamoDB Local keeps the tables of each apart
         "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_local.endpoint,
         "POWERTOOLS_LOG_LEVEL": "CRITICAL",
         "POWERTOOLS_METRICS_DISABLED": "true",
@@ -82,15 +82,15 @@ def run(dynamodb_local: DynamoDBLocal) -> Run:
     }
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["tests.concurrency.hand"])
-    now = processes.Value("q", time.time_ns() // 1_000_000)
+    clock = Clock(time.time_ns() // 1_000_000, processes=processes)
     aws.forget_clients()
-    with mock.patch.dict(os.environ, settings), mock.patch("time.time_ns", Clock(now)), FakeLambda():
+    with mock.patch.dict(os.environ, settings), mock.patch("time.time_ns", clock.time_ns), FakeLambda():
         tables = Tables.connect(settings["SOSW_NAME"])
         _submit(tables)
-        with _hands(processes, settings, now) as (calls, accepted):
+        with _hands(processes, settings, clock) as (calls, accepted):
             run = _worked_off(tables, calls)
             run.accepted = list(_taken(accepted))
-        _settle_down(tables, Clock(now))
+        _settle_down(tables, clock)
         run.left = [task for table in (tables.tasks, tables.retry_tasks) for task in _tasks(tables.client, table)]
         run.closed = _tasks(tables.client, tables.closed_tasks)
         run.occupied = {worker_id: len(slots.occupied(tables, worker_id, consistent=True)) for worker_id in LIMITS}
@@ -184,12 +184,12 @@ def _worked_off(tables: Tables, calls: Queue[Call]) -> Run:
 
 @contextlib.contextmanager
 def _hands(
-    processes: ForkServerContext, settings: Mapping[str, str], now: Synchronized[int]
+    processes: ForkServerContext, settings: Mapping[str, str], clock: Clock
 ) -> Iterator[tuple[Queue[Call], Queue[Accepted]]]:
     """The processes at work: the queue of their calls, and that of the reports that were accepted."""
     calls, accepted, done = processes.Queue(), processes.Queue(), processes.Event()
     hands = [
-        processes.Process(target=lend, args=(settings, now, calls, accepted, done), daemon=True)
+        processes.Process(target=lend, args=(settings, clock, calls, accepted, done), daemon=True)
         for _ in range(PROCESSES)
     ]
     for hand in hands:

@@ -1,4 +1,4 @@
-"""An installation on an emulator that enforces every policy, and how to wait for what happens in it."""
+"""A deployment on an emulator that enforces every policy, and how to wait for what happens in it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
-class Installation:
-    """What Terraform applied, as it runs."""
+class Deployment:
+    """An installation that Terraform applied, as it runs."""
 
     aws: MiniStack
     terraform: Terraform

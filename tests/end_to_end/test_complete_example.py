@@ -12,7 +12,7 @@ from examples.complete import build, demo
 from examples.complete.outcome import Plan, day_of, deviations
 
 from sosw_runtime.domain.task import Move, Task
-from tests.end_to_end.conftest import Installation, eventually
+from tests.end_to_end.conftest import Deployment, eventually
 from tests.support.ministack import ministack
 
 #: Ten days with the station down on one, a Worker killed on another and one row damaged.
@@ -23,50 +23,48 @@ LEASE_MS = 150_000
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """The complete example, applied once."""
     packages = demo.essentials_package(), build.build()
     with ministack("end-to-end") as aws:
         terraform = demo.apply(tmp_path_factory.mktemp("complete"), aws, PLAN, *packages)
-        yield Installation(aws, terraform, terraform.output())
+        yield Deployment(aws, terraform, terraform.output())
 
 
-def test_a_job_runs_to_its_end_and_every_task_is_accounted_for(installation: Installation) -> None:
-    worker = installation.outputs["worker_ids"]["collect"]
-    job_id = demo.submit(installation.aws, PLAN, worker)
-    demo.watch(installation.aws, job_id)
-    evidence = demo.collect(installation.aws, worker, installation.outputs["alarm_queue_url"], dead=1)
+def test_a_job_runs_to_its_end_and_every_task_is_accounted_for(deployment: Deployment) -> None:
+    worker = deployment.outputs["worker_ids"]["collect"]
+    job_id = demo.submit(deployment.aws, PLAN, worker)
+    demo.watch(deployment.aws, job_id)
+    evidence = demo.collect(deployment.aws, worker, deployment.outputs["alarm_queue_url"], dead=1)
 
     assert deviations(PLAN, evidence) == []
     [killed] = [task for task in evidence.closed if day_of(task) == PLAN.kills_on]
     assert _ms_from_start_to_retry(killed) < LEASE_MS / 2, "a crash is told by Lambda, not by the end of the lease"
 
 
-def test_a_second_plan_is_empty(installation: Installation) -> None:
+def test_a_second_plan_is_empty(deployment: Deployment) -> None:
     # The emulator does not give alarms back as they were made.
-    changes = [
-        change for change in installation.terraform.plan() if "aws_cloudwatch_metric_alarm" not in change.address
-    ]
+    changes = [change for change in deployment.terraform.plan() if "aws_cloudwatch_metric_alarm" not in change.address]
 
     assert changes == []
 
 
-def test_a_job_for_an_unknown_worker_is_refused_in_one_line(installation: Installation) -> None:
-    before = _tasks(installation)
-    refused = _sosw(installation, "jobs", "submit", "-", stdin='{"worker": "nobody", "period": "yesterday"}')
+def test_a_job_for_an_unknown_worker_is_refused_in_one_line(deployment: Deployment) -> None:
+    before = _tasks(deployment)
+    refused = _sosw(deployment, "jobs", "submit", "-", stdin='{"worker": "nobody", "period": "yesterday"}')
 
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
     assert "worker: 'nobody' is refused" in refused.stderr
-    assert _tasks(installation) == before
+    assert _tasks(deployment) == before
 
 
 def test_a_wrong_asynchronous_job_waits_among_the_rejected_ones(
-    installation: Installation,
+    deployment: Deployment,
 ) -> None:
-    job = {"worker": installation.outputs["worker_ids"]["collect"], "period": "last_wek"}
+    job = {"worker": deployment.outputs["worker_ids"]["collect"], "period": "last_wek"}
     function = f"{demo.NAME}_scheduler"
-    lambda_ = installation.client("lambda")
+    lambda_ = deployment.client("lambda")
     # Lambda itself would try twice more, after one and two minutes.
     configured = lambda_.get_function_event_invoke_config(FunctionName=function)["DestinationConfig"]
     lambda_.put_function_event_invoke_config(
@@ -74,7 +72,7 @@ def test_a_wrong_asynchronous_job_waits_among_the_rejected_ones(
     )
     lambda_.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(job).encode())
 
-    sqs = installation.client("sqs")
+    sqs = deployment.client("sqs")
     queue_url = sqs.get_queue_url(QueueName=f"{demo.NAME}_rejected_jobs")["QueueUrl"]
     [message] = eventually(lambda: sqs.receive_message(QueueUrl=queue_url, WaitTimeSeconds=1).get("Messages", []))
     rejected = json.loads(message["Body"])
@@ -82,8 +80,8 @@ def test_a_wrong_asynchronous_job_waits_among_the_rejected_ones(
     assert json.loads(rejected["responsePayload"]["errorMessage"])["field"] == "period"
 
 
-def test_a_function_whose_package_is_not_the_pinned_version_works(installation: Installation) -> None:
-    lambda_ = installation.client("lambda")
+def test_a_function_whose_package_is_not_the_pinned_version_works(deployment: Deployment) -> None:
+    lambda_ = deployment.client("lambda")
     function = f"{demo.NAME}_worker_assistant"
     environment = lambda_.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
     lambda_.update_function_configuration(
@@ -95,11 +93,11 @@ def test_a_function_whose_package_is_not_the_pinned_version_works(installation: 
     assert json.loads(answer["Payload"].read())["state"] == "unknown"
 
 
-def test_it_is_taken_down_without_a_trace(installation: Installation) -> None:
-    installation.terraform.destroy()
+def test_it_is_taken_down_without_a_trace(deployment: Deployment) -> None:
+    deployment.terraform.destroy()
 
-    assert installation.client("dynamodb").list_tables()["TableNames"] == []
-    assert installation.client("lambda").list_functions()["Functions"] == []
+    assert deployment.client("dynamodb").list_tables()["TableNames"] == []
+    assert deployment.client("lambda").list_functions()["Functions"] == []
 
 
 def _ms_from_start_to_retry(task: Task) -> int:
@@ -107,15 +105,15 @@ def _ms_from_start_to_retry(task: Task) -> int:
     return next(entry.at for entry in task.history if entry.move is Move.RETRY) - claimed
 
 
-def _tasks(installation: Installation) -> int:
-    scan = installation.client("dynamodb").scan(TableName=f"{demo.NAME}_tasks", Select="COUNT", ConsistentRead=True)
+def _tasks(deployment: Deployment) -> int:
+    scan = deployment.client("dynamodb").scan(TableName=f"{demo.NAME}_tasks", Select="COUNT", ConsistentRead=True)
     return int(scan["Count"])
 
 
-def _sosw(installation: Installation, *arguments: str, stdin: str) -> subprocess.CompletedProcess[str]:
+def _sosw(deployment: Deployment, *arguments: str, stdin: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [demo.executable("sosw"), *arguments],
-        env=demo.environment(installation.aws),
+        env=demo.environment(deployment.aws),
         input=stdin,
         capture_output=True,
         text=True,

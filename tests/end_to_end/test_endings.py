@@ -16,7 +16,7 @@ from sosw_runtime.domain.task import Entry, Move, Status, Task
 from sosw_runtime.storage import registry
 from sosw_runtime.storage.items import to_task
 from sosw_runtime.storage.tables import Tables
-from tests.end_to_end.conftest import Installation, eventually
+from tests.end_to_end.conftest import Deployment, eventually
 from tests.support.cache import ROOT
 from tests.support.ministack import ministack
 from tests.support.terraform import Terraform, compatible_copy, use_emulator
@@ -41,7 +41,7 @@ class Outcome:
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """The Worker of `endings`, applied once; its package holds nothing but its own file."""
     scratch = tmp_path_factory.mktemp("endings")
     package = scratch / "worker.zip"
@@ -57,16 +57,16 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         terraform = Terraform(directory, variables=variables, environment=aws.environment)
         terraform.init()
         terraform.apply()
-        yield Installation(aws, terraform, terraform.output())
+        yield Deployment(aws, terraform, terraform.output())
 
 
 @pytest.fixture(scope="module")
-def outcome(installation: Installation) -> Outcome:
+def outcome(deployment: Deployment) -> Outcome:
     """One job with a task for each ending, run to its end."""
-    worker = installation.outputs["worker_id"]
+    worker = deployment.outputs["worker_id"]
     job = {"worker": worker, "isolate_endings": True, "endings": list(SAID)}
-    demo.sosw("jobs", "submit", "-", aws=installation.aws, stdin=json.dumps(job))
-    tables, lambda_ = Tables.by(installation.client("dynamodb"), demo.NAME), installation.client("lambda")
+    demo.sosw("jobs", "submit", "-", aws=deployment.aws, stdin=json.dumps(job))
+    tables, lambda_ = Tables.by(deployment.client("dynamodb"), demo.NAME), deployment.client("lambda")
 
     def all_closed() -> bool:
         # What waits is queued again on the Scavenger's tick, which comes every minute by itself.

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def world(dynamodb: DynamoDBClient, name: str, lambdas: FakeLambda, request: pytest.FixtureRequest) -> Iterator[World]:
-    """An empty installation, on each backend."""
+    """An empty installation, on each backend, whose Essentials must not call what their policies do not grant."""
     in_memory = request.node.callspec.params["dynamodb"] == "moto"
     with World(dynamodb, name, lambdas, in_memory=in_memory) as world:
         yield world
+    assert world.installation.rights.missing() == []
 
 
 @pytest.fixture

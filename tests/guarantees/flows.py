@@ -11,8 +11,9 @@ from sosw_runtime.domain.task import Status, Task
 from sosw_runtime.storage import moves, progress
 from sosw_runtime.storage.items import to_task
 from tests.support.builders import MINUTE, SECOND
+from tests.support.events import Event, completed, failed, job
 from tests.support.faults import Fault, Stop
-from tests.support.world import Event, Execution, World, completed, failed, job
+from tests.support.world import Execution, World
 
 Step = Callable[[World], object]
 Report = Callable[[Event], dict[str, Any]]
@@ -85,7 +86,7 @@ def _noted(world: World) -> None:
     """Two tasks were reported without their tokens, and their leases have ended."""
     _reported(_without_token)(world)
     world.lose_records()
-    world.clock.wait(3 * MINUTE)
+    world.clock.advance(3 * MINUTE)
 
 
 def _waiting(world: World) -> None:
@@ -93,7 +94,7 @@ def _waiting(world: World) -> None:
     _reported(failed)(world)
     world.deliver("scavenger")
     world.lose_records()
-    world.clock.wait(2 * SECOND)
+    world.clock.advance(2 * SECOND)
 
 
 def _dead(world: World) -> None:
@@ -145,12 +146,12 @@ def _orphaned(world: World) -> None:
     _submitted(3)(world)
     with world.faults.armed(lambda call: Fault.STOP_BEFORE if call.operation == "UpdateItem" else None):
         world.run("orchestrator", {})
-    world.clock.wait(MINUTE)
+    world.clock.advance(MINUTE)
     world.tick("orchestrator")
     for event in list(world.events):
         world.end(world.start(event))
     world.lose_records()
-    world.clock.wait(3 * MINUTE)
+    world.clock.advance(3 * MINUTE)
 
 
 def _unseen(world: World) -> None:
@@ -162,7 +163,7 @@ def _unseen(world: World) -> None:
     world.end(succeeds)
     world.end(fails)
     world.lose_records()
-    world.clock.wait(MINUTE)
+    world.clock.advance(MINUTE)
 
 
 def _half_enqueued(world: World) -> None:
@@ -172,7 +173,7 @@ def _half_enqueued(world: World) -> None:
         assert isinstance(world.run("scheduler", job(WORKER, 5, "job-half")), Stop)
     assert len(world.now["tasks"]) == 2
     world.lose_records()
-    world.clock.wait(3 * MINUTE)
+    world.clock.advance(3 * MINUTE)
 
 
 def _half_cancelled(world: World) -> None:

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from sosw_runtime.domain.task import CLOSED, task_id
 from sosw_runtime.storage import progress
-from tests.support.world import Snapshot, World, states
+from tests.support.snapshots import Snapshot, states
+from tests.support.world import World
 
 _REPORTED: Final = {"completed", "failed"}
 

@@ -14,18 +14,10 @@ from sosw_runtime.storage import jobs, moves
 from sosw_runtime.storage.items import Item, to_task
 from tests.guarantees.invariants import Watch
 from tests.support.builders import SECOND
+from tests.support.events import Event, completed, destination_record, failed, job, undelivered
 from tests.support.faults import Call, Fault, Plan, Stop
-from tests.support.world import (
-    Essential,
-    Event,
-    Execution,
-    World,
-    completed,
-    destination_record,
-    failed,
-    job,
-    undelivered,
-)
+from tests.support.installation import Essential
+from tests.support.world import Execution, World
 
 #: Limits by Worker: one that runs one at a time, one that runs some.
 LIMITS: Final = {"single": 1, "several": 3}
@@ -122,7 +114,7 @@ class Machine(RuleBasedStateMachine):
             self.world.register(worker_id, limit, token_seen=token_seen)
             self.world.lambdas.accept(worker_id)
         essentials: tuple[Essential, ...] = ("scheduler", "orchestrator", "scavenger", "worker_assistant")
-        self.world.clock.skew = dict(zip(essentials, skews, strict=True))
+        self.world.skew = dict(zip(essentials, skews, strict=True))
         self.world.lag = lag
         self.asked: list[tuple[str, dict[str, Any]]] = []  # every job's event, with its id
         self.told: dict[Essential, list[Any]] = {"orchestrator": [], "scavenger": []}  # records already delivered
@@ -268,7 +260,7 @@ class Machine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 20, 60, 120]))
     def pass_time(self, seconds: int) -> None:
         """Time goes by."""
-        self.world.clock.wait(seconds * SECOND)
+        self.world.clock.advance(seconds * SECOND)
 
     @rule(worker_id=_WORKERS, refused=st.booleans())
     def refuse(self, worker_id: str, refused: bool) -> None:

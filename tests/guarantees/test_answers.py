@@ -12,8 +12,9 @@ from sosw_runtime.errors import JobInterrupted, Unavailable
 from sosw_runtime.essentials import scheduler
 from tests.guarantees.flows import WORKER, Step
 from tests.support.builders import MINUTE
+from tests.support.events import job
 from tests.support.faults import Call, Fault, Plan, Stop, nothing
-from tests.support.world import World, job
+from tests.support.world import World
 
 #: Every way in which a call fails that leaves the process to answer.
 _FAULTS: Final = (
@@ -49,7 +50,7 @@ def _stop_half_way(world: World) -> None:
     _register(world)
     with world.faults.armed(lambda call: Fault.STOP_AFTER if call.operation == "BatchWriteItem" else None):
         assert isinstance(world.run("scheduler", _ASKED), Stop)
-    world.clock.wait(3 * MINUTE)
+    world.clock.advance(3 * MINUTE)
 
 
 _QUESTIONS: Final = {

@@ -11,7 +11,8 @@ import pytest
 from tests.guarantees.flows import WORKER
 from tests.guarantees.invariants import Watch
 from tests.support.builders import MINUTE, SECOND
-from tests.support.world import Event, World, completed, destination_record, failed, undelivered
+from tests.support.events import Event, completed, destination_record, failed, undelivered
+from tests.support.world import World
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["moto"], indirect=True)
 
@@ -34,7 +35,7 @@ def _live(world: World, watch: Watch, *, tell: Act, work: Act) -> Counter[str]:
             tell(world)
             work(world)
             watch.check_executions()
-        world.clock.wait(MINUTE)
+        world.clock.advance(MINUTE)
         world.age()
         world.tick()
     watch.check_quiet()
@@ -130,12 +131,12 @@ def test_an_event_that_is_delivered_late_does_no_harm(world: World, watch: Watch
     def run_late(world: World) -> None:
         registration = world.registrations[WORKER]
         if world.events:
-            world.clock.wait(SECOND * registration.max_event_age_seconds)
+            world.clock.advance(SECOND * registration.max_event_age_seconds)
         for event in list(world.events):
             world.start(event)
         world.tick()
         if world.running:
-            world.clock.wait(SECOND * registration.timeout_seconds)
+            world.clock.advance(SECOND * registration.timeout_seconds)
             world.tick()
         _all_end_well(world)
 

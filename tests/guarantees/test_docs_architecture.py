@@ -14,7 +14,9 @@ import pytest
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.storage.items import Item
 from tests.guarantees.flows import FLOWS, WORKER, Flow
-from tests.support.world import Snapshot, World, completed, destination_record
+from tests.support.events import completed, destination_record
+from tests.support.snapshots import Snapshot
+from tests.support.world import World
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["moto"], indirect=True)
 

@@ -32,8 +32,9 @@ from tests.guarantees import flows
 from tests.guarantees.flows import FLOWS, WORKER, Flow
 from tests.guarantees.invariants import Watch
 from tests.support.builders import MINUTE, SECOND
+from tests.support.events import Event, completed, destination_record, failed, job
 from tests.support.faults import Call, Fault
-from tests.support.world import Event, World, completed, destination_record, failed, job
+from tests.support.world import World
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["moto"], indirect=True)
 
@@ -69,7 +70,7 @@ def lived(world: World, watch: Watch) -> World:
                 world.deliver(essential)
             for event in list(world.events):
                 _end(world, event, next(endings))
-            world.clock.wait(MINUTE)
+            world.clock.advance(MINUTE)
             world.age()
     flows.cancel(Status.QUEUED)(world)
     world.settle(minutes=20)
@@ -229,7 +230,7 @@ def test_i5_only_the_current_attempt_finishes_a_task(lived: World, watch: Watch)
         world.end(execution)
     while {item["attempt"]["N"] for item in _some(world, "running")} != {"2"}:
         world.deliver("scavenger")
-        world.clock.wait(MINUTE)
+        world.clock.advance(MINUTE)
         world.tick()
     before = world.now
     world.report(completed(old))
@@ -444,7 +445,7 @@ def _sick(world: World, watch: Watch, limit: int, metric_name: str) -> None:
 
 def _measure(world: World, level: Level) -> None:
     """Let CloudWatch have a value, newer than all before."""
-    world.clock.wait(10 * MINUTE)
+    world.clock.advance(10 * MINUTE)
     at = datetime.fromtimestamp((world.clock.now - 30 * SECOND) / 1000, UTC)
     metric_name = world.registrations[WORKER].health_metrics["database"].metric_name
     data: Any = [{"MetricName": metric_name, "Value": _LOAD[level], "Timestamp": at}]
@@ -544,7 +545,7 @@ def test_i12_one_workers_trouble_delays_others_by_a_tick_at_most(world: World, w
     world.deliver("orchestrator")
     world.lose_records()  # only the sweep finds the report
 
-    world.clock.wait(MINUTE)
+    world.clock.advance(MINUTE)
     world.tick("scavenger")
     assert _stand(world, WELL) == {"completed": 2, "queued": 1}, "the Scavenger's tick settles and requeues theirs"
     world.tick("orchestrator")
@@ -619,5 +620,5 @@ def _minutes(world: World, count: int) -> None:
             world.deliver("orchestrator")
             _work(world)
             world.deliver("scavenger")
-        world.clock.wait(MINUTE)
+        world.clock.advance(MINUTE)
         world.tick()

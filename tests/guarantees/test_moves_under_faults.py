@@ -12,8 +12,10 @@ from tests.guarantees import flows
 from tests.guarantees.flows import FLOWS, Flow
 from tests.guarantees.invariants import Watch
 from tests.support.builders import MINUTE, SECOND
-from tests.support.faults import WRITES, Call, Fault, nothing
-from tests.support.world import Essential, World
+from tests.support.faults import Call, Fault, nothing
+from tests.support.installation import Essential
+from tests.support.units import WRITES
+from tests.support.world import World
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["moto"], indirect=True)
 
@@ -99,7 +101,7 @@ def test_clocks_that_differ_do_no_harm(world: World, watch: Watch, fast: tuple[E
     for flow in FLOWS.values():
         world.clear()
         watch.forget()
-        world.clock.skew = dict.fromkeys(fast, 5 * SECOND)
+        world.skew = dict.fromkeys(fast, 5 * SECOND)
         flow.prepare(world)
         flow.act(world)
         world.settle(_MINUTES)
@@ -118,7 +120,7 @@ def test_no_slot_is_held_longer_than_its_lease_and_two_ticks(world: World, watch
         longest = world.registrations[flows.WORKER].lease_ms + 2 * MINUTE
         for _ in range(longest // MINUTE + 3):
             world.lose_records()
-            world.clock.wait(MINUTE)
+            world.clock.advance(MINUTE)
             world.tick("scavenger", "orchestrator")
             held = [world.clock.now - item["claimed_at"] for item in world.rows("registry") if "claimed_at" in item]
             assert max(held, default=0) <= longest, f"after call {call}"
@@ -174,7 +176,7 @@ def _others_go_on(world: World, ms: int) -> None:
     """The other Essentials hear of all that happened, Workers end, and time goes by."""
     reporting, world.reporting = world.reporting, None
     world.deliver("orchestrator")
-    world.clock.wait(ms)
+    world.clock.advance(ms)
     world.work()
     world.deliver("scavenger")
     world.deliver("orchestrator")

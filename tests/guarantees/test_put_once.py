@@ -12,8 +12,9 @@ from sosw_runtime.storage.items import to_task
 from tests.guarantees.flows import WORKER
 from tests.guarantees.invariants import Watch
 from tests.support.builders import MINUTE, SECOND
+from tests.support.events import failed, job
 from tests.support.faults import Call, Fault, Stop
-from tests.support.world import World, failed, job
+from tests.support.world import World
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["moto"], indirect=True)
 
@@ -28,7 +29,7 @@ def resumable(world: World) -> World:
         assert isinstance(world.run("scheduler", job(WORKER, 5, "job-half")), Stop)
     _fail_all(world)
     assert len(world.now["retry_tasks"]) == 2
-    world.clock.wait(3 * MINUTE)
+    world.clock.advance(3 * MINUTE)
     return world
 
 
@@ -47,7 +48,7 @@ def test_an_id_that_was_ever_put_is_never_put_again(resumable: World, watch: Wat
 def test_a_dead_task_that_is_replayed_meanwhile_is_not_put_again(resumable: World, watch: Watch, first: int) -> None:
     world = resumable
     world.register(WORKER, 2, retry={"max_attempts": 1})
-    world.clock.wait(MINUTE)
+    world.clock.advance(MINUTE)
 
     def replay_or_fail() -> None:
         for item in list(world.now["closed_tasks"].values()):
@@ -71,7 +72,7 @@ def test_a_scheduler_that_lost_the_job_finishes_it_for_nobody(resumable: World, 
 
     def other() -> None:
         taken_over.append(True)
-        world.clock.wait(5 * MINUTE)
+        world.clock.advance(5 * MINUTE)
         with world.faults.armed(lambda call: Fault.STOP_BEFORE if call.operation == "TransactWriteItems" else None):
             assert isinstance(world.run("scheduler", {"resume": "job-half"}), Stop)
 
@@ -105,7 +106,7 @@ def _tick_or_fail(world: World) -> None:
     if world.now["tasks"]:
         _fail_all(world)
     else:
-        world.clock.wait(2 * SECOND)
+        world.clock.advance(2 * SECOND)
         world.tick("scavenger")
 
 

@@ -14,8 +14,10 @@ from tests.guarantees import flows
 from tests.guarantees.flows import FLOWS, WORKER, Step
 from tests.guarantees.invariants import Watch
 from tests.support.builders import MINUTE, SECOND
-from tests.support.faults import WRITES, Call, Fault, Stop
-from tests.support.world import World, completed, failed, job
+from tests.support.events import completed, failed, job
+from tests.support.faults import Call, Fault, Stop
+from tests.support.units import WRITES
+from tests.support.world import World
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["moto"], indirect=True)
 
@@ -79,7 +81,7 @@ def _other(name: str) -> str:
 
 def _together(world: World, pair: Pair, ahead: float, then: float) -> dict[str, int]:
     """Both at once, the first `ahead` writes ahead, the second `then` writes in between; how often each wrote."""
-    turns = Turns({"first": [ahead, math.inf], "second": [then, math.inf]}, lambda: world.clock.wait(pair.pause))
+    turns = Turns({"first": [ahead, math.inf], "second": [then, math.inf]}, lambda: world.clock.advance(pair.pause))
     broken: list[BaseException] = []
 
     def take_part(step: Step) -> None:
@@ -148,7 +150,7 @@ def _lease_over(world: World) -> None:
     FLOWS["report-completed"].prepare(world)
     for execution in world.running:
         world.end(execution)
-    world.clock.wait(3 * MINUTE)
+    world.clock.advance(3 * MINUTE)
 
 
 def _rest_cancelled(world: World) -> None:
@@ -157,7 +159,7 @@ def _rest_cancelled(world: World) -> None:
     with world.faults.armed(lambda call: Fault.STOP_AFTER if call.operation == "UpdateItem" else None):
         assert isinstance(world.run("scheduler", job(WORKER, 9, "job-twice")), Stop)
     world.cancel("job-twice")
-    world.clock.wait(3 * MINUTE)
+    world.clock.advance(3 * MINUTE)
     world.run("scheduler", {"resume": "job-twice"})
     world.lose_records()
 

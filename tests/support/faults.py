@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import Context
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -19,13 +20,14 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 from botocore.hooks import first_non_none_response
 
+from tests.support.units import WRITES
+
 if TYPE_CHECKING:
     from types import TracebackType
 
     from botocore.awsrequest import AWSPreparedRequest
     from botocore.client import BaseClient
 
-WRITES: Final = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
 _BATCHES: Final = frozenset({"BatchWriteItem", "BatchGetItem"})
 
 
@@ -217,11 +219,11 @@ class Faults(AbstractContextManager["Faults"]):
         return _EFFECTS[fault](attempt)
 
     def overtake(self) -> None:
-        """Others act while this thread's call is under way; their own calls meet no fault."""
+        """Others act while this thread's call is under way; their own calls meet no fault, and are not the caller's."""
         state, before = self._thread, dict(self._thread.__dict__)
         try:
             with self.armed(nothing):
-                self.meanwhile()
+                Context().run(self.meanwhile)
         finally:
             state.__dict__.clear()
             state.__dict__.update(before)

@@ -1,17 +1,36 @@
-"""Edits of Terraform files that keep all other text as it is."""
+"""Terraform files: what they say, and edits that keep all other text as it is."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hcl2
 from lark import Token, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+    from pathlib import Path
 
 Node = Tree[Token]
+
+
+def parsed(path: Path) -> dict[str, Any]:
+    """What a file says, its texts without quotes."""
+    found: dict[str, Any] = _unquoted(hcl2.loads(path.read_text(encoding="utf-8")))
+    return found
+
+
+def _unquoted(value: Any) -> Any:
+    match value:
+        case str():
+            return value.strip('"')
+        case list():
+            return [_unquoted(part) for part in value]
+        case dict():
+            return {_unquoted(name): _unquoted(part) for name, part in value.items() if not name.startswith("__")}
+        case _:
+            return value
 
 
 def cut(source: str, positions: Collection[int]) -> tuple[str, list[str]]:

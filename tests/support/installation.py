@@ -2,62 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from typing import TYPE_CHECKING, Any, Final, Literal
+from unittest import mock
 
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import Status, Task, task_id
-from sosw_runtime.essentials import orchestrator, scavenger, scheduler, worker_assistant
+from sosw_runtime.essentials import invocation, orchestrator, scavenger, scheduler, worker_assistant
 from sosw_runtime.storage import registry, slots, tokens
 from sosw_runtime.storage.items import Item, to_item, to_task
 from sosw_runtime.storage.tables import Tables
-from tests.support import builders
-from tests.support.builders import NOON
-from tests.support.lambdas import FakeContext
+from tests.support import builders, events
+from tests.support.clock import Clock
+from tests.support.lambdas import FakeContext, FakeLambda
 from tests.support.rights import Rights
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from mypy_boto3_dynamodb import DynamoDBClient
 
+Essential = Literal["scheduler", "orchestrator", "scavenger", "worker_assistant"]
 
-@dataclass
-class Clock:
-    """In place of the module `time` where the Essentials read it: stands still until it is told otherwise."""
-
-    now: int = NOON  # ms
-    pace: int = 0  # ms that go by with each look at it
-
-    def time_ns(self) -> int:
-        """As `time.time_ns`."""
-        self.now += self.pace
-        return self.now * 1_000_000
-
-    def sleep(self, seconds: float) -> None:
-        """As `time.sleep`."""
-        self.advance(round(seconds * 1000))
-
-    def advance(self, by: int) -> None:
-        """Let milliseconds go by."""
-        self.now += by
+ESSENTIALS: Final[Mapping[Essential, Callable[[Any, Any], dict[str, Any]]]] = {
+    "scheduler": scheduler.handler,
+    "orchestrator": orchestrator.handler,
+    "scavenger": scavenger.handler,
+    "worker_assistant": worker_assistant.handler,
+}
+#: The minute's rule.
+TICK: Final = {"source": "aws.events"}
+TABLES: Final = ("tasks", "retry_tasks", "closed_tasks", "registry")
 
 
-@dataclass(frozen=True)
-class Installation:
-    """The four tables of one test, and the four Essentials at work on them."""
+class Installation(AbstractContextManager["Installation"]):
+    """The four tables of one test, and the four Essentials at work on them.
 
-    tables: Tables
-    clock: Clock
-    rights: Rights
+    Inside the `with` block the Essentials take the clock's time for theirs, the Scheduler answers who invokes it, and
+    `rights.missing()` tells which calls of an Essential `policies.tf` does not grant.
+    """
 
-    @property
-    def client(self) -> DynamoDBClient:
-        """Of the tables."""
-        return self.tables.client
+    def __init__(self, dynamodb: DynamoDBClient, name: str, lambdas: FakeLambda, clock: Clock | None = None) -> None:
+        self.name = name
+        self.client = dynamodb  # of the tables
+        self.tables = Tables.by(dynamodb, name)
+        self.lambdas = lambdas
+        self.clock = clock or Clock()
+        self.rights = Rights(name)
+        self._exit = ExitStack()
+
+    def __enter__(self) -> Installation:
+        self._exit.enter_context(self.rights)
+        self._exit.enter_context(mock.patch.object(invocation, "time", self.clock))
+        self.lambdas.answer(f"{self.name}_scheduler", self.submit)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._exit.close()
 
     # --- what happens ------------------------------------------------------------------------------------------------
+
+    def run(self, essential: Essential, event: Any, context: FakeContext | None = None) -> dict[str, Any]:
+        """One invocation of an Essential: its answer."""
+        with self.rights.of(essential):
+            return ESSENTIALS[essential](event, context or FakeContext())
 
     def register(
         self, worker_id: str = "resize", *, require_token: bool = True, token_seen: bool = True, **inputs: Any
@@ -71,30 +83,25 @@ class Installation:
 
     def submit(self, event: Any, context: FakeContext | None = None) -> dict[str, Any]:
         """Ask the Scheduler."""
-        with self.rights.of("scheduler"):
-            return scheduler.handler(event, context or FakeContext())
+        return self.run("scheduler", event, context)
 
     def submit_photos(self, count: int, **keys: Any) -> list[str]:
         """Submit a job of so many tasks for the Worker `resize`; the tasks' ids by number."""
-        days = {"start_date": "2026-01-01", "end_date": _day_after_new_year(count - 1), "isolate_days": True}
-        answer = self.submit({"job": {"worker": "resize", "job_id": "album", **days, **keys}})
+        answer = self.submit(events.job("resize", count, "album", **keys))
         assert answer["tasks"] == count
         return [task_id(answer["job_id"], number) for number in range(count)]
 
     def wake_orchestrator(self, *tasks: Task, event: str = "INSERT") -> dict[str, Any]:
         """Hand the Orchestrator the stream's records of tasks."""
-        with self.rights.of("orchestrator"):
-            return orchestrator.handler(stream(tasks, event), FakeContext())
+        return self.run("orchestrator", stream(tasks, event))
 
     def tick_orchestrator(self, context: FakeContext | None = None) -> dict[str, Any]:
         """The Orchestrator's minute."""
-        with self.rights.of("orchestrator"):
-            return orchestrator.handler({"source": "aws.events"}, context or FakeContext())
+        return self.run("orchestrator", TICK, context)
 
     def report(self, event: Any) -> dict[str, Any]:
         """Hand the WorkerAssistant a report or a destination record."""
-        with self.rights.of("worker_assistant"):
-            return worker_assistant.handler(event, FakeContext())
+        return self.run("worker_assistant", event)
 
     def complete(self, task: Task, **more: Any) -> dict[str, Any]:
         """Report, as a Worker does, that an attempt succeeded."""
@@ -106,13 +113,11 @@ class Installation:
 
     def wake_scavenger(self, *tasks: Task, event: str = "MODIFY") -> dict[str, Any]:
         """Hand the Scavenger the stream's records of tasks."""
-        with self.rights.of("scavenger"):
-            return scavenger.handler(stream(tasks, event), FakeContext())
+        return self.run("scavenger", stream(tasks, event))
 
     def tick_scavenger(self, context: FakeContext | None = None) -> dict[str, Any]:
         """The Scavenger's minute."""
-        with self.rights.of("scavenger"):
-            return scavenger.handler({"source": "aws.events"}, context or FakeContext())
+        return self.run("scavenger", TICK, context)
 
     # --- what stands -------------------------------------------------------------------------------------------------
 
@@ -125,13 +130,13 @@ class Installation:
 
     def rows(self, table: str) -> list[Item]:
         """All items of a table, in a stable order."""
-        pages = self.client.get_paginator("scan").paginate(TableName=f"{self.tables.name}_{table}", ConsistentRead=True)
+        pages = self.client.get_paginator("scan").paginate(TableName=f"{self.name}_{table}", ConsistentRead=True)
         items: list[Item] = [item for page in pages for item in page["Items"]]
         return sorted(items, key=repr)
 
     def everything(self) -> Mapping[str, list[Item]]:
         """All items of all tables: equal before and after means that nothing was written."""
-        return {table: self.rows(table) for table in ("tasks", "retry_tasks", "closed_tasks", "registry")}
+        return {table: self.rows(table) for table in TABLES}
 
     def all_tasks(self) -> list[Task]:
         """Every task by number, wherever it stands; one in two tables is here twice."""
@@ -169,7 +174,3 @@ def stream(tasks: Iterable[Task], event: str) -> dict[str, Any]:
 def _of_attempt(task: Task) -> dict[str, Any]:
     token = {} if task.required_token is None else {"token": task.required_token}
     return {"task_id": task.task_id, "attempt": task.attempt, **token}
-
-
-def _day_after_new_year(days: int) -> str:
-    return (date(2026, 1, 1) + timedelta(days)).isoformat()

@@ -24,11 +24,11 @@ import boto3
 
 from tests.support import server
 from tests.support.cache import CACHE, REQUIREMENTS, made_once, pip, tell
+from tests.support.environment import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-REGION = "eu-west-1"
 _LOCK = REQUIREMENTS / "emulator.txt"
 _MINISTACK = Path(__file__).with_name("lambda_updates.py")
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from unittest import mock
 
-import hcl2
 from botocore.handlers import BUILTIN_HANDLERS
+
+from tests.support.hcl import parsed
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 #: An action of IAM, and what of the installation it acts on: `tasks`, `tasks/index/queue`, `function`, `rejected_jobs`.
 Right = tuple[str, str]
+
+#: The Essential at work in this thread; None: people.
+_acting: ContextVar[str | None] = ContextVar("acting", default=None)
 
 _POLICIES: Final = Path(__file__).parents[2] / "policies.tf"
 
@@ -34,7 +41,7 @@ def granted(essential: str) -> frozenset[Right]:
     """What the policy of an Essential grants, but for the rights of its event source."""
     [document] = [
         block["aws_iam_policy_document"][essential]
-        for block in _unquoted(hcl2.loads(_POLICIES.read_text()))["data"]
+        for block in parsed(_POLICIES)["data"]
         if essential in block.get("aws_iam_policy_document", {})
     ]
     return frozenset(
@@ -52,26 +59,28 @@ class Rights(AbstractContextManager["Rights"]):
     def __init__(self, name: str) -> None:
         self.used: dict[str, set[Right]] = {}
         self._name = name
-        self._acting: str | None = None
         self._registration = ("provide-client-params", self._note)
+        self._pools = mock.patch("sosw_runtime.essentials.parallel.ThreadPoolExecutor", _Pool)
 
     def __enter__(self) -> Rights:
         BUILTIN_HANDLERS.append(self._registration)
+        self._pools.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._pools.stop()
         BUILTIN_HANDLERS.remove(self._registration)
 
     @contextmanager
     def of(self, essential: str) -> Iterator[None]:
         """Note the calls in this block as the Essential's."""
-        self._acting = essential
+        before = _acting.set(essential)
         try:
             yield
         finally:
-            self._acting = None
+            _acting.reset(before)
 
     def missing(self) -> list[str]:
         """What an Essential called without a right to, a line each."""
@@ -82,9 +91,10 @@ class Rights(AbstractContextManager["Rights"]):
         ]
 
     def _note(self, params: Any, model: Any, **_: Any) -> None:
-        if self._acting is not None:
+        essential = _acting.get()
+        if essential is not None:
             rights = self._rights(model.service_model.service_name, model.name, params)
-            self.used.setdefault(self._acting, set()).update(rights)
+            self.used.setdefault(essential, set()).update(rights)
 
     def _rights(self, service: str, operation: str, params: dict[str, Any]) -> Iterator[Right]:
         match service, operation:
@@ -115,20 +125,15 @@ class Rights(AbstractContextManager["Rights"]):
         return name.removeprefix(f"{self._name}_")
 
 
+class _Pool(ThreadPoolExecutor):
+    """Its threads act for the Essential that began it."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads, initializer=_acting.set, initargs=(_acting.get(),))
+
+
 def _subject(resource: str) -> str:
     """What a policy's resource is, in the words of `Right`."""
     if "table_arns." in resource:
         return resource.split("table_arns.", 1)[1].replace("}", "")
     return next((word for word in ("topic", "function", "rejected_jobs") if word in resource), resource)
-
-
-def _unquoted(value: Any) -> Any:
-    match value:
-        case str():
-            return value.strip('"')
-        case list():
-            return [_unquoted(part) for part in value]
-        case dict():
-            return {_unquoted(name): _unquoted(part) for name, part in value.items() if not name.startswith("__")}
-        case _:
-            return value

@@ -1,9 +1,9 @@
-"""The stream of a tasks table on DynamoDB Local, as Lambda's event source mappings hand it to the Essentials."""
+"""The stream of a tasks table, as Lambda's event source mappings hand it to the Essentials."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +19,7 @@ Record = dict[str, Any]
 
 
 class Stream:
-    """All records of a table's stream, each once and in the order in which the changes were made."""
+    """All records of a stream on DynamoDB Local, each once and in the order in which the changes were made."""
 
     def __init__(self, dynamodb: DynamoDBClient, table: str) -> None:
         self._client: Any = boto3.client("dynamodbstreams", endpoint_url=dynamodb.meta.endpoint_url)
@@ -54,6 +54,20 @@ class Stream:
             yield from page["Records"]
             if not page["Records"]:
                 return
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Record]:
+    """The records of what became of the tasks table's items, by key."""
+    for key in sorted(before.keys() | after.keys()):
+        old, new = before.get(key), after.get(key)
+        if old != new:
+            name = "INSERT" if old is None else "REMOVE" if new is None else "MODIFY"
+            images = {"OldImage": old, "NewImage": new}
+            yield {
+                "eventID": f"{key}-{name}",
+                "eventName": name,
+                "dynamodb": {image: item for image, item in images.items() if item is not None},
+            }
 
 
 def is_new(record: Record) -> bool:

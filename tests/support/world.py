@@ -7,31 +7,31 @@ import logging
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
-from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from unittest import mock
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from moto.backends import get_backend
-from moto.core.models import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
-
 from sosw_runtime import aws
 from sosw_runtime.domain.registration import Registration
-from sosw_runtime.essentials import orchestrator, scavenger, scheduler, worker_assistant
+from sosw_runtime.essentials import scheduler
 from sosw_runtime.essentials.invocation import Invocation
 from sosw_runtime.settings import Settings
-from sosw_runtime.storage import jobs, progress, registry, tokens
+from sosw_runtime.storage import jobs, progress, registry
 from sosw_runtime.storage.items import Item, decoded
 from sosw_runtime.storage.registry import Control
 from sosw_runtime.storage.tables import Tables
-from sosw_runtime.testing import register_worker
-from sosw_runtime.worker import ReportUndelivered
-from tests.support.builders import MINUTE, NOON, ONE_TRY
-from tests.support.faults import WRITES, Call, Faults, Stop
+from tests.support.builders import MINUTE, NOON
+from tests.support.clock import Clock
+from tests.support.events import Event, completed, job
+from tests.support.faults import Call, Faults, Stop
+from tests.support.installation import TABLES, TICK, Essential, Installation
 from tests.support.lambdas import FakeContext, FakeLambda
+from tests.support.snapshots import Camera, Snapshot, states
+from tests.support.stream import Record, changes, is_new, is_report
+from tests.support.units import WRITES
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,14 +39,8 @@ if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest
     from mypy_boto3_dynamodb import DynamoDBClient
 
-Essential = Literal["scheduler", "orchestrator", "scavenger", "worker_assistant"]
-Rows = dict[str, Item]  # items by key
-Snapshot = dict[str, Rows]  # rows by table
-Record = dict[str, Any]
 Result = TypeVar("Result")
 
-TABLES: Final = ("tasks", "retry_tasks", "closed_tasks", "registry")
-REGION: Final = "eu-west-1"
 TOPIC: Final = "arn:aws:sns:eu-west-1:123456789012:alarms"
 
 #: The most by which reads may lag, in ms: more than the minute between two ticks.
@@ -54,45 +48,6 @@ LONGEST_LAG: Final = 120_000
 
 _INVOCATION_MS: Final = 60_000
 _RESERVE_MS: Final = 12_000
-
-_HANDLERS: Final[Mapping[Essential, Callable[[Any, Any], dict[str, Any]]]] = {
-    "scheduler": scheduler.handler,
-    "orchestrator": orchestrator.handler,
-    "scavenger": scavenger.handler,
-    "worker_assistant": worker_assistant.handler,
-}
-
-
-@dataclass
-class Clock:
-    """Time that goes by when it is read or waited for. Essentials may each have a clock that is off."""
-
-    now: int = NOON  # ms, true
-    skew: dict[Essential, int] = field(default_factory=dict)  # ms
-
-    def read(self) -> int:
-        """The true time."""
-        self.now += 1
-        return self.now
-
-    def wait(self, ms: int) -> None:
-        """Let time go by."""
-        self.now += ms
-
-
-@dataclass
-class Event:
-    """An asynchronous event that Lambda accepted."""
-
-    function: str
-    payload: dict[str, Any]
-    accepted_at: int  # ms
-    deliveries: int = 0
-
-    @property
-    def attempt(self) -> tuple[str, int]:
-        """Whose attempt it is."""
-        return self.payload["task_id"], self.payload["attempt"]
 
 
 @dataclass
@@ -110,19 +65,20 @@ class Execution:
 
 
 class World(AbstractContextManager["World"]):
-    """One installation; what happens is told in one word each.
+    """An installation in which nothing happens by itself.
 
-    Nothing happens by itself: the stream's records and Lambda's events lie about until they are delivered, or lost. All
-    that the Essentials do side by side is done in one thread and in order, so that a story can be told again.
+    The stream's records and Lambda's events lie about until they are delivered, or lost. All that the Essentials do
+    side by side is done in one thread and in order, so that a story can be told again.
     """
 
     def __init__(self, dynamodb: DynamoDBClient, name: str, lambdas: FakeLambda, *, in_memory: bool) -> None:
-        self.clock = Clock()
+        self.clock = Clock(pace=1)
+        self.skew: dict[str, int] = {}  # ms by which an Essential's clock is off
+        self.installation = Installation(dynamodb, name, lambdas, self.clock)  # sees no faults
         self.name = name
-        self.dynamodb = dynamodb  # sees no faults
         self.tables = Tables.connect(name)
         self.settings = Settings(name=name, alarm_topic_arn=TOPIC)
-        self.faults = Faults(self.clock.wait, self._after, outdated=self._outdated, remembers_tokens=in_memory)
+        self.faults = Faults(self.clock.advance, self._after, outdated=self._outdated, remembers_tokens=in_memory)
         self.lag = 0  # ms by which reads of indexes, and others that are not consistent, may be behind
         self.registrations: dict[str, Registration] = {}
         self.limits: dict[str, int] = {}  # the most that a Worker's limit was of late
@@ -136,15 +92,15 @@ class World(AbstractContextManager["World"]):
         self.cancelled: set[str] = set()  # jobs that somebody cancelled while they were enqueued
         self._in_hand = threading.local()
         self.lambdas = lambdas
-        self._in_memory = in_memory
+        self._camera = Camera(self.installation, in_memory=in_memory)
         self._past: deque[tuple[int, Snapshot]] = deque()  # what stood, and until when
         self._replicas = random.Random(0)  # draw what a read that lags shows
         self._serial = 0
         self._exit = ExitStack()
-        self._acting = threading.local()
 
     def __enter__(self) -> World:
         patch = self._exit.enter_context
+        patch(self.installation)
         patch(self.faults)
         patch(mock.patch.object(Invocation, "begin", self._begin))
         patch(mock.patch("sosw_runtime.essentials.parallel.ThreadPoolExecutor", _SameThread))
@@ -167,7 +123,7 @@ class World(AbstractContextManager["World"]):
         for client in clients:
             self.faults.watch(client)
         aws.sns().create_topic(Name=TOPIC.rpartition(":")[2])
-        self.now = self._read(TABLES)
+        self.now = self._camera.take()
         return self
 
     def __exit__(
@@ -179,9 +135,9 @@ class World(AbstractContextManager["World"]):
 
     def run(self, essential: Essential, event: Any, request_id: str | None = None) -> dict[str, Any] | BaseException:
         """One invocation: its answer, or the error or stop with which it ended."""
-        self._acting.essential = essential
+        context = FakeContext(essential, aws_request_id=request_id or self._unique("r"))
         try:
-            return _HANDLERS[essential](event, FakeContext(essential, aws_request_id=request_id or self._unique("r")))
+            return self.installation.run(essential, event, context)
         except (Exception, Stop) as error:  # noqa: BLE001 - Lambda notes it, whatever it is
             return error
 
@@ -201,7 +157,7 @@ class World(AbstractContextManager["World"]):
     def tick(self, *essentials: Essential) -> None:
         """The minute's rule."""
         for essential in essentials or ("orchestrator", "scavenger"):
-            self.calmly(essential, {"source": "aws.events"})
+            self.calmly(essential, TICK)
 
     def deliver(self, consumer: Essential, count: int | None = None) -> None:
         """Hand the next records of the stream to one consumer."""
@@ -225,19 +181,10 @@ class World(AbstractContextManager["World"]):
 
         By default its reports carried tokens before.
         """
-        registration = Registration.model_validate(
-            {
-                "worker_id": worker_id,
-                "function_name": worker_id,
-                "timeout_seconds": 10,
-                "max_concurrency": limit,
-                "retry": {"max_attempts": 2, "base_delay_seconds": 1},
-                **inputs,
-            }
+        allowed = {"max_concurrency": limit, "retry": {"max_attempts": 2, "base_delay_seconds": 1}}
+        registration = self.installation.register(
+            worker_id, require_token=require_token, token_seen=token_seen, **{**allowed, **inputs}
         )
-        register_worker(self.dynamodb, self.name, registration, require_token=require_token)
-        if token_seen:
-            tokens.note_token_seen(Tables.by(self.dynamodb, self.name), worker_id, ONE_TRY)
         self.registrations[worker_id] = registration
         self.limits[worker_id] = limit
         self._observe(("registry",))
@@ -254,7 +201,7 @@ class World(AbstractContextManager["World"]):
 
     def overwrite(self, table: str, item: Item) -> None:
         """Another version of the Essentials puts an item of a task."""
-        self.dynamodb.put_item(TableName=f"{self.name}_{table}", Item=item)
+        self.installation.client.put_item(TableName=f"{self.name}_{table}", Item=item)
         self._observe((table,))
 
     def start(self, event: Event) -> Execution:
@@ -326,7 +273,7 @@ class World(AbstractContextManager["World"]):
                 return minute
             self.lose_records()
             self.work()
-            self.clock.wait(MINUTE)
+            self.clock.advance(MINUTE)
             self.age()
             self.tick("scavenger", "orchestrator")
         return minutes
@@ -356,14 +303,8 @@ class World(AbstractContextManager["World"]):
 
     def clear(self) -> None:
         """Start over: empty tables, no records, no events."""
-        for table in TABLES:
-            if self._in_memory:
-                _motos_table(f"{self.name}_{table}").items.clear()
-            else:
-                for item in self._read((table,))[table].values():
-                    key = {name: item[name] for name in _KEYS[table]}
-                    self.dynamodb.delete_item(TableName=f"{self.name}_{table}", Key=key)
-        self.now = self._read(TABLES)
+        self._camera.clear()
+        self.now = self._camera.take()
         self.lose_records()
         for forgotten in (
             self.events,
@@ -377,7 +318,7 @@ class World(AbstractContextManager["World"]):
         self.faults.injected.clear()
         self.faults.answered.clear()
         self.registrations.clear()
-        self.clock.skew.clear()
+        self.skew.clear()
         self.clock.now = NOON
         self.lag = 0
         self._past.clear()
@@ -390,15 +331,12 @@ class World(AbstractContextManager["World"]):
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _begin(self, context: Any) -> Invocation:
-        skew = self.clock.skew.get(self._acting.essential, 0)
+        skew = self.skew.get(context.function_name, 0)
 
         def clock() -> int:
             return self.clock.read() + skew
 
-        def sleep(seconds: float) -> None:
-            self.clock.wait(round(seconds * 1000))
-
-        ends_at = clock() + _INVOCATION_MS
+        ends_at, sleep = clock() + _INVOCATION_MS, self.clock.sleep
         return Invocation(self.settings, self.tables, context.aws_request_id, ends_at, _RESERVE_MS, clock, sleep)
 
     def _unique(self, prefix: str) -> str:
@@ -450,140 +388,17 @@ class World(AbstractContextManager["World"]):
 
     def _observe(self, tables: Iterable[str]) -> None:
         """Look at the tables that were written to, and note what the stream tells of it."""
-        before, self.now = self.now, {**self.now, **self._read(tables)}
+        before, self.now = self.now, {**self.now, **self._camera.take(tables)}
         self._past.append((self.clock.now, before))
         while self._past[0][0] <= self.clock.now - LONGEST_LAG:
             self._past.popleft()
-        for record in _records(before["tasks"], self.now["tasks"]):
-            is_report = record["eventName"] == "MODIFY" and _status(record) in {"completed", "failed"}
-            if is_report:
+        for record in changes(before["tasks"], self.now["tasks"]):
+            if is_report(record):
                 self.unread["scavenger"].append(record)
-            if is_report or record["eventName"] == "INSERT":
+            if is_report(record) or is_new(record):
                 self.unread["orchestrator"].append(record)
         for observer in self.observers:
             observer(before, self.now)
-
-    def _read(self, tables: Iterable[str]) -> Snapshot:
-        if self._in_memory:
-            return {table: _rows(table, _motos_items(f"{self.name}_{table}")) for table in tables}
-        scan = self.dynamodb.get_paginator("scan")
-        return {
-            table: _rows(
-                table,
-                (
-                    item
-                    for page in scan.paginate(TableName=f"{self.name}_{table}", ConsistentRead=True)
-                    for item in page["Items"]
-                ),
-            )
-            for table in tables
-        }
-
-
-_KEYS: Final = {
-    "tasks": ("task_id",),
-    "retry_tasks": ("worker_id", "due"),
-    "closed_tasks": ("task_id",),
-    "registry": ("pk", "sk"),
-}
-
-
-def _rows(table: str, items: Iterable[Item]) -> Rows:
-    return {"/".join(item[name]["S"] for name in _KEYS[table]): item for item in items}
-
-
-def _motos_table(name: str) -> Any:
-    """A table of moto's, past its HTTP layer, which takes longer than all else."""
-    return get_backend("dynamodb")[ACCOUNT_ID][REGION].tables[name]
-
-
-def _motos_items(name: str) -> Iterator[Item]:
-    found = _motos_table(name)
-    for value in found.items.values():
-        for item in value.values() if found.has_range_key else [value]:
-            yield {name: attribute.to_regular_json() for name, attribute in item.attrs.items()}
-
-
-def _records(before: Rows, after: Rows) -> Iterator[Record]:
-    """What the stream of the tasks table tells of a change."""
-    for key in sorted(before.keys() | after.keys()):
-        old, new = before.get(key), after.get(key)
-        if old != new:
-            name = "INSERT" if old is None else "REMOVE" if new is None else "MODIFY"
-            images = {"OldImage": old, "NewImage": new}
-            yield {
-                "eventID": f"{key}-{name}",
-                "eventName": name,
-                "dynamodb": {image: item for image, item in images.items() if item is not None},
-            }
-
-
-def _status(record: Record) -> str:
-    return str(record["dynamodb"]["NewImage"].get("status", {}).get("S"))
-
-
-def states(snapshot: Snapshot) -> dict[str, list[tuple[str, dict[str, Any]]]]:
-    """Every task's places: table and item, by id."""
-    found: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-    for table in ("tasks", "retry_tasks", "closed_tasks"):
-        for item in snapshot[table].values():
-            values = decoded(item)
-            found.setdefault(values["task_id"], []).append((table, values))
-    return found
-
-
-# --- what people and Workers say -------------------------------------------------------------------------------------
-
-
-def job(worker_id: str, count: int, job_id: str, **keys: Any) -> dict[str, Any]:
-    """The event that asks for a job of so many tasks."""
-    days = {"start_date": "2026-01-01", "end_date": str(date(2026, 1, 1) + timedelta(count - 1)), "isolate_days": True}
-    return {"job": {"worker": worker_id, "job_id": job_id, **days, **keys}}
-
-
-def completed(event: Event, *, names_attempt: bool = True, has_token: bool = True) -> dict[str, Any]:
-    """A Worker's report that all went well; version 0.1.0 knows no token, and sosw 0.7 Workers name no attempt."""
-    task_id, attempt = event.attempt
-    report: dict[str, Any] = {"action": "mark_task_as_completed", "task_id": task_id, "result": {"attempt": attempt}}
-    if not names_attempt:
-        return report
-    return {**report, "attempt": attempt, **(repeated(event) if has_token else {})}
-
-
-def failed(event: Event, *, retryable: bool = True, has_token: bool = True) -> dict[str, Any]:
-    """A Worker's report that it failed."""
-    task_id, attempt = event.attempt
-    error = {"type": "Broken", "message": "as asked"}
-    report = {
-        "action": "mark_task_as_failed",
-        "task_id": task_id,
-        "attempt": attempt,
-        "error": error,
-        "retryable": retryable,
-    }
-    return report | repeated(event) if has_token else report
-
-
-def repeated(event: Event) -> dict[str, Any]:
-    """What a report repeats of its event, beside task and attempt."""
-    names = {"worker_id": "worker_id", "installation": "sosw_installation", "token": "sosw_token"}
-    return {name: event.payload[key] for name, key in names.items() if key in event.payload}
-
-
-def destination_record(event: Event, condition: str, response: Any = None, invocations: int = 1) -> dict[str, Any]:
-    """What Lambda tells of an event: `Success`, `RetriesExhausted` or `EventAgeExceeded`."""
-    return {
-        "version": "1.0",
-        "requestContext": {"condition": condition, "approximateInvokeCount": invocations},
-        "requestPayload": event.payload,
-        "responsePayload": response,
-    }
-
-
-def undelivered(event: Event) -> dict[str, Any]:
-    """What Lambda tells of a Worker that completed its task and could not report it."""
-    error = str(ReportUndelivered("throttled", {"attempt": event.attempt[1]}, {}))
-    return destination_record(event, "RetriesExhausted", {"errorType": "ReportUndelivered", "errorMessage": error})
 
 
 class _SameThread:

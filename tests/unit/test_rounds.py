@@ -6,7 +6,6 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from io import StringIO
-from threading import Lock
 from unittest import mock
 from uuid import uuid4
 
@@ -18,24 +17,10 @@ from sosw_runtime.essentials.parallel import Counters
 from sosw_runtime.essentials.rounds import Served, Turns, in_one_turn, serve_in_rounds
 from sosw_runtime.settings import Settings
 from sosw_runtime.storage.tables import Tables
+from tests.support.clock import Clock
 
 #: A thousand Workers.
 NAMES = [f"worker-{number:03d}" for number in range(1000)]
-
-
-class Clock:
-    """Goes by as work is done."""
-
-    def __init__(self) -> None:
-        self.now = 0
-        self._lock = Lock()
-
-    def read(self) -> int:
-        return self.now
-
-    def work(self, ms: int = 1) -> None:
-        with self._lock:
-            self.now += ms
 
 
 class Rounds:
@@ -58,10 +43,10 @@ class Rounds:
     def work(self, name: str, turns: int) -> Turns:
         """So many turns of a millisecond each."""
         for _ in range(turns - 1):
-            self.clock.work()
+            self.clock.advance(1)
             self.turns.append(name)
             yield Counters(Turns=1)
-        self.clock.work()
+        self.clock.advance(1)
         self.turns.append(name)
         return Counters(Turns=1)
 
@@ -135,12 +120,12 @@ def test_one_that_fails_is_told_of_and_stops_no_other() -> None:
 def test_a_share_is_a_part_of_the_time_that_is_left() -> None:
     rounds = Rounds()
     whole = rounds.invocation(1_000)
-    rounds.clock.work(200)
+    rounds.clock.advance(200)
     share = whole.share(0.25)
-    rounds.clock.work(200)
+    rounds.clock.advance(200)
     assert share.has_time()
-    rounds.clock.work(1)
+    rounds.clock.advance(1)
     assert share.out_of_time
     assert whole.share(1).ends_at == whole.ends_at
-    rounds.clock.work(1_000)
+    rounds.clock.advance(1_000)
     assert whole.share(1).out_of_time

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-import hcl2
 import pytest
 from moto import mock_aws
 from pydantic import ValidationError
 
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.testing import create_tables, register_worker
+from tests.support.hcl import parsed
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -29,29 +29,11 @@ def dynamodb() -> Iterator[DynamoDBClient]:
         yield boto3.client("dynamodb")
 
 
-def parsed(module: str) -> dict[str, Any]:
-    """A module's `main.tf`, its texts without quotes."""
-    found: dict[str, Any] = _unquoted(hcl2.loads((MODULES / module / "main.tf").read_text()))
-    return found
-
-
-def _unquoted(value: Any) -> Any:
-    match value:
-        case str():
-            return value.strip('"')
-        case list():
-            return [_unquoted(part) for part in value]
-        case dict():
-            return {_unquoted(name): _unquoted(part) for name, part in value.items() if not name.startswith("__")}
-        case _:
-            return value
-
-
 def by_terraform(table: str) -> dict[str, Any]:
     """What `modules/tables` says of a table, in the shape of `by_tests`."""
     [block] = [
         resource["aws_dynamodb_table"][table]
-        for resource in parsed("tables")["resource"]
+        for resource in parsed(MODULES / "tables" / "main.tf")["resource"]
         if table in resource.get("aws_dynamodb_table", {})
     ]
     return {
@@ -103,11 +85,13 @@ def test_terraform_and_tests_make_the_same_table(dynamodb: DynamoDBClient, table
 def test_terraform_and_tests_make_the_same_number_of_tables(dynamodb: DynamoDBClient) -> None:
     create_tables(dynamodb, "media")
     assert len(dynamodb.list_tables()["TableNames"]) == len(TABLES)
-    assert sum("aws_dynamodb_table" in resource for resource in parsed("tables")["resource"]) == len(TABLES)
+    assert sum(
+        "aws_dynamodb_table" in resource for resource in parsed(MODULES / "tables" / "main.tf")["resource"]
+    ) == len(TABLES)
 
 
 def test_terraform_registers_workers_by_the_fields_that_the_runtime_reads(dynamodb: DynamoDBClient) -> None:
-    [locals_] = [block for block in parsed("worker")["locals"] if "registration" in block]
+    [locals_] = [block for block in parsed(MODULES / "worker" / "main.tf")["locals"] if "registration" in block]
     assert locals_["registration"].keys() == Registration.model_fields.keys()
 
 
@@ -125,7 +109,7 @@ def test_a_registered_worker_is_the_item_that_terraform_writes(dynamodb: DynamoD
 
     [written] = [
         resource["aws_dynamodb_table_item"]["registration"]
-        for resource in parsed("worker")["resource"]
+        for resource in parsed(MODULES / "worker" / "main.tf")["resource"]
         if "registration" in resource.get("aws_dynamodb_table_item", {})
     ]
     assert (written["hash_key"], written["range_key"]) == ("pk", "sk")

@@ -118,11 +118,6 @@ class _Call(BaseHTTPRequestHandler):
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SOSW_NAME", "SOSW_WORKER_ASSISTANT", "SOSW_WORKER_CONFIG", "AWS_LAMBDA_FUNCTION_NAME"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     monkeypatch.setattr(worker_module, "_clients", {})
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from sosw_runtime.storage.items import decoded
-from tests.end_to_end.conftest import Installation, eventually
+from tests.end_to_end.conftest import Deployment, eventually
 
 NAME = "sosw"
 
@@ -37,15 +37,15 @@ class Sample:
 class Load:
     """Keeps every Worker's queue filled while its `with` block lasts."""
 
-    def __init__(self, installation: Installation, worker_ids: Sequence[str]) -> None:
+    def __init__(self, deployment: Deployment, worker_ids: Sequence[str]) -> None:
         self.steps = ["the release before"]
         self.samples: list[Sample] = []
         self.jobs: dict[str, str] = {}  # the Worker of each job
         self.refused: list[str] = []
         self.error: Exception | None = None
         self._worker_ids = worker_ids
-        self._lambda = installation.client("lambda")
-        self._dynamodb = installation.client("dynamodb")
+        self._lambda = deployment.client("lambda")
+        self._dynamodb = deployment.client("dynamodb")
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._go_on)
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.end_to_end.conftest import Installation, eventually
+from tests.end_to_end.conftest import Deployment, eventually
 from tests.end_to_end.upgrade.load import NAME, NUMBERS, Load
 from tests.end_to_end.upgrade.release import Release, release_before, this_release
 from tests.end_to_end.upgrade.worker import FAILS_ONCE
@@ -65,8 +65,8 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     with ministack("upgrade", update_seconds=UPDATE_SECONDS) as aws:
         applied = {release: _terraform(release, scratch, aws, workers) for release in (before, this)}
         applied[before].apply()
-        installation = Installation(aws, applied[before], applied[before].output())
-        with Load(installation, installation.outputs["worker_ids"]) as load:
+        deployment = Deployment(aws, applied[before], applied[before].output())
+        with Load(deployment, deployment.outputs["worker_ids"]) as load:
             load.wait_until_busy(BUSY_SECONDS)
             for release, essentials in ((this, UPGRADE), (before, ROLL_BACK)):
                 for essential in essentials:

@@ -16,11 +16,12 @@ from sosw_runtime.errors import JobInterrupted, Misconfigured, Unavailable
 from sosw_runtime.essentials import scheduler
 from sosw_runtime.storage import jobs as stored_jobs
 from sosw_runtime.storage.tasks import closed
-from tests.integration.cli.conftest import Command, Installation
+from tests.integration.cli.conftest import Command, complete, dispatch, fail
+from tests.support.builders import HOUR
+from tests.support.installation import Installation
 from tests.support.lambdas import FakeLambda
 
 NEW_YEAR = 1_767_225_600_000  # 2026, ms
-HOUR = 3_600_000
 
 BetweenLooks = Callable[[Callable[[], object]], None]
 
@@ -35,282 +36,279 @@ def between_looks(monkeypatch: pytest.MonkeyPatch) -> BetweenLooks:
     return have
 
 
-def test_a_submitted_job_is_enqueued_and_told(installation: Installation, sosw: Command, tmp_path: Path) -> None:
+def test_a_submitted_job_is_enqueued_and_told(sosw: Installation, cli: Command, tmp_path: Path) -> None:
     job = tmp_path / "job.json"
     job.write_text(json.dumps({"job_id": "nightly", "worker": "resize", "period": "last_5_days", "isolate_days": True}))
 
-    assert sosw("jobs", "submit", job) == 0
+    assert cli("jobs", "submit", job) == 0
 
-    assert sosw.out.startswith("job nightly: 5 tasks, the first may start at 20")
-    assert len(installation.dispatch()) == 3
+    assert cli.out.startswith("job nightly: 5 tasks, the first may start at 20")
+    assert len(dispatch(sosw)) == 3
 
 
 def test_a_submitted_job_that_the_scheduler_refuses_enqueues_nothing(
-    installation: Installation, sosw: Command, tmp_path: Path
+    sosw: Installation, cli: Command, tmp_path: Path
 ) -> None:
     job = tmp_path / "job.json"
     job.write_text(json.dumps({"job_id": "nightly", "worker": "resise"}))
 
-    assert sosw("jobs", "submit", job) == 2
+    assert cli("jobs", "submit", job) == 2
 
-    assert (sosw.out, len(sosw.err.splitlines())) == ("", 1)
-    assert sosw.err.startswith("sosw: worker: 'resise' is refused; ")
-    assert installation.dispatch() == []
+    assert (cli.out, len(cli.err.splitlines())) == ("", 1)
+    assert cli.err.startswith("sosw: worker: 'resise' is refused; ")
+    assert dispatch(sosw) == []
 
 
-def test_a_watch_ends_with_the_job(installation: Installation, sosw: Command, between_looks: BetweenLooks) -> None:
-    installation.take("nightly", tasks=5)
-    installation.dispatch()
-    between_looks(lambda: installation.complete(installation.dispatch()[0]))
+def test_a_watch_ends_with_the_job(sosw: Installation, cli: Command, between_looks: BetweenLooks) -> None:
+    sosw.submit_photos(5, job_id="nightly")
+    dispatch(sosw)
+    between_looks(lambda: complete(sosw, dispatch(sosw)[0]))
 
-    assert sosw("jobs", "watch", "nightly") == 0
+    assert cli("jobs", "watch", "nightly") == 0
 
-    assert sosw.out == "job nightly: 5 of 5 tasks closed: 5 completed\n"
-    assert sosw.err.splitlines()[0] == "0 of 5 tasks closed: 2 queued, 3 running"
-    assert len(sosw.err.splitlines()) == 6
+    assert cli.out == "job nightly: 5 of 5 tasks closed: 5 completed\n"
+    assert cli.err.splitlines()[0] == "0 of 5 tasks closed: 2 queued, 3 running"
+    assert len(cli.err.splitlines()) == 6
 
 
 def test_a_watch_of_a_job_with_a_dead_task_is_exit_code_1(
-    installation: Installation, sosw: Command, between_looks: BetweenLooks
+    sosw: Installation, cli: Command, between_looks: BetweenLooks
 ) -> None:
-    installation.take("nightly", tasks=2)
-    first, second = installation.dispatch()
+    sosw.submit_photos(2, job_id="nightly")
+    first, second = dispatch(sosw)
 
     def end_both() -> None:
-        installation.complete(first)
-        installation.fail(second)
+        complete(sosw, first)
+        fail(sosw, second)
 
     between_looks(end_both)
 
-    assert sosw("jobs", "watch", "nightly", "--json") == 1
+    assert cli("jobs", "watch", "nightly", "--json") == 1
 
-    begun, ended = sosw.json
+    begun, ended = cli.json
     assert (begun["running"], begun["completed"], begun["dead"]) == (2, 0, 0)
     assert (ended["total"], ended["running"], ended["completed"], ended["dead"]) == (2, 0, 1, 1)
 
 
 def test_a_job_that_starts_later_waits_until_it_is_cancelled(
-    installation: Installation, sosw: Command, between_looks: BetweenLooks
+    sosw: Installation, cli: Command, between_looks: BetweenLooks
 ) -> None:
-    installation.take("later", tasks=2, start_at="2099-01-01T00:00:00Z")
+    sosw.submit_photos(2, job_id="later", start_at="2099-01-01T00:00:00Z")
     between_looks(lambda: run(["tasks", "cancel", "--job", "later"]))
 
-    assert sosw("jobs", "watch", "later") == 0
+    assert cli("jobs", "watch", "later") == 0
 
-    assert sosw.err.splitlines()[0] == "0 of 2 tasks closed: 2 waiting"
-    assert sosw.out == "cancelled: 2 of 2 tasks\njob later: 2 of 2 tasks closed: 2 cancelled\n"
-
-
-def test_an_unknown_job_is_refused(installation: Installation, sosw: Command) -> None:
-    assert sosw("jobs", "watch", "nightly") == 2
-
-    registry = f"{installation.tables.name}_registry"
-    assert sosw.err == f"sosw: job: 'nightly' is refused; expected the id of a job in {registry}\n"
+    assert cli.err.splitlines()[0] == "0 of 2 tasks closed: 2 waiting"
+    assert cli.out == "cancelled: 2 of 2 tasks\njob later: 2 of 2 tasks closed: 2 cancelled\n"
 
 
-def test_a_watch_of_an_installation_that_is_not_there_is_exit_code_3(installation: Installation, sosw: Command) -> None:
-    assert sosw("jobs", "watch", "nightly", "--name", "elsewhere") == 3
+def test_an_unknown_job_is_refused(sosw: Installation, cli: Command) -> None:
+    assert cli("jobs", "watch", "nightly") == 2
 
-    assert sosw.err.startswith("sosw: AWS: GetItem: ResourceNotFoundException: ")
-    assert sosw.err.endswith("; check --name (or SOSW_NAME), the account and the region\n")
-    assert len(sosw.err.splitlines()) == 1
+    registry = f"{sosw.name}_registry"
+    assert cli.err == f"sosw: job: 'nightly' is refused; expected the id of a job in {registry}\n"
+
+
+def test_a_watch_of_an_installation_that_is_not_there_is_exit_code_3(sosw: Installation, cli: Command) -> None:
+    assert cli("jobs", "watch", "nightly", "--name", "elsewhere") == 3
+
+    assert cli.err.startswith("sosw: AWS: GetItem: ResourceNotFoundException: ")
+    assert cli.err.endswith("; check --name (or SOSW_NAME), the account and the region\n")
+    assert len(cli.err.splitlines()) == 1
 
 
 def test_a_large_job_is_watched_by_what_is_counted_of_it(
-    installation: Installation, sosw: Command, between_looks: BetweenLooks, monkeypatch: pytest.MonkeyPatch
+    sosw: Installation, cli: Command, between_looks: BetweenLooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sosw_runtime.cli.progress.FEW", 3)
-    installation.take("other", tasks=1)
-    installation.take("large", tasks=5)
-    installation.dispatch()
-    between_looks(lambda: installation.complete(installation.dispatch()[0]))
+    sosw.submit_photos(1, job_id="other")
+    sosw.submit_photos(5, job_id="large")
+    dispatch(sosw)
+    between_looks(lambda: complete(sosw, dispatch(sosw)[0]))
 
-    assert sosw("jobs", "watch", "large") == 0
+    assert cli("jobs", "watch", "large") == 0
 
-    assert sosw.err.splitlines()[0] == "0 of 5 tasks closed: 3 queued, 2 running"
-    assert sosw.out == "job large: 5 of 5 tasks closed: 5 completed\n"
+    assert cli.err.splitlines()[0] == "0 of 5 tasks closed: 3 queued, 2 running"
+    assert cli.out == "job large: 5 of 5 tasks closed: 5 completed\n"
 
 
-def test_jobs_are_listed_the_newest_first_with_their_counts(installation: Installation, sosw: Command) -> None:
-    installation.register("mail")
-    installation.take("first", tasks=2)
-    completed, damaged = installation.dispatch()
-    installation.complete(completed)
-    installation.fail(damaged)
-    installation.take("second", tasks=4, worker_id="mail")
+def test_jobs_are_listed_the_newest_first_with_their_counts(sosw: Installation, cli: Command) -> None:
+    sosw.register("mail")
+    sosw.submit_photos(2, job_id="first")
+    completed, damaged = dispatch(sosw)
+    complete(sosw, completed)
+    fail(sosw, damaged)
+    sosw.submit_photos(4, job_id="second", worker="mail")
 
-    assert sosw("jobs", "list", "--json") == 0
+    assert cli("jobs", "list", "--json") == 0
 
-    second, first = sosw.json
+    second, first = cli.json
     assert (second["job_id"], second["state"], second["total"], second["completed"]) == ("second", "open", 4, 0)
     assert (first["job_id"], first["state"], first["completed"], first["dead"]) == ("first", "closed", 1, 1)
-    assert sosw("jobs", "list", "--worker", "mail") == 0
-    header, line = sosw.out.splitlines()
+    assert cli("jobs", "list", "--worker", "mail") == 0
+    header, line = cli.out.splitlines()
     assert header.split() == ["JOB", "WORKER", "CREATED", "CLOSED", "TASKS", "COMPLETED", "DEAD", "CANCELLED", "STATE"]
     assert line.split()[0] == "second"
 
 
-def test_a_long_list_of_jobs_is_cut_and_says_so(
-    installation: Installation, sosw: Command, reads: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_list_of_jobs_is_cut_and_says_so(sosw: Installation, cli: Command, reads: list[str]) -> None:
     for hour in range(3):
-        monkeypatch.setattr("time.time_ns", lambda hour=hour: (NEW_YEAR + hour * HOUR) * 1_000_000)
-        installation.take(f"job-{hour}", tasks=1)
+        sosw.clock.now = NEW_YEAR + hour * HOUR
+        sosw.submit_photos(1, job_id=f"job-{hour}")
     reads.clear()
 
-    assert sosw("jobs", "list", "--limit", "2", "--json") == 0
+    assert cli("jobs", "list", "--limit", "2", "--json") == 0
 
-    assert [line["job_id"] for line in sosw.json] == ["job-2", "job-1"]
-    assert sosw.err == "There are more than 2; see --limit and the filters.\n"
+    assert [line["job_id"] for line in cli.json] == ["job-2", "job-1"]
+    assert cli.err == "There are more than 2; see --limit and the filters.\n"
     assert len(reads) == 4  # what is enqueued, the jobs, and the counts of two
-    assert sosw("jobs", "list", "--since", "2026-01-01T01:00", "--json") == 0
-    assert [line["job_id"] for line in sosw.json] == ["job-2", "job-1"]
-    assert sosw("jobs", "list", "--since", "30m", "--json") == 0
-    assert [line["job_id"] for line in sosw.json] == ["job-2"]
-    assert sosw("jobs", "list", "--since", "soon") == 2
-    assert sosw.err.startswith("sosw: --since: 'soon' is refused; ")
+    assert cli("jobs", "list", "--since", "2026-01-01T01:00", "--json") == 0
+    assert [line["job_id"] for line in cli.json] == ["job-2", "job-1"]
+    assert cli("jobs", "list", "--since", "30m", "--json") == 0
+    assert [line["job_id"] for line in cli.json] == ["job-2"]
+    assert cli("jobs", "list", "--since", "soon") == 2
+    assert cli.err.startswith("sosw: --since: 'soon' is refused; ")
 
 
-def test_the_dead_of_a_closed_job_are_listed_as_they_are_shown(installation: Installation, sosw: Command) -> None:
-    installation.take("nightly", tasks=3)
-    for event in installation.dispatch():
-        installation.fail(event)
-    assert counts(sosw, "list") == counts(sosw, "show", "nightly") == {"completed": 0, "dead": 3, "cancelled": 0}
+def test_the_dead_of_a_closed_job_are_listed_as_they_are_shown(sosw: Installation, cli: Command) -> None:
+    sosw.submit_photos(3, job_id="nightly")
+    for event in dispatch(sosw):
+        fail(sosw, event)
+    assert counts(cli, "list") == counts(cli, "show", "nightly") == {"completed": 0, "dead": 3, "cancelled": 0}
 
-    sosw("tasks", "list", "--outcome", "dead", "--json")
-    replayed, given_up, _ = (line["task_id"] for line in sosw.json)
-    assert sosw("tasks", "replay", replayed) == 0
-    assert sosw("tasks", "cancel", given_up) == 0
-    (event,) = installation.dispatch()
-    installation.complete(event)
-    installation.tick()
+    cli("tasks", "list", "--outcome", "dead", "--json")
+    replayed, given_up, _ = (line["task_id"] for line in cli.json)
+    assert cli("tasks", "replay", replayed) == 0
+    assert cli("tasks", "cancel", given_up) == 0
+    (event,) = dispatch(sosw)
+    complete(sosw, event)
+    sosw.tick_scavenger()
 
-    assert counts(sosw, "list") == counts(sosw, "show", "nightly") == {"completed": 1, "dead": 1, "cancelled": 1}
+    assert counts(cli, "list") == counts(cli, "show", "nightly") == {"completed": 1, "dead": 1, "cancelled": 1}
 
 
 @pytest.mark.parametrize("dead", [0, 1])
-def test_a_job_whose_tasks_have_expired_is_shown_as_it_was_closed(
-    installation: Installation, sosw: Command, dead: int
-) -> None:
-    installation.take("nightly", tasks=3)
-    for event in installation.dispatch()[:dead]:
-        installation.fail(event)
-    for event in installation.dispatch():
-        installation.complete(event)
-    expire(installation, "nightly")
+def test_a_job_whose_tasks_have_expired_is_shown_as_it_was_closed(sosw: Installation, cli: Command, dead: int) -> None:
+    sosw.submit_photos(3, job_id="nightly")
+    for event in dispatch(sosw)[:dead]:
+        fail(sosw, event)
+    for event in dispatch(sosw):
+        complete(sosw, event)
+    expire(sosw, "nightly")
 
-    assert sosw("jobs", "watch", "nightly") == dead
+    assert cli("jobs", "watch", "nightly") == dead
 
-    assert sosw.out.startswith("job nightly: 3 of 3 tasks closed: ")
-    assert counts(sosw, "show", "nightly") == {"completed": 3 - dead, "dead": dead, "cancelled": 0}
-    assert sosw.json[0]["job"] is None
-    assert sosw("jobs", "show", "nightly") == 0
-    assert "\njob " not in sosw.out
+    assert cli.out.startswith("job nightly: 3 of 3 tasks closed: ")
+    assert counts(cli, "show", "nightly") == {"completed": 3 - dead, "dead": dead, "cancelled": 0}
+    assert cli.json[0]["job"] is None
+    assert cli("jobs", "show", "nightly") == 0
+    assert "\njob " not in cli.out
 
 
-def counts(sosw: Command, *command: str) -> dict[str, int]:
+def counts(cli: Command, *command: str) -> dict[str, int]:
     """What `list` or `show` says of the one job."""
-    assert sosw("jobs", *command, "--json") == 0
-    (line,) = sosw.json
+    assert cli("jobs", *command, "--json") == 0
+    (line,) = cli.json
     return {outcome: line[outcome] for outcome in ("completed", "dead", "cancelled")}
 
 
-def expire(installation: Installation, job_id: str) -> None:
+def expire(sosw: Installation, job_id: str) -> None:
     """Delete what DynamoDB deletes once a job's completed tasks are old enough."""
-    tables = installation.tables
+    tables = sosw.tables
     for task_id in closed(tables, "resize", Status.COMPLETED):
         tables.client.delete_item(TableName=tables.closed_tasks, Key={"task_id": {"S": task_id}})
     tables.client.delete_item(TableName=tables.registry, Key={"pk": {"S": "spec"}, "sk": {"S": job_id}})
 
 
-def test_a_job_is_shown_as_it_was_asked_for(installation: Installation, sosw: Command) -> None:
-    installation.take("nightly", tasks=5, priority=3)
-    installation.dispatch()
+def test_a_job_is_shown_as_it_was_asked_for(sosw: Installation, cli: Command) -> None:
+    days = {"period": "last_5_days", "isolate_days": True}
+    sosw.submit({"job": {"job_id": "nightly", "worker": "resize", "priority": 3, **days}})
+    dispatch(sosw)
 
-    assert sosw("jobs", "show", "nightly", "--json") == 0
+    assert cli("jobs", "show", "nightly", "--json") == 0
 
-    (job,) = sosw.json
+    (job,) = cli.json
     assert (job["total"], job["enqueued"], job["queued"], job["running"]) == (5, 5, 2, 3)
     assert job["job"]["period"] == "last_5_days"
     assert job["job"]["priority"] == 3
-    assert sosw("jobs", "show", "nightly") == 0
-    assert "worker_id       resize\n" in sosw.out
+    assert cli("jobs", "show", "nightly") == 0
+    assert "worker_id       resize\n" in cli.out
 
 
-def test_a_cancelled_job_ends_with_its_running_tasks(installation: Installation, sosw: Command) -> None:
-    installation.take("nightly", tasks=5)
-    running = installation.dispatch()
+def test_a_cancelled_job_ends_with_its_running_tasks(sosw: Installation, cli: Command) -> None:
+    sosw.submit_photos(5, job_id="nightly")
+    running = dispatch(sosw)
 
-    assert sosw("jobs", "cancel", "nightly") == 0
+    assert cli("jobs", "cancel", "nightly") == 0
 
-    assert sosw.out == "cancelled: 2 of 2 tasks\n"
+    assert cli.out == "cancelled: 2 of 2 tasks\n"
     for event in running:
-        installation.complete(event)
-    assert installation.dispatch() == []
-    assert sosw("jobs", "watch", "nightly") == 0
-    assert sosw.out == "job nightly: 5 of 5 tasks closed: 3 completed, 2 cancelled\n"
+        complete(sosw, event)
+    assert dispatch(sosw) == []
+    assert cli("jobs", "watch", "nightly") == 0
+    assert cli.out == "job nightly: 5 of 5 tasks closed: 3 completed, 2 cancelled\n"
 
 
-def test_cancelling_a_job_in_a_dry_run_changes_nothing(installation: Installation, sosw: Command) -> None:
-    installation.take("nightly", tasks=5)
+def test_cancelling_a_job_in_a_dry_run_changes_nothing(sosw: Installation, cli: Command) -> None:
+    sosw.submit_photos(5, job_id="nightly")
 
-    assert sosw("jobs", "cancel", "nightly", "--dry-run") == 0
+    assert cli("jobs", "cancel", "nightly", "--dry-run") == 0
 
-    assert (len(sosw.out.splitlines()), sosw.err) == (5, "5 tasks would be cancelled.\n")
-    assert len(installation.dispatch()) == 3
+    assert (len(cli.out.splitlines()), cli.err) == (5, "5 tasks would be cancelled.\n")
+    assert len(dispatch(sosw)) == 3
 
 
 @pytest.fixture
-def half_enqueued(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Callable[[], object]:
+def half_enqueued(sosw: Installation, monkeypatch: pytest.MonkeyPatch) -> Callable[[], object]:
     """A job of nine tasks, of which four are written: its Scheduler waits for what this gives it to go on with."""
     monkeypatch.setattr(scheduler, "WINDOW", 4)
     advance = stored_jobs.advance
     with monkeypatch.context() as patch:
         patch.setattr(stored_jobs, "advance", lambda *_: None)
         with pytest.raises(JobInterrupted):
-            installation.take("nightly", tasks=9)
-    cursor = stored_jobs.cursor(installation.tables, "nightly")
+            sosw.submit_photos(9, job_id="nightly")
+    cursor = stored_jobs.cursor(sosw.tables, "nightly")
     assert cursor is not None
 
     def go_on() -> None:
-        advanced = advance(installation.tables, cursor, 4, cursor.lease_until)
+        advanced = advance(sosw.tables, cursor, 4, cursor.lease_until)
         assert advanced is not None
         assert advanced.cancelled
-        stored_jobs.release(installation.tables, advanced)
+        stored_jobs.release(sosw.tables, advanced)
 
     return go_on
 
 
 def test_a_job_that_is_cancelled_while_it_is_enqueued_is_stopped_first(
-    installation: Installation,
-    sosw: Command,
+    sosw: Installation,
+    cli: Command,
     half_enqueued: Callable[[], object],
     between_looks: BetweenLooks,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert sosw("jobs", "cancel", "nightly", "--dry-run") == 0
+    assert cli("jobs", "cancel", "nightly", "--dry-run") == 0
     assert (
-        sosw.err
+        cli.err
         == "4 tasks would be cancelled.\n9 tasks would never be queued, and count as cancelled within minutes.\n"
     )
-    assert sosw("jobs", "list", "--json") == 0
-    assert sosw.json[0]["state"] == "enqueuing"
+    assert cli("jobs", "list", "--json") == 0
+    assert cli.json[0]["state"] == "enqueuing"
     monkeypatch.setattr("sosw_runtime.cli.jobs.time.sleep", lambda _: half_enqueued())
 
-    assert sosw("jobs", "cancel", "nightly") == 0
+    assert cli("jobs", "cancel", "nightly") == 0
 
-    assert sosw.out == "cancelled: 4 of 4 tasks\ncancelled: 0 of 0 tasks\n"
-    first, last = sosw.err.splitlines()
+    assert cli.out == "cancelled: 4 of 4 tasks\ncancelled: 0 of 0 tasks\n"
+    first, last = cli.err.splitlines()
     assert first.startswith("The Scheduler is still at work on it, until 20")
     assert last == "5 tasks are not queued, and count as cancelled within minutes."
-    assert sosw("jobs", "list", "--json") == 0
-    assert sosw.json[0]["state"] == "cancelled"
+    assert cli("jobs", "list", "--json") == 0
+    assert cli.json[0]["state"] == "cancelled"
 
-    between_looks(installation.tick)
-    assert sosw("jobs", "watch", "nightly") == 0
-    assert sosw.out == "job nightly: 9 of 9 tasks closed: 9 cancelled\n"
-    assert sosw("jobs", "show", "nightly", "--json") == 0
-    assert (sosw.json[0]["state"], sosw.json[0]["cancelled"]) == ("closed", 9)
+    between_looks(sosw.tick_scavenger)
+    assert cli("jobs", "watch", "nightly") == 0
+    assert cli.out == "job nightly: 9 of 9 tasks closed: 9 cancelled\n"
+    assert cli("jobs", "show", "nightly", "--json") == 0
+    assert (cli.json[0]["state"], cli.json[0]["cancelled"]) == ("closed", 9)
 
 
 class RejectedJobsQueue:
@@ -350,50 +348,50 @@ class RejectedJobsQueue:
 
 
 @pytest.fixture
-def rejected(installation: Installation) -> RejectedJobsQueue:
-    return RejectedJobsQueue(installation.tables.name)
+def rejected(sosw: Installation) -> RejectedJobsQueue:
+    return RejectedJobsQueue(sosw.name)
 
 
 def test_a_rejected_job_is_taken_once_its_worker_is_registered(
-    installation: Installation, rejected: RejectedJobsQueue, sosw: Command
+    sosw: Installation, rejected: RejectedJobsQueue, cli: Command
 ) -> None:
     rejected.put("request-7", {"worker": "mail", "period": "yesterday"}, "worker: 'mail' is refused; no such Worker")
 
-    assert sosw("jobs", "redrive") == 1
-    assert sosw.out.startswith("request-7: worker: 'mail' is refused; ")
-    assert sosw.err == "0 jobs taken, 1 left in the queue.\n"
+    assert cli("jobs", "redrive") == 1
+    assert cli.out.startswith("request-7: worker: 'mail' is refused; ")
+    assert cli.err == "0 jobs taken, 1 left in the queue.\n"
 
-    installation.register("mail")
-    assert sosw("jobs", "redrive", "--json") == 0
-    assert sosw.json == [{"job_id": "request-7", "taken": True, "reason": None}]
+    sosw.register("mail")
+    assert cli("jobs", "redrive", "--json") == 0
+    assert cli.json == [{"job_id": "request-7", "taken": True, "reason": None}]
     assert rejected.size() == 0
 
 
 def test_a_job_sent_again_has_the_days_and_the_id_of_the_first_time(
-    installation: Installation, rejected: RejectedJobsQueue, sosw: Command
+    sosw: Installation, rejected: RejectedJobsQueue, cli: Command
 ) -> None:
     for _ in range(2):  # delivered twice, and sent again twice
         rejected.put("request-7", {"job": {"worker": "resize", "period": "yesterday"}}, "", at="2024-03-01T06:00:00Z")
-        assert sosw("jobs", "redrive") == 0
+        assert cli("jobs", "redrive") == 0
 
-    assert [event["date_list"] for event in installation.dispatch()] == [["2024-02-29"]]
-    assert sosw("jobs", "show", "request-7", "--json") == 0
+    assert [event["date_list"] for event in dispatch(sosw)] == [["2024-02-29"]]
+    assert cli("jobs", "show", "request-7", "--json") == 0
 
 
 def test_a_dry_run_tells_the_reasons_and_leaves_the_jobs(
-    installation: Installation, rejected: RejectedJobsQueue, sosw: Command
+    sosw: Installation, rejected: RejectedJobsQueue, cli: Command
 ) -> None:
     rejected.put("request-7", {"worker": "resize"}, "worker: 'resize' is refused; no such Worker is registered")
 
-    assert sosw("jobs", "redrive", "--dry-run") == 0
+    assert cli("jobs", "redrive", "--dry-run") == 0
 
-    assert sosw.out == "request-7: worker: 'resize' is refused; no such Worker is registered\n"
+    assert cli.out == "request-7: worker: 'resize' is refused; no such Worker is registered\n"
     assert rejected.size() == 1
-    assert installation.dispatch() == []
+    assert dispatch(sosw) == []
 
 
 def test_a_job_leaves_the_queue_only_once_it_is_known_to_be_accepted(
-    installation: Installation, rejected: RejectedJobsQueue, sosw: Command, lambdas: FakeLambda
+    sosw: Installation, rejected: RejectedJobsQueue, cli: Command, lambdas: FakeLambda
 ) -> None:
     """Also of a Scheduler of an earlier version, whose `Unavailable` may be of a job that it accepted."""
 
@@ -401,31 +399,31 @@ def test_a_job_leaves_the_queue_only_once_it_is_known_to_be_accepted(
         def handler(event: object) -> object:
             raise error
 
-        lambdas.answer(f"{installation.tables.name}_scheduler", handler)
+        lambdas.answer(f"{sosw.name}_scheduler", handler)
 
     rejected.put("request-7", {"worker": "resize"}, "")
     for error in (Unavailable("AWS is out"), Misconfigured("cannot be read"), RuntimeError("Task timed out")):
         fail(error)
-        assert sosw("jobs", "redrive") == 1
-        assert str(error) in sosw.out
+        assert cli("jobs", "redrive") == 1
+        assert str(error) in cli.out
         assert rejected.size() == 1
 
     fail(JobInterrupted({"job_id": "request-7", "tasks": 1, "first_start": 0}, "accepted"))
-    assert sosw("jobs", "redrive") == 0
+    assert cli("jobs", "redrive") == 0
     assert rejected.size() == 0
 
 
 def test_a_job_is_not_lost_when_aws_fails_before_it_is_accepted(
-    installation: Installation, rejected: RejectedJobsQueue, sosw: Command, monkeypatch: pytest.MonkeyPatch
+    sosw: Installation, rejected: RejectedJobsQueue, cli: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rejected.put("request-7", {"worker": "resize"}, "")
     with monkeypatch.context() as patch:
         patch.setattr("sosw_runtime.storage.registry.get_batches", out_for_tea)
-        assert sosw("jobs", "redrive") == 1
+        assert cli("jobs", "redrive") == 1
     assert rejected.size() == 1
 
-    assert sosw("jobs", "redrive") == 0
-    assert [event["job_id"] for event in installation.dispatch()] == ["request-7"]
+    assert cli("jobs", "redrive") == 0
+    assert [event["job_id"] for event in dispatch(sosw)] == ["request-7"]
 
 
 def out_for_tea(*_: object, **__: object) -> None:
@@ -488,65 +486,65 @@ TRANSFORMED: dict[str, Any] = {
     ],
 )
 def test_an_undelivered_event_is_taken_as_its_rule_asks_for_it(
-    installation: Installation, rejected: RejectedJobsQueue, sosw: Command, target: dict[str, Any] | None, body: object
+    sosw: Installation, rejected: RejectedJobsQueue, cli: Command, target: dict[str, Any] | None, body: object
 ) -> None:
     if target is not None:
         apply(**target)
     for _ in range(2):  # asked twice, it is one job
         rejected.put_aside(json.dumps(body), **UNDELIVERED)
-        assert sosw("jobs", "redrive") == 0
-        assert sosw.out == "e-1: taken\n"
+        assert cli("jobs", "redrive") == 0
+        assert cli.out == "e-1: taken\n"
 
-    [event] = installation.dispatch()
+    [event] = dispatch(sosw)
     assert (event["job_id"], event["date_list"]) == ("e-1", ["2024-02-29"])
     assert event.get("note") in {None, "<id>"}
 
 
 def test_an_event_that_was_not_delivered_is_told_with_its_reason(
-    installation: Installation, rejected: RejectedJobsQueue, sosw: Command
+    sosw: Installation, rejected: RejectedJobsQueue, cli: Command
 ) -> None:
     rejected.put_aside(json.dumps(SCHEDULED), **UNDELIVERED)
 
-    assert sosw("jobs", "redrive", "--dry-run") == 0
-    assert sosw.out == "e-1: NO_PERMISSIONS: not authorized\n"
-    assert sosw("jobs", "redrive") == 1, "its rule is gone, and with it the job"
-    assert sosw.out.startswith("e-1: worker: None is refused; ")
+    assert cli("jobs", "redrive", "--dry-run") == 0
+    assert cli.out == "e-1: NO_PERMISSIONS: not authorized\n"
+    assert cli("jobs", "redrive") == 1, "its rule is gone, and with it the job"
+    assert cli.out.startswith("e-1: worker: None is refused; ")
     assert rejected.size() == 1
 
 
 def test_a_message_whose_job_was_refused_is_taken_under_its_id(
-    installation: Installation, rejected: RejectedJobsQueue, sosw: Command
+    sosw: Installation, rejected: RejectedJobsQueue, cli: Command
 ) -> None:
     refusal = {"error": "refused", "field": "worker", "message": "worker: 'mail' is refused; no such Worker"}
     event = {"id": "m-1", "time": 1_709_262_000_000, "job": {**JOB, "worker": "mail"}}
     rejected.put_aside(json.dumps(event), ERROR_CODE="JobRefused", ERROR_MESSAGE=json.dumps(refusal))
 
-    assert sosw("jobs", "redrive", "--dry-run") == 0
-    assert sosw.out == "m-1: worker: 'mail' is refused; no such Worker\n"
-    installation.register("mail")
-    assert sosw("jobs", "redrive") == 0
-    assert [(event["job_id"], event["date_list"]) for event in installation.dispatch()] == [("m-1", ["2024-02-29"])]
+    assert cli("jobs", "redrive", "--dry-run") == 0
+    assert cli.out == "m-1: worker: 'mail' is refused; no such Worker\n"
+    sosw.register("mail")
+    assert cli("jobs", "redrive") == 0
+    assert [(event["job_id"], event["date_list"]) for event in dispatch(sosw)] == [("m-1", ["2024-02-29"])]
 
 
 def test_a_bare_job_is_taken_under_the_id_of_its_message(
-    installation: Installation, rejected: RejectedJobsQueue, sosw: Command
+    sosw: Installation, rejected: RejectedJobsQueue, cli: Command
 ) -> None:
     message_id = rejected.put_aside(json.dumps({**JOB, "id": 7, "time": "noon"}))
 
-    assert sosw("jobs", "redrive") == 0
-    [event] = installation.dispatch()
+    assert cli("jobs", "redrive") == 0
+    [event] = dispatch(sosw)
     assert (event["job_id"], event["id"], event["time"]) == (message_id, 7, "noon")
 
 
 def test_what_is_no_job_at_all_stays_with_its_reason(
-    installation: Installation, rejected: RejectedJobsQueue, sosw: Command
+    sosw: Installation, rejected: RejectedJobsQueue, cli: Command
 ) -> None:
     message_id = rejected.put_aside("no JSON")
 
-    assert sosw("jobs", "redrive", "--dry-run") == 0
-    assert sosw.out == f"{message_id}: no reason is given\n"
-    assert sosw("jobs", "redrive") == 1
-    assert sosw.out.startswith(f"{message_id}: job: 'no JSON' is refused; ")
+    assert cli("jobs", "redrive", "--dry-run") == 0
+    assert cli.out == f"{message_id}: no reason is given\n"
+    assert cli("jobs", "redrive") == 1
+    assert cli.out.startswith(f"{message_id}: job: 'no JSON' is refused; ")
     assert rejected.size() == 1
 
 
@@ -561,11 +559,11 @@ def test_what_is_no_job_at_all_stays_with_its_reason(
     ],
 )
 def test_a_rejected_event_of_any_form_is_sent_again_as_the_same_job(
-    installation: Installation, rejected: RejectedJobsQueue, sosw: Command, event: object, job_id: str
+    sosw: Installation, rejected: RejectedJobsQueue, cli: Command, event: object, job_id: str
 ) -> None:
     for _ in range(2):
         rejected.put("request-7", event, "", at="2024-03-01T06:00:00Z")
-        assert sosw("jobs", "redrive") == 0
+        assert cli("jobs", "redrive") == 0
 
-    [task] = installation.dispatch()
+    [task] = dispatch(sosw)
     assert (task["job_id"], task["date_list"]) == (job_id, ["2024-02-29"])

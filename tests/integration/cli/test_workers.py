@@ -8,95 +8,96 @@ import pytest
 
 from sosw_runtime.domain.health import Level
 from sosw_runtime.storage import registry
-from tests.integration.cli.conftest import Command, Installation
+from tests.integration.cli.conftest import Command, dispatch
+from tests.support.installation import Installation
 
 
 @pytest.fixture
-def two_workers(installation: Installation) -> Installation:
-    installation.register("mail", max_concurrency=8)
-    installation.take("nightly", tasks=5)
-    installation.dispatch()
-    return installation
+def two_workers(sosw: Installation) -> Installation:
+    sosw.register("mail", max_concurrency=8)
+    sosw.submit_photos(5, job_id="nightly")
+    dispatch(sosw)
+    return sosw
 
 
-def test_workers_are_listed_with_what_they_are_allowed_and_do(two_workers: Installation, sosw: Command) -> None:
+def test_workers_are_listed_with_what_they_are_allowed_and_do(two_workers: Installation, cli: Command) -> None:
     mail = registry.find_workers(two_workers.tables, ["mail"])["mail"]
     registry.put_health(two_workers.tables, replace(mail, health={"database": Level.LOW}))
 
-    assert sosw("workers", "list", "--json") == 0
+    assert cli("workers", "list", "--json") == 0
 
-    line, resize = sosw.json
+    line, resize = cli.json
     assert (line["worker_id"], line["max_concurrency"], line["health"], line["allowed"]) == ("mail", 8, "low", 4)
     assert (resize["running"], resize["queued"], resize["paused"]) == (3, 2, False)
 
 
-def test_a_label_narrows_the_list(two_workers: Installation, sosw: Command) -> None:
-    assert sosw("workers", "list", "--label", "team=media") == 0
+def test_a_label_narrows_the_list(two_workers: Installation, cli: Command) -> None:
+    assert cli("workers", "list", "--label", "team=media") == 0
 
-    header, line = sosw.out.splitlines()
+    header, line = cli.out.splitlines()
     assert header.split() == ["WORKER", "LIMIT", "HEALTH", "ALLOWED", "RUNNING", "QUEUED", "STATE"]
     assert line.split() == ["resize", "3", "high", "3", "3", "2", "active"]
 
 
-def test_a_paused_worker_starts_nothing_and_keeps_its_queue(installation: Installation, sosw: Command) -> None:
-    installation.take("nightly", tasks=5)
+def test_a_paused_worker_starts_nothing_and_keeps_its_queue(sosw: Installation, cli: Command) -> None:
+    sosw.submit_photos(5, job_id="nightly")
 
-    assert sosw("workers", "pause", "resize", "--reason", "database moves") == 0
-    assert sosw.out == "resize paused\n"
+    assert cli("workers", "pause", "resize", "--reason", "database moves") == 0
+    assert cli.out == "resize paused\n"
 
-    assert installation.dispatch() == []
-    sosw("workers", "list")
-    assert "paused since 20" in sosw.out
-    assert sosw.out.rstrip().endswith(": database moves")
+    assert dispatch(sosw) == []
+    cli("workers", "list")
+    assert "paused since 20" in cli.out
+    assert cli.out.rstrip().endswith(": database moves")
 
-    assert sosw("workers", "resume", "resize") == 0
-    assert sosw.out == "resize resumed\n"
-    assert len(installation.dispatch()) == 3
-
-
-def test_workers_are_paused_by_label(two_workers: Installation, sosw: Command) -> None:
-    assert sosw("workers", "pause", "--label", "team=media", "--json") == 0
-
-    assert sosw.json == [{"worker_id": "resize", "paused": True, "changed": True}]
+    assert cli("workers", "resume", "resize") == 0
+    assert cli.out == "resize resumed\n"
+    assert len(dispatch(sosw)) == 3
 
 
-def test_a_second_pause_changes_nothing(two_workers: Installation, sosw: Command) -> None:
-    sosw("workers", "pause", "mail", "--reason", "first")
+def test_workers_are_paused_by_label(two_workers: Installation, cli: Command) -> None:
+    assert cli("workers", "pause", "--label", "team=media", "--json") == 0
 
-    assert sosw("workers", "pause", "mail", "--reason", "second") == 0
+    assert cli.json == [{"worker_id": "resize", "paused": True, "changed": True}]
 
-    assert sosw.out == "mail is paused already\n"
+
+def test_a_second_pause_changes_nothing(two_workers: Installation, cli: Command) -> None:
+    cli("workers", "pause", "mail", "--reason", "first")
+
+    assert cli("workers", "pause", "mail", "--reason", "second") == 0
+
+    assert cli.out == "mail is paused already\n"
     assert registry.find_workers(two_workers.tables, ["mail"])["mail"].control.reason == "first"
 
 
-def test_a_dry_run_pauses_nothing(two_workers: Installation, sosw: Command) -> None:
-    assert sosw("workers", "pause", "mail", "--dry-run") == 0
+def test_a_dry_run_pauses_nothing(two_workers: Installation, cli: Command) -> None:
+    assert cli("workers", "pause", "mail", "--dry-run") == 0
 
-    assert sosw.out == "mail would be paused\n"
+    assert cli.out == "mail would be paused\n"
     assert not registry.find_workers(two_workers.tables, ["mail"])["mail"].control.paused
 
 
 @pytest.mark.parametrize("arguments", [[], ["mail", "--label", "team=media"]])
-def test_workers_are_named_or_labelled(arguments: list[str], two_workers: Installation, sosw: Command) -> None:
-    assert sosw("workers", "pause", *arguments) == 2
+def test_workers_are_named_or_labelled(arguments: list[str], two_workers: Installation, cli: Command) -> None:
+    assert cli("workers", "pause", *arguments) == 2
 
-    assert "expected ids of Workers, or --label" in sosw.err
+    assert "expected ids of Workers, or --label" in cli.err
 
 
-def test_an_unknown_worker_is_refused_and_none_is_paused(two_workers: Installation, sosw: Command) -> None:
-    assert sosw("workers", "pause", "mail", "mial") == 2
+def test_an_unknown_worker_is_refused_and_none_is_paused(two_workers: Installation, cli: Command) -> None:
+    assert cli("workers", "pause", "mail", "mial") == 2
 
-    assert sosw.err == ("sosw: worker: 'mial' is refused; expected a registered Worker; known are: mail, resize\n")
+    assert cli.err == ("sosw: worker: 'mial' is refused; expected a registered Worker; known are: mail, resize\n")
     assert not registry.find_workers(two_workers.tables, ["mail"])["mail"].control.paused
 
 
-def test_a_registration_that_cannot_be_read_is_told(two_workers: Installation, sosw: Command) -> None:
+def test_a_registration_that_cannot_be_read_is_told(two_workers: Installation, cli: Command) -> None:
     two_workers.tables.client.put_item(
         TableName=two_workers.tables.registry,
         Item={"pk": {"S": "worker"}, "sk": {"S": "broken"}, "spec": {"S": "{}"}},
     )
 
-    assert sosw("workers", "list", "--json") == 0
+    assert cli("workers", "list", "--json") == 0
 
-    broken = next(line for line in sosw.json if line["worker_id"] == "broken")
+    broken = next(line for line in cli.json if line["worker_id"] == "broken")
     assert broken["problem"].startswith("the registration of Worker 'broken' cannot be read")

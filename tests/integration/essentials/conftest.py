@@ -1,37 +1,14 @@
-"""Fixtures of the Essentials' tests: an installation whose clock the test holds in its hands."""
+"""What the Essentials log."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
 from io import StringIO
-from typing import TYPE_CHECKING
 
 import pytest
 
-from sosw_runtime.essentials import invocation
-from sosw_runtime.storage.tables import Tables
-from tests.support.installation import Clock, Installation
-from tests.support.rights import Rights
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """What the Essentials take for the time: noon."""
-    clock = Clock()
-    monkeypatch.setattr(invocation, "time", clock)
-    return clock
-
-
-@pytest.fixture
-def sosw(dynamodb: DynamoDBClient, name: str, clock: Clock) -> Iterator[Installation]:
-    """An installation with empty tables, whose Essentials must not call what their policies do not grant."""
-    with Rights(name) as rights:
-        yield Installation(Tables.by(dynamodb, name), clock, rights)
-    assert rights.missing() == []
+from tests.support.installation import ESSENTIALS
 
 
 @pytest.fixture
@@ -40,7 +17,7 @@ def logs() -> Iterator[StringIO]:
     text = StringIO()
     handlers = [
         handler
-        for essential in ("scheduler", "orchestrator", "scavenger", "worker_assistant")
+        for essential in ESSENTIALS
         for handler in logging.getLogger(essential).handlers
         if isinstance(handler, logging.StreamHandler)
     ]

@@ -16,9 +16,9 @@ from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.progress import BLOCK, GROUP, LARGEST_UNGROUPED, Counts
 from sosw_runtime.storage.tables import put_batches
 from tests.support.builders import NOON, completed
+from tests.support.environment import REGION
 from tests.support.installation import Installation
 from tests.support.moto_speed import hurried
-from tests.support.world import REGION
 
 #: Tasks of a group.
 SIZE: Final = GROUP * BLOCK

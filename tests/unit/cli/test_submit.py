@@ -235,9 +235,6 @@ def test_a_job_that_was_never_sent_is_not_said_to_be_accepted(
         monkeypatch.delenv(name)
     if missing == "endpoint":
         monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:1")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
 
     assert run(["jobs", "submit", str(nameless_job)]) == 3
 
@@ -299,9 +296,6 @@ def test_missing_credentials_say_what_to_set(
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
 
     assert run(["jobs", "submit", str(job_file)]) == 3
 
