@@ -58,7 +58,7 @@ def announce(invocation: Invocation, closed: Sequence[Task]) -> Counters:
 
 def announce_outbox(invocation: Invocation) -> Turns:
     """Announce the closed tasks whose announcement did not come through, or that the command line closed."""
-    ids = tasks.outbox(invocation.tables)
+    ids = tasks.outbox_ids(invocation.tables)
     while some := list(islice(ids, BATCH_READ)):
         found = tasks.find_closed(invocation.tables, some).values()
         yield announce(invocation, [task for task in found if task.in_outbox])

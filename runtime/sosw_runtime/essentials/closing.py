@@ -23,7 +23,7 @@ logger = telemetry.logger("scavenger")
 def count_closed(invocation: Invocation, closed: Sequence[Task]) -> None:
     """Count closed tasks in their jobs, and close the jobs whose last task is among them. Repeatable."""
     retention = invocation.settings.closed_tasks_retention_days
-    _close_all(invocation, progress.note(invocation.tables, closed, invocation.clock(), retention))
+    _close_all(invocation, progress.add_closed(invocation.tables, closed, invocation.clock(), retention))
 
 
 def cancel_rest(invocation: Invocation, cursor: Cursor) -> Turns:
@@ -31,7 +31,7 @@ def cancel_rest(invocation: Invocation, cursor: Cursor) -> Turns:
     job = jobs.get(invocation.tables, cursor.job_id)
     while job is not None and cursor.position < job.total:
         retention = invocation.settings.closed_tasks_retention_days
-        position, full = progress.note_unwritten(invocation.tables, job, cursor.position, invocation.clock(), retention)
+        position, full = progress.add_unwritten(invocation.tables, job, cursor.position, invocation.clock(), retention)
         _close_all(invocation, full)
         advanced = jobs.advance(invocation.tables, cursor, position, cursor.lease_until)
         if advanced is None:
@@ -55,7 +55,7 @@ def close_jobs(invocation: Invocation) -> Counters:
     def about(job_id: str) -> dict[str, object]:
         return {"job_id": job_id}
 
-    waiting = progress.remembered(invocation.tables, "closing")
+    waiting = progress.remembered_ids(invocation.tables, "closing")
     return run_all(close, waiting, _CALLS_AT_ONCE, logger, "job not closed", about, invocation.has_time)
 
 
@@ -74,7 +74,7 @@ def close_grouped_jobs(invocation: Invocation) -> Counters:
             _close_all(invocation, [job])
         return Counters()
 
-    found = progress.remembered(invocation.tables, "grouped")
+    found = progress.remembered_ids(invocation.tables, "grouped")
     return run_all(look_after, found, _CALLS_AT_ONCE, logger, "job not regrouped", lambda job_id: {"job_id": job_id})
 
 

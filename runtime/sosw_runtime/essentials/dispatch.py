@@ -238,7 +238,7 @@ class _Filler:
                 self._overtaken = False
                 worker = self._worker
                 self._candidates.extend(
-                    tasks.queued(self._invocation.tables, worker.worker_id, worker.shards, _CALLS_AT_ONCE)
+                    tasks.queue_head(self._invocation.tables, worker.worker_id, worker.shards, _CALLS_AT_ONCE)
                 )
             return self._candidates.popleft() if self._candidates else None
 

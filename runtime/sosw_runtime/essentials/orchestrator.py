@@ -86,7 +86,7 @@ def _look(invocation: Invocation, worker: WorkerRecord) -> Turns:
             tokens.forget_token_seen(tables, worker_id)
             registry.mark_gone(tables, worker)
         return Counters()
-    if worker.registration is not None and not tasks.queued(tables, worker_id, worker.shards, 1):
+    if worker.registration is not None and not tasks.queue_head(tables, worker_id, worker.shards, 1):
         return Counters()
     return (yield from dispatch(invocation, worker, (), new_work=True))
 

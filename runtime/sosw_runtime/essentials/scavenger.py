@@ -20,7 +20,7 @@ from sosw_runtime.essentials.parallel import Counters, run_all, run_batch
 from sosw_runtime.essentials.rounds import Turns, in_one_turn, serve_in_rounds
 from sosw_runtime.essentials.stream import is_stream, written_tasks
 from sosw_runtime.storage import jobs, moves, registry, slots, tasks
-from sosw_runtime.storage.items import Item, Unreadable
+from sosw_runtime.storage.items import Unreadable
 from sosw_runtime.storage.jobs import Cursor
 from sosw_runtime.storage.registry import WorkerRecord
 
@@ -133,7 +133,7 @@ def _settle(invocation: Invocation, ended: Sequence[Task], workers: Mapping[str,
     completed = [task for task in ended if task.status is Status.COMPLETED]
     failed = [task for task in ended if task.status is not Status.COMPLETED]
     archived = run_batch(archive, completed, _CALLS_AT_ONCE, logger, "not archived", telemetry.ids)
-    cancelled = jobs.cancelled(invocation.tables, (task.job_id for task in failed))
+    cancelled = jobs.cancelled_ids(invocation.tables, (task.job_id for task in failed))
     return archived + run_all(settle, failed, _CALLS_AT_ONCE, logger, "task not settled", telemetry.ids)
 
 
@@ -263,11 +263,13 @@ def _requeue_due(invocation: Invocation, worker: WorkerRecord) -> Turns:
     policy = _retry_policy(worker)
     if policy is None:
         return Counters()
-    unreadable = list[Item]()
-    due = tasks.waiting(invocation.tables, worker.worker_id, invocation.clock(), unreadable)
+    due = tasks.due(invocation.tables, worker.worker_id, invocation.clock())
+    unreadable = 0
     while True:
-        some = list(islice(due, _DUE_A_TURN))
-        cancelled = jobs.cancelled(invocation.tables, (task.job_id for task in some))
+        found = list(islice(due, _DUE_A_TURN))
+        some = [task for task in found if isinstance(task, Task)]
+        unreadable += len(found) - len(some)
+        cancelled = jobs.cancelled_ids(invocation.tables, (task.job_id for task in some))
 
         def requeue(task: Task, cancelled: Set[str] = cancelled) -> Counters:
             end = decide_due(task, policy, cancelled=task.job_id in cancelled)
@@ -275,12 +277,12 @@ def _requeue_due(invocation: Invocation, worker: WorkerRecord) -> Turns:
                 return _end(invocation, task, end, "it waited for its next try")
             return Counters(Requeued=int(moves.requeue(invocation.tables, task, worker.shards, invocation.clock())))
 
-        passed = jobs.tasks_before_cursor(invocation.tables, some)
+        movable = jobs.tasks_before_cursor(invocation.tables, some)
         counters = run_all(
-            requeue, passed, _CALLS_AT_ONCE, logger, "task not requeued", telemetry.ids, invocation.has_time
+            requeue, movable, _CALLS_AT_ONCE, logger, "task not requeued", telemetry.ids, invocation.has_time
         )
-        if len(some) < _DUE_A_TURN and invocation.has_time():
-            return counters + Counters(Unreadable=len(unreadable))
+        if len(found) < _DUE_A_TURN and invocation.has_time():
+            return counters + Counters(Unreadable=unreadable)
         yield counters
 
 
@@ -295,11 +297,11 @@ def _sweep(invocation: Invocation, workers: Mapping[str, WorkerRecord]) -> Turns
 
     begun_after = registry.sweep_position(invocation.tables)
     while True:
-        page = tasks.sweep(invocation.tables, begun_after)
+        page = tasks.sweep_page(invocation.tables, begun_after)
         found = run_all(
             settle, page.tasks, _CALLS_AT_ONCE, logger, "task not settled", telemetry.ids, invocation.has_time
         )
-        counters = found + Counters(Unreadable=len(page.unreadable))
+        counters = found + Counters(Unreadable=page.unreadable)
         # A page for which the time was too short is looked at again.
         if invocation.has_time():
             if page.after != begun_after:
@@ -320,7 +322,7 @@ def _job_chores(invocation: Invocation) -> dict[str, Turns]:
 
 def _resume_jobs(invocation: Invocation) -> Counters:
     """Hand the jobs whose Scheduler stopped midway to another, and finish those that were cancelled."""
-    stopped = [cursor for cursor in jobs.enqueuing(invocation.tables) if cursor.lease_until < invocation.clock()]
+    stopped = [cursor for cursor in jobs.cursors(invocation.tables) if cursor.lease_until < invocation.clock()]
     work = {cursor.job_id: _resume_job(invocation, cursor) for cursor in stopped}
     served = serve_in_rounds(invocation, work, logger, "job not resumed", "job_id")
     return served.total + Counters(LeftOver=len(served.left_over))

@@ -218,7 +218,7 @@ def take_over_job(invocation: Invocation, job_id: str) -> Held | None:
     if seen is None or seen.lease_until > invocation.clock():
         return None
     spec = jobs.spec(tables, job_id)
-    cursor = None if spec is None else jobs.hold(tables, seen, uuid4().hex, invocation.clock() + _LEASE_MS)
+    cursor = None if spec is None else jobs.take_over(tables, seen, uuid4().hex, invocation.clock() + _LEASE_MS)
     return None if spec is None or cursor is None else Held(_Spec.from_json(spec), cursor)
 
 
@@ -266,7 +266,7 @@ def _give_up(invocation: Invocation, cursor: Cursor) -> None:
     """End the lease of a job early, where it is still this run's; it ends by itself where that fails."""
     try:
         # Writes whose answers were lost may still arrive; behind them another Scheduler looks what did.
-        jobs.give_up(invocation.tables, cursor.job_id, cursor.holder, invocation.clock() + _LATE_MS)
+        jobs.shorten_lease(invocation.tables, cursor.job_id, cursor.holder, invocation.clock() + _LATE_MS)
     except Exception:
         logger.warning("lease not ended early", exc_info=True, extra={"job_id": cursor.job_id})
 

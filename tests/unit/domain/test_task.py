@@ -266,7 +266,7 @@ def test_a_waiting_task_has_no_status_and_is_sorted_by_its_time() -> None:
 
 
 def test_a_task_that_waits_for_no_time_is_never_written() -> None:
-    with pytest.raises(ValueError, match="waits for no time"):
+    with pytest.raises(ValueError, match="has no due_at"):
         to_item(replace(queued(), status=Status.WAITING))
 
 
