@@ -38,7 +38,7 @@ def count_unwritten(invocation: Invocation, cursor: Cursor) -> Turns:
             return Counters()
         cursor = advanced
         yield Counters()
-    jobs.finish(invocation.tables, cursor)
+    jobs.delete_cursor(invocation.tables, cursor)
     return Counters()
 
 

@@ -108,7 +108,7 @@ def _warn_once(essential: str, pinned: str) -> None:
     telemetry.logger(essential).warning("the package is not of the pinned version", extra=about)
 
 
-def resume(invocation: Invocation, job_id: str) -> None:
+def invoke_scheduler(invocation: Invocation, job_id: str) -> None:
     """Invoke the Scheduler asynchronously to write the rest of a job."""
     aws.lambda_().invoke(
         FunctionName=invocation.settings.function("scheduler"),

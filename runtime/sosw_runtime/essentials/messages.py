@@ -43,16 +43,16 @@ def are_sqs_messages(records: Sequence[object]) -> bool:
     )
 
 
-def take_messages(
-    take: Callable[[Mapping[str, Any]], Answer],
+def accept_messages(
+    accept: Callable[[Mapping[str, Any]], Answer],
     records: Sequence[Any],
     rejected_jobs_url: str | None,
     has_time: Callable[[], bool],
 ) -> list[Answer]:
-    """Take the job of each message; the answers for accepted jobs.
+    """Accept the job of each message; the answers for accepted jobs.
 
     Args:
-        take: takes the job of one event.
+        accept: accepts the job of one event.
         records: messages of an SQS queue.
         rejected_jobs_url: the queue for refused jobs; without it their messages come again.
         has_time: whether the invocation may begin more work.
@@ -61,9 +61,9 @@ def take_messages(
         Exception: the first error that leaves open whether a job is accepted.
     """
 
-    def take_or_reject(record: Any) -> Answer | None:
+    def accept_or_reject(record: Any) -> Answer | None:
         try:
-            return take(message_event(record))
+            return accept(message_event(record))
         except JobInterrupted as accepted:
             return accepted.answer
         except (Refused, Misconfigured) as refusal:
@@ -75,7 +75,7 @@ def take_messages(
             _reject(record, refusal, rejected_jobs_url)
             return None
 
-    results = list(run_concurrently(take_or_reject, records, threads=1))
+    results = list(run_concurrently(accept_or_reject, records, threads=1))
     failures = [result for _, result in results if isinstance(result, Exception)]
     if failures:
         _delete_messages(record for record, result in results if not isinstance(result, Exception))

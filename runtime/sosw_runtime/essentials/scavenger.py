@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from sosw_runtime import telemetry
 from sosw_runtime.domain.registration import RetryPolicy
-from sosw_runtime.domain.retry import Cancel, Die, Retry, decide, decide_due
+from sosw_runtime.domain.retry import Cancel, Die, Retry, decision_on_failure, decision_when_due
 from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import REPORTED, Status, Task
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.essentials import announcements, closing
-from sosw_runtime.essentials.invocation import Invocation, LambdaContext, resume
+from sosw_runtime.essentials.invocation import Invocation, LambdaContext, invoke_scheduler
 from sosw_runtime.essentials.parallel import Counters, run_all, run_batch
 from sosw_runtime.essentials.rounds import Turns, serve_in_rounds, single_turn
 from sosw_runtime.essentials.stream import is_stream, written_tasks
@@ -138,7 +138,7 @@ def _settle(invocation: Invocation, ended: Sequence[Task], workers: Mapping[str,
 
 def _retry_or_end(invocation: Invocation, task: Task, worker: WorkerRecord | None, *, cancelled: bool) -> Counters:
     now = invocation.clock()
-    decision = decide(task, _retry_policy(worker), now, random.uniform, cancelled=cancelled)
+    decision = decision_on_failure(task, _retry_policy(worker), now, random.uniform, cancelled=cancelled)
     failure = str(task.failure) if task.status is Status.FAILED else "the lease ended without a report"
     if not isinstance(decision, Retry):
         return _die_or_cancel(invocation, task, decision, failure)
@@ -271,7 +271,7 @@ def _requeue_due(invocation: Invocation, worker: WorkerRecord) -> Turns:
         cancelled = jobs.cancelled_ids(invocation.tables, (task.job_id for task in some))
 
         def requeue(task: Task, cancelled: Set[str] = cancelled) -> Counters:
-            end = decide_due(task, policy, cancelled=task.job_id in cancelled)
+            end = decision_when_due(task, policy, cancelled=task.job_id in cancelled)
             if end is not None:
                 return _die_or_cancel(invocation, task, end, "it waited for its next try")
             return Counters(Requeued=int(moves.requeue(invocation.tables, task, worker.shards, invocation.clock())))
@@ -330,5 +330,5 @@ def _resume_jobs(invocation: Invocation) -> Counters:
 def _resume_job(invocation: Invocation, cursor: Cursor) -> Turns:
     if cursor.cancelled and cursor.is_at_rest:
         return (yield from closing.count_unwritten(invocation, cursor))
-    resume(invocation, cursor.job_id)
+    invoke_scheduler(invocation, cursor.job_id)
     return Counters(Resumed=1)

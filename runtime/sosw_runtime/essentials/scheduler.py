@@ -31,8 +31,8 @@ from sosw_runtime.domain.pacing import Pace
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.task import Entry, Move, Rank, Status, Task, task_id
 from sosw_runtime.errors import JobInterrupted, JobRefused, Refused, Unavailable
-from sosw_runtime.essentials.invocation import Invocation, LambdaContext, resume
-from sosw_runtime.essentials.messages import are_sqs_messages, take_messages
+from sosw_runtime.essentials.invocation import Invocation, LambdaContext, invoke_scheduler
+from sosw_runtime.essentials.messages import accept_messages, are_sqs_messages
 from sosw_runtime.essentials.parallel import run_or_raise
 from sosw_runtime.storage import jobs, moves, progress, registry
 from sosw_runtime.storage.jobs import WINDOW, Cursor, JobRecord
@@ -116,12 +116,12 @@ def handler(event: Any, context: LambdaContext | None) -> dict[str, Any]:
     batch = records(event)
     try:
         if batch is None:
-            return _take_job(invocation, event)
+            return _accept_and_enqueue(invocation, event)
         if are_sqs_messages(batch):
             url = _rejected_jobs_url(invocation, context)
-            answers = take_messages(partial(_take_job, invocation), batch, url, invocation.has_time)
+            answers = accept_messages(partial(_accept_and_enqueue, invocation), batch, url, invocation.has_time)
             return {"jobs": answers, "batchItemFailures": []}
-        return {"jobs": _take_jobs(invocation, batch)}
+        return {"jobs": _accept_batch(invocation, batch)}
     except Refused as refused:
         raise JobRefused.of(refused) from None
 
@@ -134,12 +134,12 @@ def _rejected_jobs_url(invocation: Invocation, context: LambdaContext | None) ->
     return aws.queue_url(account, f"{invocation.settings.name}_rejected_jobs")
 
 
-def _take_jobs(invocation: Invocation, batch: Sequence[object]) -> list[dict[str, Any]]:
-    """Take each job of a batch that does not come from a queue; raise the first error at the end."""
-    return run_or_raise(lambda record: _take_job(invocation, message_event(record)), batch, threads=1)
+def _accept_batch(invocation: Invocation, batch: Sequence[object]) -> list[dict[str, Any]]:
+    """Accept each job of a batch that does not come from a queue; raise the first error at the end."""
+    return run_or_raise(lambda record: _accept_and_enqueue(invocation, message_event(record)), batch, threads=1)
 
 
-def _take_job(invocation: Invocation, event: object) -> dict[str, Any]:
+def _accept_and_enqueue(invocation: Invocation, event: object) -> dict[str, Any]:
     """Accept a job or resume one, and enqueue its tasks. After acceptance every error becomes `JobInterrupted`."""
     # The only key: a job may have a key of this name too.
     resumed = isinstance(event, dict) and event.keys() == {"resume"}
@@ -249,7 +249,7 @@ def _enqueue_or_hand_over(invocation: Invocation, record: JobRecord, held: HeldJ
     reached = _write_tasks(invocation, record, held)
     about = {"job_id": record.job_id, "worker_id": record.worker_id, "tasks": reached.position}
     if reached.position == record.total:
-        if not jobs.finish(tables, reached):
+        if not jobs.delete_cursor(tables, reached):
             raise Unavailable(f"job {record.job_id!r} is accepted, and another Scheduler has taken it over")
         logger.info("enqueued", extra=about)
         telemetry.count("scheduler", invocation.settings.name, {"Enqueued": record.total})
@@ -355,7 +355,7 @@ def _write_window(tables: Tables, window: Sequence[Task]) -> bool:
 
 def _hand_over(invocation: Invocation, reached: Cursor) -> None:
     """Invoke the Scheduler for the rest of a job."""
-    resume(invocation, reached.job_id)
+    invoke_scheduler(invocation, reached.job_id)
     logger.info("handed over", extra={"job_id": reached.job_id, "position": reached.position})
 
 

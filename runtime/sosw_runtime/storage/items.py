@@ -136,7 +136,7 @@ def decoded(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def encode_history(entries: Iterable[Entry]) -> dict[str, Any]:
     """History entries as a list attribute."""
-    return {"L": [{"L": [*encode(entry.compact())["L"], *entry.more]} for entry in entries]}
+    return {"L": [{"L": [*encode(entry.to_list())["L"], *entry.more]} for entry in entries]}
 
 
 def decode_entry(entry: Mapping[str, Any]) -> Entry:

@@ -247,7 +247,7 @@ def fence(tables: Tables, held: Cursor) -> dict[str, Any]:
     }
 
 
-def finish(tables: Tables, held: Cursor) -> bool:
+def delete_cursor(tables: Tables, held: Cursor) -> bool:
     """Delete the cursor, as all tasks are enqueued; False if it was taken over. Idempotent. Cost: 1 write unit.
 
     After a takeover the fence may have stopped this holder from writing missing tasks. The new holder writes them.

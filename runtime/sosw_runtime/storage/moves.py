@@ -45,7 +45,7 @@ from sosw_runtime.storage.tables import (
 )
 from sosw_runtime.storage.tasks import find_ids, waiting_ids
 
-Outcome = TypeVar("Outcome")
+_T = TypeVar("_T")
 
 #: Attributes that show whether an unreadable item has changed.
 _SEEN_OF_UNREADABLE: Final = ("status", "claim", "queue_rank", "attempt", "closed_at")
@@ -360,7 +360,7 @@ def _write_note(tables: Tables, task: Task, reported: Report) -> bool:
     return True
 
 
-def _write_fitting(record: Callable[[Report], Outcome], reported: Report) -> Outcome:
+def _write_fitting(record: Callable[[Report], _T], reported: Report) -> _T:
     """Write a report; if it does not fit into the item, replace result and stats by their sizes."""
     try:
         return record(reported)

@@ -497,7 +497,7 @@ def stopped_before_the_cursor(sosw: Installation, monkeypatch: pytest.MonkeyPatc
 
     sosw.register()
     with monkeypatch.context() as patch:
-        patch.setattr(jobs, "finish", stop)
+        patch.setattr(jobs, "delete_cursor", stop)
         with pytest.raises(_ProcessEnded):
             sosw.submit_photos(3)
     assert len(sosw.with_status(Status.QUEUED)) == 3

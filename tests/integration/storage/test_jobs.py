@@ -52,7 +52,7 @@ def test_a_job_whose_id_is_known_is_answered_as_it_stands(sosw: Installation) ->
     assert jobs.accept(sosw.tables, other, jobs.compress("{}"), HELD) == album()
     assert sosw.everything() == before
 
-    assert jobs.finish(sosw.tables, HELD)
+    assert jobs.delete_cursor(sosw.tables, HELD)
     jobs.accept(sosw.tables, album(), SPEC, HELD)
     assert jobs.cursors(sosw.tables) == [], "what is enqueued whole is not begun again"
 
@@ -140,10 +140,10 @@ def test_a_holder_that_gives_up_ends_its_own_lease_only(sosw: Installation, fres
     second = jobs.take_over(sosw.tables, given_up, "second", NOON + HOUR)
     assert second is not None
     assert second.suspect
-    assert not jobs.finish(sosw.tables, held), "the job is the second's to finish"
-    assert jobs.finish(sosw.tables, second)
+    assert not jobs.delete_cursor(sosw.tables, held), "the job is the second's to finish"
+    assert jobs.delete_cursor(sosw.tables, second)
     jobs.shorten_lease(sosw.tables, "album", "second", NOON)
-    assert jobs.finish(sosw.tables, second), "once more, and nothing is there"
+    assert jobs.delete_cursor(sosw.tables, second), "once more, and nothing is there"
     assert jobs.cursors(sosw.tables) == []
 
 
@@ -159,7 +159,7 @@ def test_a_cancelled_job_stays_so_whoever_holds_it(sosw: Installation, fresh: Cu
     released = jobs.cursor(sosw.tables, "album")
     assert released == Cursor("album", 500, "", 0, cancelled=True)
     assert released.is_at_rest
-    assert jobs.finish(sosw.tables, released)
+    assert jobs.delete_cursor(sosw.tables, released)
     assert jobs.cancel(sosw.tables, "album", NOON) is None, "enqueued whole, its tasks are cancelled one by one"
     assert jobs.cursor(sosw.tables, "album") is None
 
@@ -234,7 +234,7 @@ def test_a_job_is_counted_by_outcome(sosw: Installation) -> None:
 
 def test_a_closed_job_outlives_its_tasks(sosw: Installation) -> None:
     jobs.accept(sosw.tables, album(1), SPEC, HELD)
-    jobs.finish(sosw.tables, HELD)
+    jobs.delete_cursor(sosw.tables, HELD)
     [job] = progress.add_closed(sosw.tables, [completed(0)], NOON, 30)
     for later in (0, DAY):
         progress.close(sosw.tables, job, Counts(1), NOON + later, 30)

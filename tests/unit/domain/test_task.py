@@ -121,10 +121,10 @@ def test_a_move_is_noted_with_the_attempt_after_it() -> None:
 
 
 def test_a_long_reason_is_stored_short() -> None:
-    assert Entry(NOON, Move.DIE, 3, "r" * 10_000).compact() == [NOON, "die", 3, "r" * REASON_LENGTH]
-    assert Entry(NOON, Move.DIE, 3, "é" * 10_000).compact() == [NOON, "die", 3, "é" * (REASON_LENGTH // 2)]
-    assert Entry(NOON, Move.DIE, 3, "€" * 10_000).compact() == [NOON, "die", 3, "€" * (REASON_LENGTH // 3)]
-    assert Entry(NOON, Move.DIE, 3).compact() == [NOON, "die", 3]
+    assert Entry(NOON, Move.DIE, 3, "r" * 10_000).to_list() == [NOON, "die", 3, "r" * REASON_LENGTH]
+    assert Entry(NOON, Move.DIE, 3, "é" * 10_000).to_list() == [NOON, "die", 3, "é" * (REASON_LENGTH // 2)]
+    assert Entry(NOON, Move.DIE, 3, "€" * 10_000).to_list() == [NOON, "die", 3, "€" * (REASON_LENGTH // 3)]
+    assert Entry(NOON, Move.DIE, 3).to_list() == [NOON, "die", 3]
 
 
 def test_a_history_of_long_reasons_leaves_room_in_an_item() -> None:
