@@ -1,4 +1,4 @@
-"""Closing: closed tasks are counted in their jobs, and a job is closed and announced with its last task."""
+"""Closing: closed tasks are counted in their jobs, and a job is closed and published with its last task."""
 
 from __future__ import annotations
 

@@ -96,9 +96,7 @@ class Cursor:
     position: int  # the number of the next task to write
     holder: str  # unique to one run of the Scheduler; empty: nobody holds it
     lease_until: int  # ms
-    suspect: bool = (
-        False  # True: an earlier holder stopped, and tasks of the window from the position on may be written
-    )
+    suspect: bool = False  # True: an earlier holder stopped; tasks from the position on may be written
     cancelled: bool = False  # True: the job is cancelled, and no more tasks are written
 
     @property
