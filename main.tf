@@ -9,7 +9,7 @@ locals {
   region    = data.aws_region.this.id
   account   = data.aws_caller_identity.this.account_id
 
-  # Names, and the ARNs that follow from them: policies know each other's subjects without a cycle, and at plan.
+  # Names, and ARNs that are derived from them: policies can refer to each other without a cycle, and at plan.
   function_names = {
     scheduler        = "${var.name}_scheduler"
     orchestrator     = "${var.name}_orchestrator"
@@ -31,7 +31,7 @@ locals {
     ? "arn:${local.partition}:sns:${local.region}:${local.account}:${local.alarm_topic_name}"
     : var.alarms.topic.arn
   )
-  # Keys of topics that are not the module's own: the Scavenger, which publishes to them, needs them.
+  # Keys of the given topics: the Scavenger publishes to these topics and needs rights on the keys.
   topic_kms_key_arns = distinct(compact([
     try(var.alarms.topic.kms_key_arn, null),
     try(var.closed_jobs.topic.kms_key_arn, null),
@@ -59,8 +59,8 @@ locals {
     var.closed_jobs == null ? {} : { SOSW_JOBS_TOPIC_ARN = var.closed_jobs.topic.arn },
   )
 
-  # What a role needs of the key to read and write tables (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html),
-  # to send to queue and topic, and to read its function's environment.
+  # Rights on the key to read and write tables (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html),
+  # to send to the queue and the topic, and to read the function's environment.
   kms = {
     for essential, services in {
       scheduler        = ["dynamodb", "lambda", "sqs"]
@@ -122,8 +122,8 @@ module "scheduler" {
   }
 }
 
-# The Scheduler hands a long job on to itself. Lambda would take that for a runaway loop and stop it after about 16 rounds.
-# It cannot run away: a hand-over whose cursor did not rise is refused.
+# The Scheduler invokes itself for the rest of a long job. Lambda would stop that as a recursive loop after about 16 rounds.
+# The loop always ends: an invocation that resumes a job and does not advance its cursor does not invoke the next one.
 resource "aws_lambda_function_recursion_config" "scheduler" {
   function_name  = module.scheduler.function_name
   recursive_loop = "Allow"
@@ -157,7 +157,7 @@ module "scavenger" {
   source = "./modules/essential"
 
   function_name        = local.function_names.scavenger
-  description          = "Archives, retries or buries finished tasks, and puts right what stalled."
+  description          = "Archives completed tasks, retries failed ones or lets them die, and mends what was left unfinished."
   handler              = "sosw_runtime.essentials.scavenger.handler"
   package              = local.package
   environment          = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "scavenger" })
@@ -199,7 +199,7 @@ module "worker_assistant" {
   }
 }
 
-# What wakes them ---------------------------------------------------------------------------------------------------
+# Triggers ----------------------------------------------------------------------------------------------------------
 
 locals {
   reported = jsonencode({
@@ -208,8 +208,8 @@ locals {
   })
 }
 
-# To the Orchestrator records are hints, and the tick catches up on lost ones: a batch that keeps failing is given up
-# rather than holding up the rest.
+# The Orchestrator's tick finds the tasks of lost records. So a batch that keeps failing is dropped after 2 retries, and does
+# not delay the records behind it.
 resource "aws_lambda_event_source_mapping" "orchestrator" {
   function_name                      = module.orchestrator.function_arn
   event_source_arn                   = module.tables.tasks_stream_arn
@@ -236,10 +236,9 @@ resource "aws_lambda_event_source_mapping" "orchestrator" {
   depends_on = [module.orchestrator]
 }
 
-# To the Scavenger they are more: a report whose record is lost is found by the sweep of the table alone, which takes hours
-# where the table is long. It fails a batch only for an outage of AWS, which the next batch would not get past either, and
-# passes over a record that is itself at fault. So a batch is tried until AWS is back, six hours of the day that the stream keeps it;
-# and a mapping that is made anew begins with what the stream still has, not with what comes next.
+# Only the Scavenger's sweep finds the tasks of lost records, which takes hours in a large table. The Scavenger fails a batch only
+# for a transient error of AWS, which would also fail the next batch; it skips a faulty record. So a batch is retried for up to
+# six hours (the stream keeps records for a day), and a new mapping starts at the oldest record.
 resource "aws_lambda_event_source_mapping" "scavenger" {
   function_name                      = module.scavenger.function_arn
   event_source_arn                   = module.tables.tasks_stream_arn
@@ -259,7 +258,7 @@ resource "aws_lambda_event_source_mapping" "scavenger" {
   }
 
   lifecycle {
-    # It counts only when the mapping is made, and a change of it would replace the mapping: one made with LATEST reads on.
+    # It matters only for a new mapping, and a change would replace the mapping. A mapping that was made with LATEST stays.
     ignore_changes = [starting_position]
   }
 
@@ -278,13 +277,13 @@ module "schedule" {
 }
 
 locals {
-  # The rules of the job module, by the ARN of the tick's: that of a resource is known at plan even where a `depends_on` of
-  # the caller's puts off account and region, and a permission of unknown rules would be replaced.
+  # Rules of the job module, derived from the ARN of the tick's rule: a resource's ARN is known at plan even if the caller's
+  # `depends_on` defers account and region, and a permission with unknown values would be replaced.
   job_rules_arn     = replace(module.schedule.rule_arn, "/[^/]+$/", "${var.name}_job_*")
   job_rules_account = split(":", module.schedule.rule_arn)[4]
 }
 
-# One permission for all rules of the job module: one each would fill the function's policy (20 KB) with some fifty jobs.
+# One permission for all rules of the job module: with one each, about fifty jobs would fill the function's policy (20 KB).
 resource "aws_lambda_permission" "jobs" {
   statement_id   = "${var.name}_jobs"
   action         = "lambda:InvokeFunction"
@@ -294,12 +293,12 @@ resource "aws_lambda_permission" "jobs" {
   source_arn     = local.job_rules_arn
 }
 
-# What Workers need -------------------------------------------------------------------------------------------------
+# Rights of Workers -------------------------------------------------------------------------------------------------
 
-# For roles of many Workers: the inline policies of a role, one a Worker, share 10,240 characters
+# For roles of many Workers: the inline policies of a role, one for each Worker, share 10,240 characters
 # (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html).
 resource "aws_iam_policy" "report" {
-  # Policies are global to an account, as roles are.
+  # Policies are global to an account: the region keeps two regions' policies apart.
   name        = "${var.name}_report_${local.region}"
   description = "Lets Workers report to ${local.function_names.worker_assistant}."
   path        = var.iam.path
@@ -307,17 +306,17 @@ resource "aws_iam_policy" "report" {
   tags        = var.tags
 
   lifecycle {
-    # As with the Essentials' roles: the region may be unknown until apply, and an unknown name would replace the policy. Another name
-    # of the installation changes the description, and that replaces it.
+    # The region may be unknown until apply, and an unknown name would replace the policy. Another name of the installation
+    # changes the description, which replaces it.
     ignore_changes = [name]
   }
 }
 
-# What they leave for people ----------------------------------------------------------------------------------------
+# Rejected jobs and alarms ------------------------------------------------------------------------------------------
 
 resource "aws_sqs_queue" "rejected_jobs" {
   name                      = local.rejected_jobs_queue_name
-  message_retention_seconds = 1209600 # 14 days, the most
+  message_retention_seconds = 1209600 # 14 days, SQS's maximum
   sqs_managed_sse_enabled   = var.encryption == null ? true : null
   kms_master_key_id         = one(var.encryption[*].kms_key_arn)
   tags                      = var.tags

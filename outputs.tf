@@ -1,5 +1,5 @@
 output "orchestrator" {
-  description = "What the `worker` and `job` modules need to know: pass it to them whole."
+  description = "Input `orchestrator` of the `worker` and `job` modules."
   value = {
     name                          = var.name
     version                       = var.runtime.version
@@ -11,7 +11,7 @@ output "orchestrator" {
     worker_assistant_function_arn = module.worker_assistant.function_arn
   }
 
-  # A job's rule may fire as soon as it exists: it must already be let in, and what it cannot hand over must be kept.
+  # A job's rule may fire as soon as it exists: it needs its permission, and the queue for undelivered events.
   depends_on = [
     aws_lambda_permission.jobs,
     aws_sqs_queue_policy.rejected_jobs,
@@ -19,13 +19,13 @@ output "orchestrator" {
 }
 
 output "worker_policy_arn" {
-  description = "ARN of the policy that lets Workers report. A role of many Workers attaches it once, and their `worker` modules have `attach_policy = false`."
+  description = "ARN of the policy that lets Workers report. Attach it once to a role of many Workers, and set `attach_policy = false` in their `worker` modules."
   value       = aws_iam_policy.report.arn
 }
 
 output "worker_environment" {
   description = "Environment variables of Workers that use `sosw_runtime.worker`; merge them into the function's."
-  # Derived from the name: known at plan, and no function of a Worker waits for the Essentials.
+  # Derived from the name, so that it is known at plan and no Worker's function waits for the Essentials.
   value = {
     SOSW_NAME             = var.name
     SOSW_WORKER_ASSISTANT = local.function_arns.worker_assistant
@@ -93,11 +93,11 @@ output "alarm_names" {
 }
 
 output "rejected_jobs_queue_arn" {
-  description = "ARN of the queue of jobs that the Scheduler could not take."
+  description = "ARN of the queue of rejected jobs, which the Scheduler could not accept or did not receive."
   value       = aws_sqs_queue.rejected_jobs.arn
 }
 
 output "rejected_jobs_queue_url" {
-  description = "URL of the queue of jobs that the Scheduler could not take."
+  description = "URL of the queue of rejected jobs."
   value       = aws_sqs_queue.rejected_jobs.id
 }

@@ -4,8 +4,8 @@ variable "name" {
   default     = "sosw"
   nullable    = false
 
-  # The longest name derived from it is that of a role: <name>_worker_assistant_<region>, of at most 64 characters
-  # (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html), the region's up to 14.
+  # The longest derived name is that of a role: <name>_worker_assistant_<region> may have 64 characters
+  # (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html), and a region up to 14.
   validation {
     condition     = can(regex("^[A-Za-z][A-Za-z0-9_-]{1,31}$", var.name))
     error_message = "name: \"${var.name}\" must be 2 to 32 letters, digits, _ or -, starting with a letter: the longest name made of it, <name>_worker_assistant_<region>, may have 64 characters."
@@ -17,8 +17,8 @@ variable "runtime" {
     The packaged runtime of the Essentials, as `sosw package` builds it, and its pinned version: `package`, the path of a local zip, or `s3`, an object.
     An object in S3 needs its `object_version`, or its `source_code_hash` (base64 of the SHA-256, as `filebase64sha256` gives it): Terraform
     updates the functions when that changes.
-    The file is named `sosw-runtime-<version>-py<311|312|313>-<arm64|x86_64>.zip`; Lambda's Python and architecture are read from the name.
-    A package of another version is refused at plan. At run time it works, logs a warning and counts `VersionMismatch`, which has an alarm: an upgrade passes through that.
+    The file is named `sosw-runtime-<version>-py<311|312|313>-<arm64|x86_64>.zip`; the name decides Lambda's Python and architecture.
+    A package of another version is refused at plan. At run time, for instance during an upgrade, it works, logs a warning and counts `VersionMismatch`, which has an alarm.
   EOT
   type = object({
     version = string
@@ -80,7 +80,7 @@ variable "tags" {
 }
 
 variable "logging" {
-  description = "Least `level` that the Essentials log (DEBUG, INFO, WARNING, ERROR, CRITICAL), and `retention_days` of their log groups (0: for ever)."
+  description = "Lowest `level` that the Essentials log (DEBUG, INFO, WARNING, ERROR, CRITICAL), and `retention_days` of their log groups (0: for ever)."
   type = object({
     level          = optional(string, "INFO")
     retention_days = optional(number, 30)
@@ -104,7 +104,7 @@ variable "logging" {
 }
 
 variable "encryption" {
-  description = "A customer-managed KMS key for tables, queue, topic, logs and functions' environments; the roles' rights on it are derived. Its own policy must let these use it: `logs.<region>.amazonaws.com` (`kms:Encrypt`, `kms:Decrypt`, `kms:ReEncrypt*`, `kms:GenerateDataKey*`, `kms:DescribeKey`), and `cloudwatch.amazonaws.com` and `events.amazonaws.com` (`kms:Decrypt`, `kms:GenerateDataKey*`), which publish alarms and send jobs that could not be handed over to the queue. Without it: AWS-managed keys."
+  description = "A customer-managed KMS key for tables, queue, topic, logs and functions' environments. The Essentials' roles get their rights on it. Its own policy must let these use it: `logs.<region>.amazonaws.com` (`kms:Encrypt`, `kms:Decrypt`, `kms:ReEncrypt*`, `kms:GenerateDataKey*`, `kms:DescribeKey`), and `cloudwatch.amazonaws.com` and `events.amazonaws.com` (`kms:Decrypt`, `kms:GenerateDataKey*`), which publish alarms and send undelivered jobs to the queue. Without it AWS-managed keys are used."
   type = object({
     kms_key_arn = string
   })
@@ -133,7 +133,7 @@ variable "tables" {
 }
 
 variable "closed_tasks_retention_days" {
-  description = "Days for which completed and cancelled tasks are kept; null keeps them for ever. Dead ones are kept until they are replayed."
+  description = "Days for which completed and cancelled tasks are kept; null keeps them for ever. Dead tasks are kept until they are replayed or cancelled."
   type        = number
   default     = 90
 
@@ -156,7 +156,7 @@ variable "time_zone" {
 }
 
 variable "iam" {
-  description = "Path and permissions boundary of the Essentials' roles. The boundary must also allow `lambda:InvokeFunction` on every Worker: the Worker's own policy grants it, and a boundary limits that grant as well."
+  description = "Path and permissions boundary of the Essentials' roles. The boundary must also allow `lambda:InvokeFunction` on every Worker: the Worker's own policy grants it, and a boundary also limits that grant."
   type = object({
     path                     = optional(string, "/")
     permissions_boundary_arn = optional(string)
@@ -172,10 +172,10 @@ variable "iam" {
 
 variable "essentials" {
   description = <<-EOT
-    Memory, longest run and reserved concurrency of each Essential. `reserved_concurrency` keeps a part of the account's concurrency for the
-    function, and is the most that it uses; none is kept by default, since AWS refuses it in accounts that have little. Set it for
-    `worker_assistant` where Workers, or other functions, can use the account's concurrency up: reports get through all the same. As many as
-    report at once is enough.
+    Memory, longest run and reserved concurrency of each Essential. `reserved_concurrency` reserves a part of the account's concurrency for the
+    function, and is also its limit. The default reserves none, since AWS refuses it in accounts with little concurrency. Set it for
+    `worker_assistant` if Workers or other functions can use up the account's concurrency, so that reports still get through. The number of
+    Workers that report at once is enough.
   EOT
   type = object({
     scheduler = optional(object({
@@ -219,7 +219,7 @@ variable "essentials" {
 }
 
 variable "alarms" {
-  description = "CloudWatch alarms on the Essentials, and the SNS topic that they and dead tasks are published to: one of its own, or the existing `topic`. If that is encrypted, give its key as `kms_key_arn`: the Scavenger's role gets its rights on it; the key's own policy must let `cloudwatch.amazonaws.com` use it (`kms:Decrypt`, `kms:GenerateDataKey*`). Under alias/aws/sns alarms would be lost."
+  description = "CloudWatch alarms on the Essentials, and the SNS topic for alarms and dead tasks: a new one, or the existing `topic`. If that is encrypted, give its key as `kms_key_arn`: the Scavenger's role gets its rights on it. The key's own policy must let `cloudwatch.amazonaws.com` use it (`kms:Decrypt`, `kms:GenerateDataKey*`). Under alias/aws/sns alarms would be lost."
   type = object({
     enabled = optional(bool, true)
     topic   = optional(object({ arn = string, kms_key_arn = optional(string) }))
@@ -239,7 +239,7 @@ variable "alarms" {
 }
 
 variable "closed_jobs" {
-  description = "An existing SNS `topic` to which every job is published, with its counts, once all its tasks are closed. Null: nowhere. If it is encrypted, give its key as `kms_key_arn`: the Scavenger's role gets its rights on it."
+  description = "An existing SNS `topic` for closed jobs: every job is published with its counts once all its tasks are closed. Null publishes none. If the topic is encrypted, give its key as `kms_key_arn`: the Scavenger's role gets its rights on it."
   type = object({
     topic = object({ arn = string, kms_key_arn = optional(string) })
   })

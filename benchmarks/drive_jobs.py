@@ -28,7 +28,7 @@ from sosw_runtime import aws
 from sosw_runtime.essentials import scheduler
 from sosw_runtime.storage.items import to_item
 from sosw_runtime.storage.tables import BATCH_WRITE, Tables
-from sosw_runtime.storage.tasks import find, queued
+from sosw_runtime.storage.tasks import find, queue_head
 from sosw_runtime.testing import create_tables, register_worker
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def enqueue(tasks: int, meter: Meter) -> Outcome:
 def _bare(dynamodb: DynamoDBClient) -> float:
     """Tasks a second that bare calls write: the first of the same items, in their order, to tables of the same kind."""
     tables = Tables.by(dynamodb, NAME)
-    first = [candidate.task_id for candidate in queued(tables, WORKER, shards=QUEUE_SHARDS, limit=BARE_TASKS)]
+    first = [candidate.task_id for candidate in queue_head(tables, WORKER, shards=QUEUE_SHARDS, limit=BARE_TASKS)]
     found = find(tables, first)
     puts = [{"PutRequest": {"Item": to_item(found[task_id])}} for task_id in first]
     batches = [puts[start : start + BATCH_WRITE] for start in range(0, len(puts), BATCH_WRITE)]

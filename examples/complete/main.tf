@@ -6,11 +6,11 @@ module "sosw" {
   name    = var.name
   runtime = var.runtime
 
-  # An example is taken down again. Leave this out where tasks matter.
+  # Allows the example to be destroyed. Leave this out in production.
   tables = { deletion_protection = false }
 }
 
-# Two Workers, as a team has them anyway ----------------------------------------------------------------------------
+# Two Workers, as a team may have them ------------------------------------------------------------------------------
 
 locals {
   function_names = {
@@ -80,7 +80,7 @@ resource "aws_lambda_function" "worker" {
   depends_on = [aws_cloudwatch_log_group.worker, aws_iam_role_policy.logs]
 }
 
-# The configuration of weather_collect. A change is read by every instance that starts after it, without a deployment.
+# The configuration of weather_collect. Every instance that starts after a change reads it, without a deployment.
 resource "aws_ssm_parameter" "collect" {
   name  = "/${var.name}/${local.function_names.collect}/config"
   type  = "String"
@@ -100,9 +100,9 @@ resource "aws_iam_role_policy" "config" {
   policy = data.aws_iam_policy_document.config.json
 }
 
-# What they are allowed, and what they do ---------------------------------------------------------------------------
+# Their registrations and jobs --------------------------------------------------------------------------------------
 
-# Both do nothing but tasks. A function that others invoke as well gets an alias for them, as in examples/minimal.
+# Both functions run only tasks. A function with other callers gets an alias for its tasks, as in examples/minimal.
 module "collect" {
   source = "../../modules/worker"
 
@@ -112,7 +112,7 @@ module "collect" {
   timeout_seconds = aws_lambda_function.worker["collect"].timeout
   max_concurrency = var.max_concurrency
 
-  # The station is soon up again.
+  # The station recovers quickly.
   retry = { max_attempts = 3, base_delay_seconds = 5 }
 }
 
@@ -133,8 +133,8 @@ module "monthly_summary" {
   name                = "monthly_summary"
   schedule_expression = "cron(0 3 1 * ? *)"
 
-  # The file ends with 2015, so that this would give the same month again and again. A job on live data has a
-  # `period`, such as "yesterday", and runs.
+  # Disabled: the file ends with 2015, so that every run would give the same month. A job on live data is enabled and has
+  # a `period`, such as "yesterday".
   enabled = false
   job = {
     worker     = module.summarise.worker_id
@@ -143,7 +143,7 @@ module "monthly_summary" {
   }
 }
 
-# Where alarms go: here a queue, elsewhere a mailbox or a pager -------------------------------------------------------
+# Receiver of alarms: here a queue, elsewhere a mailbox or a pager ----------------------------------------------------
 
 resource "aws_sqs_queue" "alarms" {
   name                    = "${var.name}_alarms"

@@ -1,5 +1,5 @@
 output "worker_ids" {
-  description = "Names under which jobs ask for the Workers."
+  description = "Ids by which jobs name the Workers."
   value = {
     collect   = module.collect.worker_id
     summarise = module.summarise.worker_id

@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Prefix of everything that the module makes."
+  description = "Prefix of all names."
   type        = string
   default     = "sosw"
   nullable    = false
@@ -29,7 +29,7 @@ variable "max_concurrency" {
 }
 
 variable "station" {
-  description = "The weather station that `weather_collect` asks: after how long it answers, on which days of the month it is down at first, and on which day (YYYY-MM-DD) it takes the process with it at first."
+  description = "The simulated weather station of `weather_collect`: its response time, the days of the month on which the first attempt fails, and the day (YYYY-MM-DD) on which the first attempt ends the process."
   type = object({
     answers_after_seconds = optional(number, 0.5)
     down_on_days_of_month = optional(list(number), [7, 21])

@@ -15,8 +15,8 @@ data "aws_lambda_function" "worker" {
   function_name = var.function_name
 }
 
-# Tasks come by an alias: what Lambda does with asynchronous events is set on that, and the function itself, which S3 or SNS may
-# invoke as well, stays as it is. The alias follows every deployment.
+# Tasks use an alias, which has its own configuration of asynchronous events. The function itself, which S3 or SNS may also
+# invoke, is not changed. The alias follows every deployment.
 resource "aws_lambda_alias" "tasks" {
   name             = "tasks"
   description      = "Invoked by sosw."

@@ -1,10 +1,10 @@
 output "worker_id" {
-  description = "What a job calls the Worker."
+  description = "Id by which jobs name the Worker."
   value       = module.worker.worker_id
 }
 
 output "scheduler_function_name" {
-  description = "Function that takes jobs."
+  description = "Name of the Scheduler's function, which accepts jobs."
   value       = module.sosw.function_names.scheduler
 }
 

@@ -23,7 +23,7 @@ variable "stream_consumers" {
 }
 
 variable "rejected_jobs_queue_name" {
-  description = "Name of the queue of jobs that the Scheduler could not take."
+  description = "Name of the queue of rejected jobs."
   type        = string
   nullable    = false
 }

@@ -7,8 +7,8 @@ data "aws_partition" "this" {}
 
 data "aws_region" "this" {}
 
-# Made here by its literal name, before the function: Lambda would make one on the first call, without retention or key,
-# and a later apply would then find it in its way.
+# Created before the function, by its literal name. Otherwise Lambda creates it on the first call, without retention or key,
+# and a later apply fails because it exists.
 resource "aws_cloudwatch_log_group" "this" {
   name              = "/aws/lambda/${var.function_name}"
   retention_in_days = var.log_retention_days
@@ -37,8 +37,8 @@ resource "aws_iam_role" "this" {
   tags                 = var.tags
 
   lifecycle {
-    # With a `depends_on` of the caller's the region is unknown until apply. An unknown name would replace the role, and
-    # with it every Worker's permission, which names the role's ARN.
+    # If the caller has a `depends_on`, the region is unknown until apply. An unknown name would replace the role, and with it
+    # every Worker's permission, which contains the role's ARN.
     ignore_changes = [name]
     # The role still follows its function's name.
     replace_triggered_by = [aws_cloudwatch_log_group.this.name]
@@ -104,8 +104,8 @@ resource "aws_lambda_function" "this" {
     variables = var.environment
   }
 
-  # Text leaves the function's own lines, which are JSON already, alone. The JSON format filters lines by level, and
-  # with them the metrics that the function prints.
+  # The format Text keeps the function's own lines, which are JSON. The format JSON filters lines by level, and would drop
+  # the metrics that the function prints.
   logging_config {
     log_format = "Text"
     log_group  = aws_cloudwatch_log_group.this.name
@@ -113,7 +113,7 @@ resource "aws_lambda_function" "this" {
 
   tags = var.tags
 
-  # The function may run as soon as it exists, and on destroy until it is gone: its log group and its rights must outlive it.
+  # The function may run from its creation to its deletion, so that its log group and its rights must outlive it.
   depends_on = [
     aws_cloudwatch_log_group.this,
     aws_iam_role_policy.own,

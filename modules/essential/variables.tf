@@ -1,5 +1,5 @@
 variable "function_name" {
-  description = "Name of the Lambda function. The role's name is this and the region."
+  description = "Name of the Lambda function. The role's name is this name and the region."
   type        = string
   nullable    = false
 }
@@ -17,7 +17,7 @@ variable "handler" {
 }
 
 variable "package" {
-  description = "The packaged runtime: `path` of a local zip, or the object in S3 with its version or its hash (base64 of the SHA-256). The file's name carries Python and architecture, as in `sosw-runtime-1.0.0-py313-arm64.zip`."
+  description = "The packaged runtime: `path` of a local zip, or the object in S3 with its version or its hash (base64 of the SHA-256). The file's name contains Python and architecture, as in `sosw-runtime-1.0.0-py313-arm64.zip`."
   type = object({
     path = optional(string)
     s3 = optional(object({
@@ -79,7 +79,7 @@ variable "timeout_seconds" {
 }
 
 variable "reserved_concurrency" {
-  description = "Part of the account's concurrency that is kept for this function, and the most that it uses. Null: none is kept, and there is no limit of its own."
+  description = "Part of the account's concurrency that is reserved for this function, and its limit. Null reserves none and sets no limit."
   type        = number
   default     = null
 
@@ -90,7 +90,7 @@ variable "reserved_concurrency" {
 }
 
 variable "async" {
-  description = "What Lambda does with asynchronous events: `max_retry_attempts` after a failure (0 to 2), `max_event_age_seconds` (60 to 21600), and where those that failed for good go."
+  description = "What Lambda does with asynchronous events: `max_retry_attempts` after a failure (0 to 2), `max_event_age_seconds` (60 to 21600), and the destination of events whose last try failed."
   type = object({
     max_retry_attempts    = number
     max_event_age_seconds = number
@@ -127,7 +127,7 @@ variable "iam" {
 }
 
 variable "kms" {
-  description = "Customer-managed key of logs and environment; `actions` on it that the function needs through `services` (such as `dynamodb`)."
+  description = "Customer-managed key of logs and environment, and the `actions` on it that the function needs through `services` (such as `dynamodb`)."
   type = object({
     key_arn  = string
     actions  = set(string)

@@ -4,7 +4,7 @@ locals {
     { for key, value in var.job : key => value if value != null },
   )
 
-  # Angle brackets in the job are not placeholders: jsonencode writes them as \u003c and \u003e.
+  # Angle brackets in the job cannot be taken for placeholders: jsonencode writes them as \u003c and \u003e.
   input_template = "{\"id\": <id>, \"time\": <time>, \"job\": ${jsonencode(local.job)}}"
 
   rule_prefix = "${var.orchestrator.name}_job_"
@@ -20,7 +20,7 @@ resource "aws_cloudwatch_event_rule" "this" {
   tags                = var.tags
 }
 
-# The event's id names the job: delivered twice, it makes one.
+# The event's id is the job's id: an event that is delivered twice makes one job.
 resource "aws_cloudwatch_event_target" "this" {
   rule = aws_cloudwatch_event_rule.this.name
   arn  = var.orchestrator.scheduler_function_arn
@@ -33,7 +33,7 @@ resource "aws_cloudwatch_event_target" "this" {
     input_template = local.input_template
   }
 
-  # An outage of a day is outlasted. What the Scheduler may not be given, or is not given until then, waits for people.
+  # EventBridge retries for a day. Events that it may not deliver, or did not deliver by then, go to the queue for people.
   retry_policy {
     maximum_event_age_in_seconds = 86400
     maximum_retry_attempts       = 185

@@ -9,7 +9,7 @@ variable "orchestrator" {
 }
 
 variable "name" {
-  description = "Name of the job, part of its EventBridge rule's; by default a unique one is made."
+  description = "Name of the job, a part of its EventBridge rule's name; by default a unique one is generated."
   type        = string
   default     = null
 
@@ -25,7 +25,7 @@ variable "name" {
 }
 
 variable "schedule_expression" {
-  description = "When the job is scheduled, UTC: `rate(...)` or `cron(...)`, as EventBridge takes it."
+  description = "Schedule of the job in UTC: `rate(...)` or `cron(...)`, in EventBridge's syntax."
   type        = string
   nullable    = false
 
@@ -46,7 +46,7 @@ variable "enabled" {
 }
 
 variable "job" {
-  description = "The job, in the words of the job language that do not depend on a schema. `attributes` takes the rest."
+  description = "The job, with the keys of the job language that do not depend on a schema. `attributes` takes the others."
   type = object({
     worker          = string
     job_schema_name = optional(string)
@@ -96,14 +96,14 @@ variable "job" {
 }
 
 locals {
-  # `lambda_name` is another word for `worker`; a `job_id` would make one job of all events; the rest every task has of its own.
+  # `lambda_name` means the same as `worker`; with a `job_id` all events would make one job; every task has the other keys already.
   reserved_keys = [
     "attempt", "attempts", "created_at", "job_id", "labourer_id", "lambda_name", "sosw_installation", "sosw_token", "task_id", "worker_id",
   ]
 }
 
 variable "attributes" {
-  description = "Further keys of the job, a JSON object: the values of the schema's attributes, their `isolate_<attribute>s` and `max_<attribute>s_per_batch`, and what goes into each task's payload, as in `jsonencode({ sections = [\"a\", \"b\"], isolate_sections = true })`."
+  description = "Further keys of the job, a JSON object: the values of the schema's attributes, their `isolate_<attribute>s` and `max_<attribute>s_per_batch`, and keys for each task's payload, as in `jsonencode({ sections = [\"a\", \"b\"], isolate_sections = true })`."
   type        = string
   default     = "{}"
   nullable    = false
@@ -115,7 +115,7 @@ variable "attributes" {
 
   validation {
     condition     = length(setintersection(try(keys(jsondecode(var.attributes)), []), concat(keys(var.job), local.reserved_keys))) == 0
-    error_message = "attributes: has ${join(", ", setintersection(try(keys(jsondecode(var.attributes)), []), concat(keys(var.job), local.reserved_keys)))}; must not have keys of job, which are given there, nor ${join(", ", local.reserved_keys)}, which are not the job's to set."
+    error_message = "attributes: has ${join(", ", setintersection(try(keys(jsondecode(var.attributes)), []), concat(keys(var.job), local.reserved_keys)))}; must not have keys of the input job, nor ${join(", ", local.reserved_keys)}, which a job must not set."
   }
 
   validation {

@@ -13,7 +13,7 @@ resource "aws_cloudwatch_event_target" "this" {
   arn       = each.value.arn
   input     = jsonencode({ tick = true })
 
-  # Without the permission EventBridge's first ticks would be refused.
+  # Without the permission Lambda refuses EventBridge's first ticks.
   depends_on = [aws_lambda_permission.this]
 }
 

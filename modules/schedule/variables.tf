@@ -5,7 +5,7 @@ variable "name" {
 }
 
 variable "functions" {
-  description = "Functions that the rule wakes, by a key that is known at plan."
+  description = "Functions that the rule invokes, by a key that is known at plan."
   type        = map(object({ name = string, arn = string }))
   nullable    = false
 

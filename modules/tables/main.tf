@@ -1,13 +1,13 @@
-# Indexes name their keys by `hash_key` and `range_key`, which newer providers call deprecated: `key_schema`, their successor,
-# is not in provider 6.0, the oldest that the module takes.
+# Indexes declare their keys by `hash_key` and `range_key`, which newer providers call deprecated: their successor `key_schema`
+# is not in provider 6.0, the oldest that the module supports.
 
 resource "aws_dynamodb_table" "tasks" {
   name         = "${var.name}_tasks"
   billing_mode = "PAY_PER_REQUEST"
   hash_key     = "task_id"
 
-  # The old image is not read, but a change of the view replaces the stream: its records would be lost, and the consumers'
-  # mappings replaced.
+  # The old image is not read. But a change of the view would replace the stream, lose its records and replace the consumers'
+  # mappings.
   stream_enabled              = true
   stream_view_type            = "NEW_AND_OLD_IMAGES"
   deletion_protection_enabled = var.deletion_protection
@@ -27,7 +27,7 @@ resource "aws_dynamodb_table" "tasks" {
     type = "S"
   }
 
-  # Sparse: only queued tasks carry its two attributes, so that a claim takes the task out of it.
+  # Sparse: only queued tasks have its two attributes, so that a claim removes the task from it.
   global_secondary_index {
     name            = "queue"
     hash_key        = "queue_key"
@@ -102,8 +102,8 @@ resource "aws_dynamodb_table" "closed_tasks" {
     type = "S"
   }
 
-  # Sparse: dead and cancelled tasks carry its hash key; completed ones, the most, are found by their job. Those that older
-  # versions completed leave it with their TTL.
+  # Sparse: only dead and cancelled tasks have its hash key. Completed tasks, by far the most, are found by their job. Tasks
+  # that older versions completed leave the index when they expire.
   global_secondary_index {
     name               = "by_outcome"
     hash_key           = "outcome_key"
@@ -112,7 +112,7 @@ resource "aws_dynamodb_table" "closed_tasks" {
     non_key_attributes = ["attempt", "duration_ms", "job_id"]
   }
 
-  # Sparse: dead and cancelled tasks leave it once they are announced.
+  # Sparse: dead and cancelled tasks leave it when they are announced.
   global_secondary_index {
     name            = "outbox"
     hash_key        = "outbox"

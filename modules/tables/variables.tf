@@ -5,21 +5,21 @@ variable "name" {
 }
 
 variable "point_in_time_recovery" {
-  description = "Keep continuous backups of the last 35 days."
+  description = "Whether continuous backups of the last 35 days are kept."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "deletion_protection" {
-  description = "Refuse to delete the tables until this is turned off."
+  description = "Whether deleting the tables is refused."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "encryption" {
-  description = "Encrypt under a KMS key of this account: `kms_key_arn`, or the AWS-managed one without it. If false, DynamoDB encrypts under a key that AWS owns."
+  description = "Whether the tables are encrypted under a KMS key of this account: `kms_key_arn`, or else the AWS-managed key. If false, DynamoDB encrypts under a key that AWS owns."
   type        = bool
   default     = true
   nullable    = false

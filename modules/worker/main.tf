@@ -4,8 +4,8 @@ locals {
   worker_id               = coalesce(var.worker_id, local.plain_function_name)
   function_key            = "${local.plain_function_name}:${coalesce(var.qualifier, "$LATEST")}"
 
-  # IAM takes up to 128 letters, digits and _+=,.@- (https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutRolePolicy.html),
-  # and ids that differ must not share a policy, since one role may be that of several Workers.
+  # IAM accepts up to 128 letters, digits and _+=,.@- (https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutRolePolicy.html).
+  # Different ids need different policies, since several Workers may share one role.
   plain_policy_name = "${var.orchestrator.name}_report_${local.worker_id}"
   policy_name = (
     can(regex("^[\\w+=,.@-]{1,128}$", local.plain_policy_name))
@@ -31,9 +31,9 @@ locals {
   }
 }
 
-# A function has one configuration of asynchronous events per qualifier; a second Worker would overwrite the first one's. So each
-# function and qualifier is an item that only one Worker can create, before it sets anything on the function. Where that fails,
-# Terraform prints the next line.
+# A function has one configuration of asynchronous events per qualifier, and a second Worker would overwrite it. So each function
+# and qualifier has an item that only one Worker can create, before it configures the function. If that fails, Terraform prints
+# the next line.
 resource "aws_dynamodb_table_item" "function" { # If the conditional request failed: there is another Worker of this function and qualifier. Give this one an alias of its own.
   table_name = var.orchestrator.registry_table_name
   hash_key   = "pk"
@@ -54,7 +54,7 @@ resource "terraform_data" "function" {
   input = local.function_key
 }
 
-# Terraform owns this item whole and nothing else writes it: slots, health and pauses are items of their own.
+# Only Terraform writes this item: slots, health and pauses have their own items.
 resource "aws_dynamodb_table_item" "registration" {
   table_name = var.orchestrator.registry_table_name
   hash_key   = "pk"
@@ -63,11 +63,11 @@ resource "aws_dynamodb_table_item" "registration" {
     pk   = { S = "worker" }
     sk   = { S = local.worker_id }
     spec = { S = jsonencode(local.registration) }
-    # Beside the spec, in which version 0.1.0 of the Essentials takes no key that it does not know.
+    # Not in the spec: version 0.1.0 of the Essentials refuses a spec with unknown keys.
     require_token = { BOOL = var.require_token }
   })
 
-  # A registered Worker is invoked: its answers must already find their way.
+  # A registered Worker may be invoked at once, so that its reports must already arrive.
   depends_on = [
     aws_iam_role_policy.report,
     aws_lambda_function_event_invoke_config.this,
@@ -82,15 +82,15 @@ resource "aws_lambda_permission" "orchestrator" {
   qualifier     = var.qualifier
   principal     = var.orchestrator.orchestrator_role_arn
 
-  # It comes last and goes first: whatever is invoked is invoked under the configuration below.
+  # Created last and destroyed first: the Worker is invoked only under the configuration below.
   depends_on = [
     aws_dynamodb_table_item.function,
     aws_lambda_function_event_invoke_config.this,
   ]
 }
 
-# Attempts are counted and delayed by the Orchestrator's side, and an attempt's lease is as long as its event can live. With Lambda's
-# own retries, or its six hours, an old attempt could run when a newer one already does.
+# The Essentials count and delay attempts, and an attempt's lease is as long as its event can live. With Lambda's own retries, or
+# its default maximum age of six hours, an old attempt could run at the same time as a newer one.
 resource "aws_lambda_function_event_invoke_config" "this" {
   function_name                = var.function_name
   qualifier                    = var.qualifier
@@ -98,7 +98,7 @@ resource "aws_lambda_function_event_invoke_config" "this" {
   maximum_event_age_in_seconds = var.max_event_age_seconds
 
   destination_config {
-    # Also for Workers that report by code: one that crashed cannot.
+    # Also for Workers that report by code: a Worker that crashed cannot report.
     on_failure {
       destination = var.orchestrator.worker_assistant_function_arn
     }
@@ -134,6 +134,6 @@ resource "aws_iam_role_policy" "report" {
   role   = var.role_name
   policy = data.aws_iam_policy_document.report.json
 
-  # A second Worker of the function that is refused would else take this policy over, and away when its block goes.
+  # Otherwise a second Worker of the function, although refused, would take over this policy and delete it with its block.
   depends_on = [aws_dynamodb_table_item.function]
 }

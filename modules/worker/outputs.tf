@@ -1,6 +1,6 @@
 output "worker_id" {
-  description = "Name under which jobs ask for this Worker."
-  # From the item: whoever takes it from here comes after the registration.
+  description = "Id by which jobs name this Worker."
+  # From the item, so that resources that use it depend on the registration.
   value = jsondecode(aws_dynamodb_table_item.registration.item).sk.S
 }
 

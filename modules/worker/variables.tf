@@ -19,7 +19,7 @@ variable "function_name" {
     error_message = "function_name: \"${var.function_name}\" must be the name of a Lambda function or its ARN (arn:<partition>:lambda:<region>:<account>:function:<name>); give a version or alias as qualifier."
   }
 
-  # The rights, the registration and the reports of a Worker are all made in one place.
+  # A Worker's rights, registration and reports are in one account and region.
   validation {
     condition     = !startswith(var.function_name, "arn:") || startswith(var.function_name, replace(var.orchestrator.worker_assistant_function_arn, "/[^:]+$/", ""))
     error_message = "function_name: \"${var.function_name}\" must be in the account and region of the installation, as ${var.orchestrator.worker_assistant_function_arn} is; a Worker elsewhere needs an installation there."
@@ -27,7 +27,7 @@ variable "function_name" {
 }
 
 variable "qualifier" {
-  description = "Alias or version of the function that is invoked. Null invokes the unqualified function, and sets the asynchronous configuration that other callers of it share: give an alias where there are any."
+  description = "Alias or version of the function that is invoked. Null invokes the unqualified function and sets its asynchronous configuration, which other callers share: give an alias if there are any."
   type        = string
   default     = null
 
@@ -38,7 +38,7 @@ variable "qualifier" {
 }
 
 variable "worker_id" {
-  description = "Name under which jobs ask for this Worker; by default the function's name."
+  description = "Id by which jobs name this Worker; by default the function's name."
   type        = string
   default     = null
 
@@ -60,7 +60,7 @@ variable "role_name" {
 }
 
 variable "attach_policy" {
-  description = "Attach the right to report to `role_name`. If false, attach the root module's `worker_policy_arn` to the function's role, or grant `lambda:InvokeFunction` on `orchestrator.worker_assistant_function_arn` where that role is managed."
+  description = "Attach the right to report to `role_name`. If false, attach the root module's `worker_policy_arn` to the function's role, or grant the role `lambda:InvokeFunction` on `orchestrator.worker_assistant_function_arn` elsewhere."
   type        = bool
   default     = true
   nullable    = false
@@ -78,7 +78,7 @@ variable "timeout_seconds" {
 }
 
 variable "max_concurrency" {
-  description = "Most tasks of this Worker that ever run at once, across all jobs: 1 to 10000."
+  description = "Most tasks of this Worker that run at once, across all jobs: 1 to 10000."
   type        = number
   nullable    = false
 
@@ -89,14 +89,14 @@ variable "max_concurrency" {
 }
 
 variable "labels" {
-  description = "Labels for finding the Worker's tasks."
+  description = "Labels by which the command line finds the Worker and its tasks."
   type        = map(string)
   default     = {}
   nullable    = false
 }
 
 variable "report_by" {
-  description = "How a success is reported: by `code` (the `Worker` class, the decorator, or sosw 0.7's) or by Lambda's on-success `destination`, without any code. Failures are reported by destination in both."
+  description = "How a success is reported: by `code` (the `Worker` class, the decorator, or sosw 0.7's class) or by Lambda's on-success `destination`, without code. The on-failure destination reports failures in both cases."
   type        = string
   default     = "code"
   nullable    = false
@@ -108,14 +108,14 @@ variable "report_by" {
 }
 
 variable "require_token" {
-  description = "Whether events bring a token that reports must carry, once one did, so that no other Worker can end this one's tasks. False for unmodified sosw 0.7 Workers, which send none, and for a Worker whose package goes back to sosw-runtime 0.1: its reports would be taken only once the attempt's lease ends."
+  description = "Whether events bring a token. Once a report has carried it, every report must, so that no other Worker can end this one's tasks. False for unmodified sosw 0.7 Workers, which send no token, and for a Worker whose package goes back to sosw-runtime 0.1: its reports would count only once the attempt's lease ends."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "max_event_age_seconds" {
-  description = "How long AWS may hold an invocation back before the attempt is given up, 60 to 21600 s. A lost task holds its slot at least that long."
+  description = "Maximum age of an event before Lambda drops it and the attempt ends, 60 to 21600 s. A lost task holds its slot for at least this time."
   type        = number
   default     = 60
   nullable    = false
@@ -127,7 +127,7 @@ variable "max_event_age_seconds" {
 }
 
 variable "retry" {
-  description = "Attempts of a task (1 to 100), and the delay before the next: random, up to the base, doubled with each attempt up to the maximum."
+  description = "Most attempts of a task (1 to 100), and the delay before the next one: random, from 0 to the base, which doubles with each attempt up to the maximum."
   type = object({
     max_attempts       = optional(number, 3)
     base_delay_seconds = optional(number, 30)
@@ -154,9 +154,9 @@ variable "retry" {
 
 variable "health_metrics" {
   description = <<-EOT
-    CloudWatch metrics of what the Worker depends on, by a name of your own. `levels` maps a level (4 best, 3, 2, 1) to the threshold up to which
-    (`better` = `low`) or down to which (`better` = `high`) it holds; beyond them all is level 0. At level 4 the whole of max_concurrency is used,
-    at 3 three quarters, at 2 half, at 1 and 0 nothing is started. The worst metric decides.
+    CloudWatch metrics of the Worker's dependencies, by a name of your own. `levels` maps a level (4 best, 3, 2, 1) to its threshold: the largest
+    value of the level if `better` is `low`, the smallest if it is `high`. A value beyond all thresholds is level 0. Level 4 allows all of
+    max_concurrency, 3 three quarters, 2 half; at 1 and 0 no task starts. The worst metric decides.
   EOT
   type = map(object({
     namespace      = string
@@ -170,7 +170,7 @@ variable "health_metrics" {
   default  = {}
   nullable = false
 
-  # CloudWatch refuses the metrics of all Workers for one that it does not take:
+  # One invalid metric makes CloudWatch refuse the metrics of all Workers:
   # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Metric.html and API_Dimension.html
   validation {
     condition = alltrue([
@@ -246,7 +246,7 @@ variable "health_metrics" {
 }
 
 locals {
-  # Keys that have a meaning of their own in every job, or whose plural has.
+  # Keys that have a meaning in every job, or whose plural has one.
   reserved_attributes = [
     "attempt", "created_at", "date_list", "day", "end_date", "isolate_day", "isolate_month", "isolate_week", "job_id",
     "job_schema_name", "labourer_id", "lambda_name", "month", "period", "priority", "sosw_installation", "sosw_token",
@@ -255,7 +255,7 @@ locals {
 }
 
 variable "job_schemas" {
-  description = "What jobs of this Worker may be cut by: `default` and named schemas, each with the attributes from outer to inner, in the singular. Without any, jobs use the calendar only."
+  description = "Attributes by which jobs of this Worker may be cut: the schema `default` and named ones, each with its attributes from outer to inner, in the singular. Without a schema jobs are cut by days only."
   type        = map(object({ chunkable_attrs = list(string) }))
   default     = {}
   nullable    = false
@@ -277,7 +277,7 @@ variable "job_schemas" {
 }
 
 variable "job_schemas_07" {
-  description = "Schemas in the form of sosw 0.7, `chunkable_attrs = [[\"section\", {}], [\"store\", {}]]`, as an alternative to `job_schemas`. Only the names are used, as 0.7 did."
+  description = "Schemas in the form of sosw 0.7, `chunkable_attrs = [[\"section\", {}], [\"store\", {}]]`, as an alternative to `job_schemas`. Only the names are used, as in 0.7."
   type        = map(object({ chunkable_attrs = list(tuple([string, object({})])) }))
   default     = {}
   nullable    = false
@@ -304,7 +304,7 @@ variable "job_schemas_07" {
 }
 
 variable "queue_shards" {
-  description = "Index keys that the Worker's queue is spread over, 1 to 100. One takes about 500 tasks a second."
+  description = "Number of index keys for the Worker's queue, 1 to 100. Each takes about 500 tasks a second."
   type        = number
   default     = 1
   nullable    = false

@@ -268,7 +268,7 @@ def test_i7_every_accepted_task_ends_in_bounded_time(lived: World, watch: Watch)
     world = lived
     # A Scavenger that forgets what waits.
     _anew(world, watch, "requeue")
-    with mock.patch.object(tasks, "waiting", return_value=iter(())):
+    with mock.patch.object(tasks, "due", return_value=iter(())):
         assert _once_quiet(world, watch, lambda: FLOWS["requeue"].act(world)) == {"I7"}
 
     _anew(world, watch, "archive")

@@ -89,7 +89,7 @@ def test_a_job_is_done_once_all_of_it_is_counted(world: World, data: st.DataObje
     jobs.accept(world.tables, job, b"", Cursor("album", written, "", 0))
 
     def counted(batch: Sequence[Task]) -> list[JobRecord]:
-        return progress.note(world.tables, batch, NOON, 30)
+        return progress.add_closed(world.tables, batch, NOON, 30)
 
     again: list[list[Task]] = []
     told: list[Task] = []
@@ -113,7 +113,7 @@ def test_a_job_is_done_once_all_of_it_is_counted(world: World, data: st.DataObje
     while position < total:
         try:
             with world.faults.armed(partial(_struck, data.draw(_STRIKES))):
-                position, _ = progress.note_unwritten(world.tables, job, position, NOON, 30)
+                position, _ = progress.add_unwritten(world.tables, job, position, NOON, 30)
         except (Exception, Stop):  # noqa: BLE001 - the tick tries again
             continue
     world.faults.deliver_late()

@@ -126,7 +126,7 @@ class Installation(AbstractContextManager["Installation"]):
         for task in tasks:
             self.client.put_item(TableName=self._table(task.status), Item=to_item(task))
             if task.claim is not None and task.slot is not None:
-                assert slots.take(self.tables, builders.held(task), None)
+                assert slots.take(self.tables, builders.held(task), None, builders.NO_DEADLINE)
 
     def rows(self, table: str) -> list[Item]:
         """All items of a table, in a stable order."""

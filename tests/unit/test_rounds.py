@@ -14,7 +14,7 @@ from aws_lambda_powertools import Logger
 
 from sosw_runtime.essentials.invocation import Invocation
 from sosw_runtime.essentials.parallel import Counters
-from sosw_runtime.essentials.rounds import Served, Turns, in_one_turn, serve_in_rounds
+from sosw_runtime.essentials.rounds import Served, Turns, serve_in_rounds, single_turn
 from sosw_runtime.settings import Settings
 from sosw_runtime.storage.tables import Tables
 from tests.support.clock import Clock
@@ -110,7 +110,7 @@ def test_one_that_fails_is_told_of_and_stops_no_other() -> None:
     def broken() -> Counters:
         raise ValueError("as asked")
 
-    work = {"broken": in_one_turn(broken), "well": rounds.work("well", turns=3)}
+    work = {"broken": single_turn(broken), "well": rounds.work("well", turns=3)}
     served = rounds.serve(work, ms=100)
     assert served.by_name == {"broken": Counters(Failures=1, Outages=0), "well": Counters(Turns=3)}
     assert served.left_over == ()

@@ -122,18 +122,18 @@ def convert(texts: Sequence[str], source: str) -> str:
     """
     merged: Json = {}
     for text in texts:
-        merged = _merge(merged, json_object("config", text))
+        merged = _merged(merged, json_object("config", text))
     flat = {key: value for key, value in merged.items() if key not in _SECTIONS}
     for section in _SECTIONS:
         if isinstance(merged.get(section), dict):
-            flat = _merge(flat, merged[section])
+            flat = _merged(flat, merged[section])
     config = _config(flat)
     return "\n".join(_terraform(config, source))
 
 
-def _merge(one: Json, other: Json) -> Json:
+def _merged(one: Json, other: Json) -> Json:
     both = {
-        key: _merge(one[key], other[key])
+        key: _merged(one[key], other[key])
         for key in one.keys() & other.keys()
         if isinstance(one[key], dict) and isinstance(other[key], dict)
     }

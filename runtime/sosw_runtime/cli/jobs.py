@@ -116,7 +116,7 @@ def list_(
     """List the jobs, the newest first."""
     earliest = 0 if since is None else times.parse("--since", since, times.now())
     tables = Tables.connect(name)
-    cursors = {cursor.job_id: cursor for cursor in stored_jobs.enqueuing(tables)}
+    cursors = {cursor.job_id: cursor for cursor in stored_jobs.cursors(tables)}
     found = [
         job for job in stored_jobs.list_all(tables) if worker in {None, job.worker_id} and job.created_at >= earliest
     ]

@@ -169,7 +169,7 @@ def _tasks_of_worker(
     for job in its_jobs:
         yield from _completed_tasks(tables, job, wanted)
     for outcome in sorted(wanted.statuses & CLOSED - {Status.COMPLETED}):
-        yield from _closed_by_id(tables, tasks.closed(tables, worker_id, outcome, wanted.since or 0, wanted.until))
+        yield from _closed_by_id(tables, tasks.closed_ids(tables, worker_id, outcome, wanted.since or 0, wanted.until))
 
 
 def _completed_tasks(tables: Tables, job: JobRecord, wanted: Selection) -> Iterator[Task]:

@@ -110,7 +110,7 @@ def _line(tables: Tables, worker: WorkerRecord) -> dict[str, Any]:
         "health": worker.level.name.lower(),
         "allowed": None if limit is None else current_limit(limit, worker.level, paused=worker.control.paused),
         "running": len(slots.occupied(tables, worker.worker_id)),
-        "queued": len(tasks.queued(tables, worker.worker_id, worker.shards, _COUNTED_AT_MOST)),
+        "queued": len(tasks.queue_head(tables, worker.worker_id, worker.shards, _COUNTED_AT_MOST)),
         "paused": worker.control.paused,
         "paused_since": worker.control.since if worker.control.paused else None,
         "paused_reason": worker.control.reason if worker.control.paused else None,

@@ -325,7 +325,7 @@ def _plan(job: Job, schemas: Mapping[str, JobSchema], today: date, reserved: Set
     days = job.dates(today)
     keys = job.keys if days is None else {key: value for key, value in job.keys.items() if key != DATE_LIST}
     place = _reader(job, schemas).place(keys).within(_NOWHERE)
-    plan = _cut(place, reserved) or _Whole(place.bare())
+    plan = _cut_plan(place, reserved) or _Whole(place.bare())
     if days is None:
         return plan
     spans = periods.spans(days, by_day=job.isolate_days, by_week=job.isolate_weeks, by_month=job.isolate_months)
@@ -342,7 +342,7 @@ def _reader(job: Job, schemas: Mapping[str, JobSchema]) -> _Reader:
     return _Reader(schemas[job.job_schema_name].chunkable_attrs, "")
 
 
-def _cut(place: _Place, reserved: Set[str]) -> _Plan | None:
+def _cut_plan(place: _Place, reserved: Set[str]) -> _Plan | None:
     """The plan of a place; None if nothing in it is cut.
 
     An attribute is cut if a flag says so or if an inner attribute is cut: tasks with different inner values cannot
@@ -354,8 +354,8 @@ def _cut(place: _Place, reserved: Set[str]) -> _Plan | None:
     values = place.values[number]
     rest = place.without(number)
     places = {name: within.within(rest) for name, within in values.inner.items()}
-    cuts = {name: _cut(within, reserved) for name, within in places.items()}
-    alone = _cut(rest, reserved) if len(places) < len(values.names) else None
+    cuts = {name: _cut_plan(within, reserved) for name, within in places.items()}
+    alone = _cut_plan(rest, reserved) if len(places) < len(values.names) else None
     if number not in place.flags and alone is None and not any(cuts.values()):
         return None
     if values.problem:

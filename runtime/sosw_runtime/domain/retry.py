@@ -33,7 +33,7 @@ class Cancel:
     reason: str
 
 
-def decide(
+def decision_on_failure(
     task: Task, policy: RetryPolicy | None, now: int, uniform: Callable[[float, float], float], *, cancelled: bool
 ) -> Retry | Die | Cancel:
     """Decide on a task whose current attempt failed or whose lease ended.
@@ -60,7 +60,7 @@ def decide(
     return Retry(now + round(1000 * delay_seconds(known, task.counted_attempts, uniform)), spare=False)
 
 
-def decide_due(task: Task, policy: RetryPolicy, *, cancelled: bool) -> Die | Cancel | None:
+def decision_when_due(task: Task, policy: RetryPolicy, *, cancelled: bool) -> Die | Cancel | None:
     """Decide on a waiting task that is due; None: queue it.
 
     Its attempts may be used up: it was retried while its Worker's registration could not be read, or when more attempts

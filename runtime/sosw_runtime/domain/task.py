@@ -107,7 +107,7 @@ class Entry:
     reason: str | None = None
     more: tuple[Any, ...] = ()  # values of a later version, kept as they are stored
 
-    def compact(self) -> list[int | str]:
+    def to_list(self) -> list[int | str]:
         """The entry as it is stored, without `more`."""
         entry: list[int | str] = [self.at, str(self.move), self.attempt]
         if self.reason is None and not self.more:

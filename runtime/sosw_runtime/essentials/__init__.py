@@ -1,1 +1,1 @@
-"""The four Lambdas: event in, policy, storage, metrics out."""
+"""The four Lambdas."""

@@ -1,4 +1,4 @@
-"""Announcements: the dead are alarmed, and closed tasks are counted in their job, before they leave the outbox."""
+"""Announcements: dead tasks are alarmed and closed tasks are counted in their jobs, before they leave the outbox."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from sosw_runtime.storage.tables import BATCH_READ
 
 _CALLS_AT_ONCE: Final = 8
 
-#: Dead tasks of one message, which may have 256 KB: each of them has up to 10 KB, its texts being of 300 characters.
+#: Dead tasks in one message. A message may have 256 KB, and a dead task with its texts of 300 characters up to 10 KB.
 _DEATHS_A_MESSAGE: Final = 20
 
 logger = telemetry.logger("scavenger")
 
 
 def announce(invocation: Invocation, closed: Sequence[Task]) -> Counters:
-    """Publish the alarms of dead tasks, count the closed in their jobs, then take them out of the outbox.
+    """Publish alarms of dead tasks, count closed tasks in their jobs, then take them out of the outbox.
 
-    In this order, so that an alarm may come twice, never not at all. What fails stays in the outbox.
+    In this order an alarm may come twice, but is never lost. A task whose announcement fails stays in the outbox.
     """
 
     def alarm(dead: Sequence[Task]) -> Counters:
@@ -36,10 +36,10 @@ def announce(invocation: Invocation, closed: Sequence[Task]) -> Counters:
         return Counters(Alarms=1)
 
     counters, published = Counters(), [task for task in closed if task.status is not Status.DEAD]
-    for dead, outcome in run_concurrently(alarm, _by_alarm(closed), _CALLS_AT_ONCE, invocation.has_time):
+    for dead, result in run_concurrently(alarm, _dead_by_message(closed), _CALLS_AT_ONCE, invocation.has_time):
         about = {"worker_id": dead[0].worker_id, "job_id": dead[0].job_id, "task_ids": [task.task_id for task in dead]}
-        counters += log_if_failed(outcome, logger, "alarm not sent", **about)
-        if not isinstance(outcome, Exception):
+        counters += log_if_failed(result, logger, "alarm not sent", **about)
+        if not isinstance(result, Exception):
             published += dead
 
     def leave_outbox(task: Task) -> Counters:
@@ -57,16 +57,16 @@ def announce(invocation: Invocation, closed: Sequence[Task]) -> Counters:
 
 
 def announce_outbox(invocation: Invocation) -> Turns:
-    """Announce the closed tasks whose announcement did not come through, or that the command line closed."""
-    ids = tasks.outbox(invocation.tables)
+    """Announce the tasks in the outbox: the command line closed them, or an earlier announcement failed."""
+    ids = tasks.outbox_ids(invocation.tables)
     while some := list(islice(ids, BATCH_READ)):
         found = tasks.find_closed(invocation.tables, some).values()
         yield announce(invocation, [task for task in found if task.in_outbox])
     return Counters()
 
 
-def _by_alarm(closed: Iterable[Task]) -> list[list[Task]]:
-    """The dead tasks of each message: those of one job, as many as a message holds."""
+def _dead_by_message(closed: Iterable[Task]) -> list[list[Task]]:
+    """The dead tasks of each message: of one job, as many as a message holds."""
     by_job: dict[tuple[str, str], list[Task]] = defaultdict(list)
     for task in closed:
         if task.status is Status.DEAD:
@@ -79,19 +79,19 @@ def _by_alarm(closed: Iterable[Task]) -> list[list[Task]]:
 
 
 def _publish_alarm(invocation: Invocation, dead: Sequence[Task]) -> None:
-    """Tell the people of a dead task, or of several of one job."""
+    """Publish the alarm of a dead task, or of several of one job."""
     name, first = invocation.settings.name, dead[0]
     subject = f"{name}: a task of {first.worker_id} is dead"
-    message: dict[str, Any] = {"alarm": "dead task", **telemetry.ids(first), **_death(first)}
+    message: dict[str, Any] = {"alarm": "dead task", **telemetry.ids(first), **_dead_task_fields(first)}
     if len(dead) > 1:
         subject = f"{name}: {len(dead)} tasks of {first.worker_id} are dead"
-        deaths = [_death(task) for task in dead]
+        deaths = [_dead_task_fields(task) for task in dead]
         message = {"alarm": "dead tasks", "worker_id": first.worker_id, "job_id": first.job_id, "tasks": deaths}
     publish(invocation.settings.alarm_topic_arn, subject, message)
 
 
-def _death(task: Task) -> dict[str, Any]:
-    """A dead task as its alarm tells of it."""
+def _dead_task_fields(task: Task) -> dict[str, Any]:
+    """A dead task in its alarm."""
     failure, reason = task.failure, task.history[-1].reason
     return {
         "task_id": task.task_id,

@@ -1,4 +1,4 @@
-"""Dispatch: fills the slots of one Worker. Claims first, then invokes, and takes back what AWS refuses."""
+"""Dispatch: fills the slots of one Worker. Claims a task, invokes the Worker, and undoes the claim if AWS refuses."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from sosw_runtime.storage.registry import WorkerRecord
 from sosw_runtime.storage.tables import Deadline, NotWritten
 from sosw_runtime.storage.tasks import Candidate
 
-#: How often one dispatch reads the queue, when other Orchestrators were faster with what it read.
+#: How often one dispatch reads the queue if other Orchestrators claim the tasks that it read.
 _READS: Final = 3
 
-#: How long after its slot was taken a task may be claimed, and handed to AWS, in ms. The lease counts from there: its
-#: grace of 30 s has to cover this, the invoke's own time-outs of 7 s, a function's initialisation of up to 10 s, which
-#: is no part of its time-out, and clocks that differ.
+#: How long after taking the slot a task may be claimed and invoked, in ms. The lease begins with the slot. Its grace of
+#: 30 s covers this time, the invoke's time-outs of 7 s, a function's initialisation of up to 10 s, which is not part of
+#: its time-out, and clocks that differ.
 #: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 _LATEST_INVOKE_MS: Final = 5_000
 
-#: What AWS says of an event that it would never take, from whomever and whenever.
+#: Errors for an event that AWS would never accept.
 #: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 _IMPOSSIBLE_EVENT: Final = frozenset({"RequestTooLargeException", "InvalidRequestContentException"})
 
-#: Calls at once for one Worker.
+#: Concurrent calls for one Worker.
 _CALLS_AT_ONCE: Final = 8
 
-#: Slots that are filled or freed before it is another Worker's turn.
+#: Slots that are filled or freed in one turn of a Worker.
 _SLOTS_A_TURN: Final = 100
 
 logger = telemetry.logger("orchestrator")
@@ -61,36 +61,36 @@ class Opening:
 
 
 class InvokeRefused(Exception):
-    """AWS refused an invoke: the Worker certainly does not run."""
+    """AWS refused an invoke: the Worker does not run."""
 
 
 class ImpossibleEvent(Exception):
-    """AWS will never take this event: no fault of the Worker, and no other task is to wait for it."""
+    """AWS will never accept this event. Other tasks of the Worker are not affected."""
 
 
-def dispatch(invocation: Invocation, worker: WorkerRecord, finished: Sequence[Slot], *, new_work: bool) -> Turns:
-    """Fill a Worker's slots: those that the tasks which just reported hold, and with new work the free ones.
+def dispatch(invocation: Invocation, worker: WorkerRecord, reported: Sequence[Slot], *, new_work: bool) -> Turns:
+    """Fill a Worker's slots: those whose tasks have just reported, and with new work the free ones.
 
     Args:
         invocation: whose tables, clock and deadline are used.
         worker: whose slots they are.
-        finished: slots whose task has just reported: handed on, or freed if there is nothing to start.
-        new_work: whether to look for free slots as well.
+        reported: slots whose task has just reported: handed on, or freed if there is no task to start.
+        new_work: whether to fill free slots as well.
 
     Raises:
-        Misconfigured: the Worker's registration cannot be read. The slots are freed all the same.
+        Misconfigured: the Worker's registration cannot be read. The reported slots are freed first.
     """
     limit = 0
     if worker.registration is not None:
         limit = current_limit(worker.registration.max_concurrency, worker.level, paused=worker.control.paused)
-    # Where nothing may start, nothing need be read to free what has finished.
-    occupied = _occupied(invocation, worker, limit, new_work=new_work) if limit else finished
-    planned = plan(limit, occupied, finished, new_work=new_work)
+    # With a limit of 0 the reported slots are freed without a read.
+    occupied = _occupied_slots(invocation, worker, limit, new_work=new_work) if limit else reported
+    planned = plan(limit, occupied, reported, new_work=new_work)
     openings = [Opening(slot.index, slot) for slot in planned.hand_on]
-    # Shuffled: Orchestrators at work at once seldom reach for the same.
+    # Shuffled, so that concurrent Orchestrators seldom try the same slot.
     openings += [Opening(index, None) for index in random.sample(planned.fill, len(planned.fill))]
     filler = _Filler(invocation, worker, page=min(len(openings), _SLOTS_A_TURN))
-    # Whatever stands midway, the Scavenger's next tick mends.
+    # If this invocation stops here or later, the Scavenger's next tick mends the slots.
     counters = filler.free(planned.free)
     while openings:
         counters += filler.fill(openings[:_SLOTS_A_TURN])
@@ -105,11 +105,11 @@ def dispatch(invocation: Invocation, worker: WorkerRecord, finished: Sequence[Sl
     return counters
 
 
-def _occupied(invocation: Invocation, worker: WorkerRecord, limit: int, *, new_work: bool) -> list[Slot]:
-    """The occupied slots as far as a plan needs them.
+def _occupied_slots(invocation: Invocation, worker: WorkerRecord, limit: int, *, new_work: bool) -> list[Slot]:
+    """The occupied slots that a plan needs.
 
-    Those at or above the limit must not be missed, and are read consistently. Of those below it the conditional write
-    that takes a slot has the last word, unless some are above.
+    None at or above the limit may be missing, so these are read consistently. Below the limit a lagging read is enough,
+    since taking a slot is a conditional write, unless a slot above is occupied.
     """
     above = slots.occupied(invocation.tables, worker.worker_id, start=limit, consistent=True)
     if above:
@@ -126,37 +126,37 @@ class _Filler:
         self._queue = tasks.queue(invocation.tables, worker.worker_id, worker.shards, page)
         self._candidates: deque[Candidate] = deque()
         self._reads_left = _READS - 1
-        self._overtaken = False  # somebody else claimed a candidate: the queue may hold others
-        self._refused = False  # AWS refused an invoke: the next would be refused as well
+        self._overtaken = False  # another Orchestrator claimed a candidate: the queue may hold new ones
+        self._refused = False  # AWS refused an invoke, and would refuse the next
         self._lock = Lock()
-        self._queue_ended = False  # there are no more candidates than were read
+        self._queue_ended = False  # the queue has no more candidates
         self.cut_short = False  # there was no time for a candidate
 
     @property
     def has_nothing_to_start(self) -> bool:
-        """Whether it is of no use to look for more candidates."""
+        """Whether there are no more candidates, or none may be started."""
         return self._queue_ended or self._refused
 
     def fill(self, openings: Sequence[Opening]) -> Counters:
-        """Start the next tasks in slots; free those for which there is none."""
+        """Start the next tasks in slots, and free slots without a task."""
         wanted = 0 if self.has_nothing_to_start else len(openings)
         read = list(islice(self._queue, wanted))
         self._candidates.extend(read)
         self._queue_ended = len(read) < len(openings)
-        # Without a candidate only those are worth a call that have something to free.
+        # An opening without a candidate needs a call only if its slot must be freed.
         worthwhile = [opening for nth, opening in enumerate(openings) if nth < len(read) or opening.held_by is not None]
-        return run_all(self._fill, worthwhile, _CALLS_AT_ONCE, logger, "slot not filled", self._about)
+        return run_all(self._fill_one, worthwhile, _CALLS_AT_ONCE, logger, "slot not filled", self._log_fields)
 
     def free(self, held: Sequence[Slot]) -> Counters:
         """Free slots."""
-        return run_all(self._free, held, _CALLS_AT_ONCE, logger, "slot not freed", self._about)
+        return run_all(self._free, held, _CALLS_AT_ONCE, logger, "slot not freed", self._log_fields)
 
-    def _about(self, _: object) -> dict[str, object]:
+    def _log_fields(self, _: object) -> dict[str, object]:
         return {"worker_id": self._worker.worker_id}
 
-    def _fill(self, opening: Opening) -> Counters:
+    def _fill_one(self, opening: Opening) -> Counters:
         held_by, counters = opening.held_by, Counters()
-        while (candidate := self._next()) is not None:
+        while (candidate := self._take_candidate()) is not None:
             slot = Slot(
                 self._worker.worker_id,
                 opening.index,
@@ -167,7 +167,7 @@ class _Filler:
             )
             deadline = Deadline(slot.claimed_at + _LATEST_INVOKE_MS, self._invocation.clock)
             if not slots.take(self._invocation.tables, slot, held_by, deadline):
-                self._give_back(candidate)
+                self._return_candidate(candidate)
                 return counters
             held_by = slot
             lease_until = slot.claimed_at + self._worker.valid_registration.lease_ms
@@ -176,7 +176,7 @@ class _Filler:
                     self._invocation.tables, slot, lease_until, deadline, require_token=self._worker.requires_token
                 )
             except NotWritten:
-                # The task is queued as before, and the slot need not wait for the tick.
+                # The task is still queued. The slot is freed now instead of by the tick.
                 self._free(slot)
                 raise
             except Unreadable as error:
@@ -195,13 +195,13 @@ class _Filler:
 
     def _start(self, task: Task, slot: Slot, deadline: Deadline) -> Counters:
         try:
-            # As it was measured when the job was taken: escapes would make it up to three times as long.
+            # Without escapes, as the Scheduler measured it: they could make it three times as long.
             event = task.event(self._invocation.settings.name, with_token=self._worker.sends_token)
             payload = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
         except (TypeError, ValueError) as error:
             return self._fail_for_good(task, Error("UnreadablePayload", str(error)))
         if deadline.has_passed():
-            self._take_back(task, slot, "the claim took too long")
+            self._unclaim(task, slot, "the claim took too long")
             return Counters()
         try:
             invoke(self._worker.valid_registration, task, payload, deadline)
@@ -209,24 +209,24 @@ class _Filler:
             return self._fail_for_good(task, Error("ImpossibleEvent", str(impossible)))
         except InvokeRefused as refusal:
             self._refused = True
-            self._take_back(task, slot, str(refusal))
+            self._unclaim(task, slot, str(refusal))
             return Counters(Refused=1)
         logger.info("dispatched", extra={**telemetry.ids(task), "slot": slot.index})
         return Counters(Dispatched=1)
 
     def _fail_for_good(self, task: Task, error: Error) -> Counters:
-        """Report a task as failed that no Worker can ever be given; the Scavenger buries it with the reason."""
-        poison = Report(task.task_id, False, task.attempt, error=error, retryable=False, token=task.required_token)
-        moves.report(self._invocation.tables, poison, self._invocation.clock())
+        """Report a task as failed that can never be invoked. The Scavenger makes it dead, with the reason."""
+        failure = Report(task.task_id, False, task.attempt, error=error, retryable=False, token=task.required_token)
+        moves.report(self._invocation.tables, failure, self._invocation.clock())
         return Counters()
 
-    def _take_back(self, task: Task, slot: Slot, reason: str) -> None:
-        """Queue a task again that was not handed to AWS."""
+    def _unclaim(self, task: Task, slot: Slot, reason: str) -> None:
+        """Queue a task again that AWS did not accept, and free its slot."""
         logger.warning("invoke refused", extra={**telemetry.ids(task), "reason": reason})
         moves.unclaim(self._invocation.tables, task, slot.rank, self._worker.shards, self._invocation.clock(), reason)
         slots.free(self._invocation.tables, slot)
 
-    def _next(self) -> Candidate | None:
+    def _take_candidate(self) -> Candidate | None:
         with self._lock:
             if self._refused:
                 return None
@@ -238,33 +238,33 @@ class _Filler:
                 self._overtaken = False
                 worker = self._worker
                 self._candidates.extend(
-                    tasks.queued(self._invocation.tables, worker.worker_id, worker.shards, _CALLS_AT_ONCE)
+                    tasks.queue_head(self._invocation.tables, worker.worker_id, worker.shards, _CALLS_AT_ONCE)
                 )
             return self._candidates.popleft() if self._candidates else None
 
-    def _give_back(self, candidate: Candidate) -> None:
+    def _return_candidate(self, candidate: Candidate) -> None:
         with self._lock:
             self._candidates.appendleft(candidate)
 
 
 def invoke(registration: Registration, task: Task, payload: bytes, deadline: Deadline) -> None:
-    """Hand an attempt to AWS, asynchronously.
+    """Invoke a Worker asynchronously for an attempt.
 
-    An answer that leaves open whether AWS took the event is taken for a yes: a Worker that runs reports, one that does
-    not costs its lease. Sent again, the attempt might run twice.
+    If an error leaves open whether AWS accepted the event, it counts as accepted: either the Worker runs and reports,
+    or the lease ends. A retry could run the attempt twice.
 
     Args:
         registration: of the Worker.
         task: as it was claimed.
-        payload: its event.
-        deadline: until when a throttled invoke may be tried again.
+        payload: the task's event as JSON.
+        deadline: until when a throttled invoke may be retried.
 
     Raises:
-        InvokeRefused: AWS certainly did not take it.
-        ImpossibleEvent: nor will it ever.
+        InvokeRefused: AWS did not accept the event.
+        ImpossibleEvent: AWS will never accept the event.
     """
     try:
-        for attempt in _on_throttling(deadline):
+        for attempt in _retries_of_throttling(deadline):
             with attempt:
                 aws.lambda_().invoke(FunctionName=registration.function_name, InvocationType="Event", Payload=payload)
     except ClientError as error:
@@ -280,15 +280,15 @@ def invoke(registration: Registration, task: Task, payload: bytes, deadline: Dea
         logger.warning("invoke in doubt", extra={**telemetry.ids(task), "reason": type(error).__name__})
 
 
-def _on_throttling(deadline: Deadline) -> Retrying:
-    """A throttled invoke was not taken, so that it may be sent again."""
+def _retries_of_throttling(deadline: Deadline) -> Retrying:
+    """Retries of a throttled invoke, which AWS did not accept."""
 
-    def worth_it(error: BaseException) -> bool:
+    def may_retry(error: BaseException) -> bool:
         throttled = isinstance(error, ClientError) and error.response["Error"]["Code"] == "TooManyRequestsException"
         return throttled and not deadline.has_passed()
 
     return Retrying(
-        retry=retry_if_exception(worth_it),
+        retry=retry_if_exception(may_retry),
         wait=wait_random_exponential(multiplier=0.1, max=1),
         stop=stop_after_attempt(3),
         reraise=True,

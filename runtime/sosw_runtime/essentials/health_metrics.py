@@ -1,4 +1,4 @@
-"""Vitals: the health of what Workers depend on, read from CloudWatch once a tick for all of them."""
+"""Health metrics of all Workers, read from CloudWatch once a tick."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _METRICS_A_CALL: Final = 500
 
 _CALLS_AT_ONCE: Final = 8
 
-#: Periods of its own that a metric is looked back: values arrive a minute or two late, and the newest counts. An older
-#: one is none: the last known level holds.
+#: How many of its periods back a metric's newest value may be: values arrive a minute or two late. Without one the last
+#: known level holds.
 _PERIODS_BACK: Final = 5
 
-#: How the codes begin by which CloudWatch refuses a call for what it asks.
+#: Prefixes of the error codes with which CloudWatch refuses a metric.
 #: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CommonErrors.html
 _REFUSALS: Final = ("Validation", "InvalidParameter", "MissingParameter", "MissingRequiredParameter")
 
@@ -40,7 +40,7 @@ class _Metric(NamedTuple):
 
 
 def assess_health(invocation: Invocation, workers: Sequence[WorkerRecord]) -> list[WorkerRecord]:
-    """Assess the health of Workers and note it in the registry where it changed; the Workers with it."""
+    """Read the health of Workers and store it where it changed; the Workers with their new health."""
     sources = {
         worker.worker_id: worker.registration.health_metrics for worker in workers if worker.registration is not None
     }
@@ -51,53 +51,51 @@ def assess_health(invocation: Invocation, workers: Sequence[WorkerRecord]) -> li
         else worker
         for worker in workers
     ]
-    _store_health(invocation, [new for new, old in zip(renewed, workers, strict=True) if new.differs_from(old)])
+    _put_health(invocation, [new for new, old in zip(renewed, workers, strict=True) if new.differs_from(old)])
     return renewed
 
 
-def _store_health(invocation: Invocation, renewed: Sequence[WorkerRecord]) -> None:
-    """Note the health of Workers. A level holds for this tick also if it cannot be noted; the next one does it."""
+def _put_health(invocation: Invocation, renewed: Sequence[WorkerRecord]) -> None:
+    """Store the health of Workers. If that fails, the level still holds for this tick, and the next tick stores it."""
 
     def put(worker: WorkerRecord) -> None:
         registry.put_health(invocation.tables, worker)
 
-    for worker, outcome in run_concurrently(put, renewed, _CALLS_AT_ONCE, invocation.has_time):
-        if isinstance(outcome, Exception):
-            logger.error("health not noted", exc_info=outcome, extra={"worker_id": worker.worker_id})
+    for worker, result in run_concurrently(put, renewed, _CALLS_AT_ONCE, invocation.has_time):
+        if isinstance(result, Exception):
+            logger.error("health not stored", exc_info=result, extra={"worker_id": worker.worker_id})
 
 
 def _newest_values(
     invocation: Invocation, sources: Mapping[str, Mapping[str, MetricSource]]
 ) -> dict[str, dict[str, float]]:
-    """By Worker and metric; what CloudWatch does not give is missing."""
+    """The newest values by Worker and metric, without those that CloudWatch does not have."""
     by_period: dict[int, list[_Metric]] = defaultdict(list)
     for worker_id, metrics in sources.items():
         for name, source in metrics.items():
             by_period[source.period_seconds].append(_Metric(worker_id, name, source))
     values: dict[str, dict[str, float]] = defaultdict(dict)
     for period, wanted in by_period.items():
-        # Short of time it is not always the same metrics that are not read.
+        # Shuffled, so that not always the same metrics are left out for lack of time.
         random.shuffle(wanted)
         for start in range(0, len(wanted), _METRICS_A_CALL):
             part = wanted[start : start + _METRICS_A_CALL]
-            for metric, value in _read_without_the_refused(invocation, part, period):
+            for metric, value in _read_in_halves(invocation, part, period):
                 values[metric.worker_id][metric.name] = value
     return values
 
 
-def _read_without_the_refused(
-    invocation: Invocation, metrics: Sequence[_Metric], period: int
-) -> Iterator[tuple[_Metric, float]]:
-    """The newest values. A call that is refused for one of its metrics is halved until that one is alone.
+def _read_in_halves(invocation: Invocation, metrics: Sequence[_Metric], period: int) -> Iterator[tuple[_Metric, float]]:
+    """The newest values. If CloudWatch refuses a call, its halves are read, until the refused metric is alone.
 
-    CloudWatch does not say which one. Halving finds it among 500 by 18 calls; a call for each Worker would take as many
-    as there are Workers, each minute, also while nothing is refused.
+    CloudWatch does not name it. Halving finds one among 500 in 18 calls. A call for each Worker takes as many calls
+    as there are Workers, each minute, even if none is refused.
     """
     if invocation.out_of_time:
         logger.error("no time to read health; the last known levels hold", extra={"metrics": len(metrics)})
         return
     try:
-        newest = _read([metric.source for metric in metrics], period, invocation.clock())
+        newest = _read_newest([metric.source for metric in metrics], period, invocation.clock())
     except Exception as error:
         if not _is_refusal(error):
             logger.exception("health not read; the last known levels hold")
@@ -106,8 +104,8 @@ def _read_without_the_refused(
             logger.exception("health metric refused by CloudWatch; its last known level holds", extra=refused)
         else:
             middle = len(metrics) // 2
-            yield from _read_without_the_refused(invocation, metrics[:middle], period)
-            yield from _read_without_the_refused(invocation, metrics[middle:], period)
+            yield from _read_in_halves(invocation, metrics[:middle], period)
+            yield from _read_in_halves(invocation, metrics[middle:], period)
     else:
         yield from ((metrics[number], value) for number, value in newest.items())
 
@@ -118,8 +116,8 @@ def _is_refusal(error: Exception) -> bool:
     return isinstance(error, ParamValidationError)
 
 
-def _read(sources: Sequence[MetricSource], period: int, now: int) -> dict[int, float]:
-    """The newest value of each metric, all of one period (s), by its place in `sources`."""
+def _read_newest(sources: Sequence[MetricSource], period: int, now: int) -> dict[int, float]:
+    """The newest value of each metric by its index in `sources`; all have the same period (s)."""
     end = datetime.fromtimestamp(now / 1000, UTC)
     pages = (
         aws.cloudwatch()

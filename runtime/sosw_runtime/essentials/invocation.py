@@ -1,4 +1,4 @@
-"""What every Essential knows of the invocation that it serves."""
+"""The context of one invocation of an Essential: settings, tables, clock and deadline."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sosw_runtime import __version__, aws, telemetry
 from sosw_runtime.settings import Settings
 from sosw_runtime.storage.tables import Tables
 
-#: What is left of an invocation when no more work is begun, in ms: enough for every call under way to time out. A short
-#: invocation keeps a quarter of itself.
+#: Reserve at the end of an invocation in which no work begins, in ms: every pending call can time out in it. A short
+#: invocation reserves a quarter of its time.
 _RESERVE_MS = 12_000
 
-#: Without a Lambda context (a test, a shell) an invocation is taken to last this long, in ms.
+#: Length of an invocation without a Lambda context (in a test or a shell), in ms.
 _DEFAULT_REMAINING_MS = 60_000
 
 
@@ -43,7 +43,7 @@ def now_ms() -> int:
 
 
 def sleep(seconds: float) -> None:
-    """Let time go by."""
+    """Wait."""
     time.sleep(seconds)
 
 
@@ -55,7 +55,7 @@ class Invocation:
     tables: Tables
     request_id: str
     ends_at: int  # ms, when Lambda stops it
-    reserve: int = _RESERVE_MS  # ms before that, when no more work is begun
+    reserve: int = _RESERVE_MS  # ms before `ends_at` in which no work begins
     clock: Callable[[], int] = now_ms
     sleep: Callable[[float], None] = sleep
 
@@ -64,7 +64,7 @@ class Invocation:
         """Read the settings and take the clients of this process."""
         settings = Settings()
         if settings.is_of_another_version:
-            _tell_of_another_version(settings)
+            _count_version_mismatch(settings)
         remaining = _DEFAULT_REMAINING_MS if context is None else context.get_remaining_time_in_millis()
         return cls(
             settings=settings,
@@ -84,32 +84,32 @@ class Invocation:
         return self.has_time_until(self.clock())
 
     def has_time_until(self, at: int) -> bool:
-        """Whether work may still be begun at a time."""
+        """Whether more work may be begun at a time (ms)."""
         return at <= self.ends_at - self.reserve
 
     def share(self, part: float) -> Self:
-        """The same invocation with a part of the time that is left to it."""
+        """This invocation with a part of its remaining time."""
         now = self.clock()
         left = self.ends_at - self.reserve - now
         return replace(self, ends_at=now + floor(part * left) + self.reserve)
 
 
-def _tell_of_another_version(settings: Settings) -> None:
-    """Count an invocation by a package that is not the pinned one. Neighbouring versions work together."""
+def _count_version_mismatch(settings: Settings) -> None:
+    """Count an invocation of a package that is not the pinned version. Neighbouring versions work together."""
     essential = os.environ.get("POWERTOOLS_SERVICE_NAME", "essentials")
-    _warn_of_another_version(essential, settings.pinned_version)
+    _warn_once(essential, settings.pinned_version)
     telemetry.count(essential, settings.name, {"VersionMismatch": 1})
 
 
 @cache
-def _warn_of_another_version(essential: str, pinned: str) -> None:
-    """Once a process."""
+def _warn_once(essential: str, pinned: str) -> None:
+    """Log the mismatch once a process."""
     about = {"pinned": pinned, "package": __version__}
     telemetry.logger(essential).warning("the package is not of the pinned version", extra=about)
 
 
-def resume(invocation: Invocation, job_id: str) -> None:
-    """Have another invocation of the Scheduler write the rest of a job."""
+def invoke_scheduler(invocation: Invocation, job_id: str) -> None:
+    """Invoke the Scheduler asynchronously to write the rest of a job."""
     aws.lambda_().invoke(
         FunctionName=invocation.settings.function("scheduler"),
         InvocationType="Event",

@@ -1,4 +1,4 @@
-"""Notifications: what people are told by SNS."""
+"""Notifications of people by SNS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST_SUBJECT: Final = 100
 
 
 def publish(topic_arn: str | None, subject: str, message: Mapping[str, Any]) -> None:
-    """Send a message to a topic, if there is one."""
+    """Publish a message to a topic, if there is one."""
     if topic_arn is not None:
         text = json.dumps(message, indent=2)
         aws.sns().publish(TopicArn=topic_arn, Subject=subject[:_LONGEST_SUBJECT], Message=text)

@@ -1,4 +1,4 @@
-"""Orchestrator: invokes Workers, each within its limit, slower while what it depends on is unhealthy."""
+"""Orchestrator: invokes Workers, each within its limit, which bad health of its metrics lowers."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from sosw_runtime.essentials.stream import is_stream, written_tasks
 from sosw_runtime.storage import registry, slots, tasks, tokens
 from sosw_runtime.storage.registry import WorkerRecord
 
-#: Part of a tick's time that CloudWatch may take at the most; where it takes longer, the last known levels hold.
-_PART_OF_HEALTH: Final = 0.5
+#: Largest part of a tick's time for reading health. If CloudWatch takes longer, the last known levels hold.
+_HEALTH_SHARE: Final = 0.5
 
 logger = telemetry.logger("orchestrator")
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What there is to do for one Worker. What a stream tells is a hint: it may be old, repeated or missing."""
+    """Work for one Worker, according to the stream. Records may be old, repeated or missing."""
 
-    finished: tuple[Slot, ...] = ()  # slots whose task has just reported
+    reported: tuple[Slot, ...] = ()  # slots whose task has just reported
     new_work: bool = False
 
 
 def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, Any]:
-    """Fill free slots: of the Workers that a batch of the stream names, or on the tick of all.
+    """Fill free slots: of the Workers in a batch of the stream, or on the tick of all Workers.
 
     Args:
         event: a batch of the tasks table's stream; anything else is the tick.
         context: Lambda's.
 
     Returns:
-        Counts of `Dispatched` and `Refused` invokes, as AWS took them or not, of `Failures` and of `Outages`, and of
-        `LeftOver`: Workers for which there was no time, or not enough, and one if reading health took too long.
+        Counts of invokes that AWS accepted (`Dispatched`) and refused (`Refused`), of `Failures` and `Outages`, and of
+        `LeftOver`: Workers for which there was too little time, plus one if reading health took too long.
     """
     invocation = Invocation.begin(context)
     counters = on_stream(invocation, event["Records"]) if is_stream(event) else on_tick(invocation)
@@ -50,13 +50,13 @@ def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, A
 
 
 def on_stream(invocation: Invocation, records: Iterable[Mapping[str, Any]]) -> Counters:
-    """Hand on the slots that have come free, and start what is new."""
-    news = _news(records)
+    """Hand on the slots of tasks that reported, and start new tasks."""
+    news = _news_by_worker(records)
     workers = registry.find_workers(invocation.tables, news)
     return _dispatch_all(
         invocation,
         {
-            worker_id: dispatch(invocation, worker, news[worker_id].finished, new_work=news[worker_id].new_work)
+            worker_id: dispatch(invocation, worker, news[worker_id].reported, new_work=news[worker_id].new_work)
             for worker_id, worker in workers.items()
         },
     )
@@ -65,10 +65,10 @@ def on_stream(invocation: Invocation, records: Iterable[Mapping[str, Any]]) -> C
 def on_tick(invocation: Invocation) -> Counters:
     """Assess every Worker's health, then fill its free slots."""
     workers = [worker for worker in registry.workers(invocation.tables) if not worker.is_gone]
-    share = invocation.share(_PART_OF_HEALTH)
+    share = invocation.share(_HEALTH_SHARE)
     workers = assess_health(share, workers)
     counters = Counters(LeftOver=int(share.out_of_time))
-    counters += _dispatch_all(invocation, {worker.worker_id: _look(invocation, worker) for worker in workers})
+    counters += _dispatch_all(invocation, {worker.worker_id: _fill_if_queued(invocation, worker) for worker in workers})
     name = invocation.settings.name
     telemetry.count("orchestrator", name, {"Heartbeat": 1})
     for worker in workers:
@@ -77,35 +77,35 @@ def on_tick(invocation: Invocation) -> Counters:
     return counters
 
 
-def _look(invocation: Invocation, worker: WorkerRecord) -> Turns:
-    """Fill a Worker's free slots, if anything is queued: the slots of an idle one need not be read."""
+def _fill_if_queued(invocation: Invocation, worker: WorkerRecord) -> Turns:
+    """Fill a Worker's free slots if it has queued tasks. Without any its slots are not read."""
     tables, worker_id = invocation.tables, worker.worker_id
     if not worker.is_registered:
         if not slots.occupied(tables, worker_id, consistent=True):
-            # Registered anew, it may be another function.
+            # A new registration may be of another function.
             tokens.forget_token_seen(tables, worker_id)
             registry.mark_gone(tables, worker)
         return Counters()
-    if worker.registration is not None and not tasks.queued(tables, worker_id, worker.shards, 1):
+    if worker.registration is not None and not tasks.queue_head(tables, worker_id, worker.shards, 1):
         return Counters()
     return (yield from dispatch(invocation, worker, (), new_work=True))
 
 
-def _news(records: Iterable[Mapping[str, Any]]) -> dict[str, News]:
-    """What a batch tells, by Worker."""
+def _news_by_worker(records: Iterable[Mapping[str, Any]]) -> dict[str, News]:
+    """The work in a batch of the stream, by Worker."""
     news: dict[str, News] = {}
     for task in written_tasks(records):
-        told = news.get(task.worker_id, News())
+        known = news.get(task.worker_id, News())
         slot = Slot.of(task)
         if task.status is Status.QUEUED:
-            news[task.worker_id] = News(told.finished, new_work=True)
+            news[task.worker_id] = News(known.reported, new_work=True)
         elif task.status in REPORTED and slot is not None:
-            news[task.worker_id] = News((*told.finished, slot), told.new_work)
+            news[task.worker_id] = News((*known.reported, slot), known.new_work)
     return news
 
 
 def _dispatch_all(invocation: Invocation, work: Mapping[str, Turns]) -> Counters:
-    """Dispatch for some Workers. The queue of one that fails is kept, and the next tick tries again."""
+    """Dispatch for some Workers. If one fails, its queue is kept and the next tick retries."""
     served = serve_in_rounds(invocation, work, logger, "dispatch failed", "worker_id")
     for worker_id, counters in served.by_name.items():
         if counters["Failures"]:

@@ -1,4 +1,4 @@
-"""Rounds: many Workers or chores share the time of one invocation, and none of them holds up the others."""
+"""Rounds: many Workers or chores share the time of one invocation in turns, so that none holds up the others."""
 
 from __future__ import annotations
 
@@ -15,51 +15,51 @@ if TYPE_CHECKING:
 
 _AT_ONCE: Final = 8
 
-#: Work in turns. A turn ends with a `yield` of what was done in it; the last one returns it.
+#: Work in turns. A turn ends by yielding its counters; the last turn returns them.
 Turns = Generator[Counters, None, Counters]
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What was done in some rounds."""
+    """The counters of all rounds."""
 
     by_name: Mapping[str, Counters]
-    left_over: tuple[str, ...]  # the names of those for which there was no time, or not enough
+    left_over: tuple[str, ...]  # names of the work for which there was too little time
 
     @property
     def total(self) -> Counters:
-        """What was done of all."""
+        """The sum of all counters."""
         return sum(self.by_name.values(), Counters())
 
 
 def serve_in_rounds(
     invocation: Invocation, work: Mapping[str, Turns], logger: Logger, message: str, label: str
 ) -> Served:
-    """Give everyone a turn, then everyone who has more to do another one, until there is no time.
+    """Give each work a turn, then another one to each that has more to do, until there is no time.
 
-    The order is drawn anew each time, so that it is not always the same who are left over. A failure is logged and
-    counted, and ends that work.
+    The order is random, so that not always the same work is left over. A failure is logged and counted, and ends the
+    work that failed.
 
     Args:
         invocation: whose time it is.
         work: by name.
         logger: whose log tells of failures.
         message: of a failure.
-        label: what a name is, in a failure's line.
+        label: the log field for the name of the work that failed.
     """
 
-    def next_turn(name: str) -> tuple[Counters, bool]:
-        return _next_turn(work[name])
+    def take_turn(name: str) -> tuple[Counters, bool]:
+        return _take_turn(work[name])
 
     by_name = {name: Counters() for name in work}
     waiting = random.sample(list(work), len(work))
     while waiting and invocation.has_time():
         ended = set()
-        for name, outcome in run_concurrently(next_turn, waiting, _AT_ONCE, invocation.has_time):
-            if isinstance(outcome, Exception):
-                counters, has_more = log_if_failed(outcome, logger, message, **{label: name}), False
+        for name, result in run_concurrently(take_turn, waiting, _AT_ONCE, invocation.has_time):
+            if isinstance(result, Exception):
+                counters, has_more = log_if_failed(result, logger, message, **{label: name}), False
             else:
-                counters, has_more = outcome
+                counters, has_more = result
             by_name[name] += counters
             if not has_more:
                 ended.add(name)
@@ -67,14 +67,14 @@ def serve_in_rounds(
     return Served(by_name, tuple(waiting))
 
 
-def in_one_turn(work: Callable[[], Counters]) -> Turns:
-    """Work that is done in one turn."""
+def single_turn(work: Callable[[], Counters]) -> Turns:
+    """Work with one turn."""
     yield from ()
     return work()
 
 
-def _next_turn(turns: Turns) -> tuple[Counters, bool]:
-    """What was done in the next turn, and whether there is more to do."""
+def _take_turn(turns: Turns) -> tuple[Counters, bool]:
+    """Run the next turn; its counters, and whether there is another turn."""
     try:
         return next(turns), True
     except StopIteration as end:

@@ -1,4 +1,4 @@
-"""Scavenger: archives what completed, retries or buries what failed, and puts right whatever was left midway."""
+"""Scavenger: archives completed tasks, retries failed ones or lets them die, and mends what was left unfinished."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any, Final
 
 from sosw_runtime import telemetry
 from sosw_runtime.domain.registration import RetryPolicy
-from sosw_runtime.domain.retry import Cancel, Die, Retry, decide, decide_due
+from sosw_runtime.domain.retry import Cancel, Die, Retry, decision_on_failure, decision_when_due
 from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import REPORTED, Status, Task
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.essentials import announcements, closing
-from sosw_runtime.essentials.invocation import Invocation, LambdaContext, resume
+from sosw_runtime.essentials.invocation import Invocation, LambdaContext, invoke_scheduler
 from sosw_runtime.essentials.parallel import Counters, run_all, run_batch
-from sosw_runtime.essentials.rounds import Turns, in_one_turn, serve_in_rounds
+from sosw_runtime.essentials.rounds import Turns, serve_in_rounds, single_turn
 from sosw_runtime.essentials.stream import is_stream, written_tasks
 from sosw_runtime.storage import jobs, moves, registry, slots, tasks
-from sosw_runtime.storage.items import Item, Unreadable
+from sosw_runtime.storage.items import Unreadable
 from sosw_runtime.storage.jobs import Cursor
 from sosw_runtime.storage.registry import WorkerRecord
 
-#: How long a report may wait for its record, and a slot for its claim, before the tick looks into it, in ms.
+#: How long the tick leaves a report to the stream, and a slot to its claim, in ms.
 GRACE_MS: Final = 15_000
 
 _CALLS_AT_ONCE: Final = 8
 
-#: Tasks that are queued, and slots that are looked at, before it is another Worker's turn.
+#: Tasks that are requeued, and slots that are checked, in one turn of a Worker.
 _DUE_A_TURN: Final = 200
 _SLOTS_A_TURN: Final = 100
 
@@ -37,7 +37,7 @@ logger = telemetry.logger("scavenger")
 
 
 def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, Any]:
-    """Settle the reports of a batch of the stream, or on the tick look after everything.
+    """Settle the reported tasks of a batch of the stream, or on the tick do all chores.
 
     Args:
         event: a batch of the tasks table's stream; anything else is the tick.
@@ -45,13 +45,12 @@ def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, A
 
     Returns:
         Counts of `Archived`, `Retried`, `DeadTasks`, `Cancelled`, `Requeued`, `Freed`, `Alarms`, `Resumed`,
-        `Unreadable`, `Failures`, `Outages`, and of `LeftOver`: Workers, jobs and chores for which there was no time, or
-        not enough.
+        `Unreadable`, `Failures`, `Outages`, and of `LeftOver`: Workers, jobs and chores for which there was too little
+        time.
 
     Raises:
-        Unavailable: an outage of AWS kept a part of a batch from being settled, all else is. Lambda hands the batch
-            over again until it passes, which repeats nothing that is done. What failed for another reason holds up no
-            records behind it: the tick looks at it again.
+        Unavailable: transient errors kept some tasks of a batch from being settled; all others are. Lambda retries the
+            batch, and settling is idempotent. Other failures do not fail the batch: the tick retries them.
     """
     invocation = Invocation.begin(context)
     counters = on_stream(invocation, event["Records"]) if is_stream(event) else on_tick(invocation)
@@ -63,35 +62,35 @@ def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, A
 
 def on_stream(invocation: Invocation, records: Iterable[Mapping[str, Any]]) -> Counters:
     """Settle the tasks that have just reported."""
-    # Each once, since DynamoDB takes no batch that names an item twice.
+    # Each task once: DynamoDB refuses a batch that names an item twice.
     reported = list({task.task_id: task for task in written_tasks(records) if task.status in REPORTED}.values())
     failed = (task.worker_id for task in reported if task.status is Status.FAILED)
     workers = registry.find_workers(invocation.tables, failed)
     counters = _settle(invocation, reported, workers)
     if counters["DeadTasks"] + counters["Cancelled"] > 0:
-        # They stand in the outbox: an alarm that failed is the tick's to send, no reason to settle the batch again.
-        told = run_all(partial(_announce_ended, invocation), [reported], 1, logger, "closed tasks not announced")
-        counters += Counters(Alarms=told["Alarms"], Failures=told["Failures"])
+        # If an alarm fails, the tick sends it from the outbox. So it counts as no outage, and the batch is not retried.
+        announced = run_all(partial(_announce_closed, invocation), [reported], 1, logger, "closed tasks not announced")
+        counters += Counters(Alarms=announced["Alarms"], Failures=announced["Failures"])
     return counters
 
 
-def _announce_ended(invocation: Invocation, settled: Sequence[Task]) -> Counters:
-    """Announce those tasks that are dead or cancelled by now, together."""
+def _announce_closed(invocation: Invocation, settled: Sequence[Task]) -> Counters:
+    """Announce the settled tasks that are now dead or cancelled."""
     found = tasks.find_closed(invocation.tables, (task.task_id for task in settled)).values()
     return announcements.announce(invocation, [task for task in found if task.in_outbox])
 
 
 def on_tick(invocation: Invocation) -> Counters:
-    """Queue what is due, mend slots, send alarms, see to jobs and sweep, each in a share of the time.
+    """Requeue due tasks, mend slots, announce the outbox, close and resume jobs, sweep; each in a share of the time.
 
-    What a chore does not use of its share passes on, in the end to what is due and was left over.
+    The unused part of a share goes to the chores after it, and at last to the due tasks that were left over.
     """
     found = registry.workers(invocation.tables)
     workers = {worker.worker_id: worker for worker in found if not worker.is_gone}
     counters = Counters()
 
     def serve(chore: Callable[[Invocation], dict[str, Turns]], parts: int, label: str = "worker_id") -> tuple[str, ...]:
-        """Give a chore its share of so many equal parts; the names of the work that is left over."""
+        """Do a chore in one of `parts` equal parts of the remaining time; the names of the work that is left over."""
         share = invocation.share(1 / parts)
         served = serve_in_rounds(share, chore(share), logger, "not looked after", label)
         counters.update(served.total)
@@ -114,14 +113,14 @@ def _by_worker(
     return {worker.worker_id: chore(share, worker) for worker in workers}
 
 
-# --- what reported, and what never will ----------------------------------------------------------------------------
+# --- settling ended attempts ---------------------------------------------------------------------------------------
 
 
 def _settle(invocation: Invocation, ended: Sequence[Task], workers: Mapping[str, WorkerRecord]) -> Counters:
-    """Archive, retry or bury tasks whose attempt ended."""
+    """Archive, retry or end tasks whose attempt ended."""
 
     def archive(completed: Sequence[Task]) -> Counters:
-        # Completed is final: the job counts it before it leaves the table, so that a crash in between counts it again.
+        # Counted before they leave the table: after a crash in between they are counted again, which changes nothing.
         closing.count_closed(invocation, completed)
         moves.archive(invocation.tables, completed, invocation.settings.closed_tasks_retention_days)
         return Counters(Archived=len(completed))
@@ -133,24 +132,24 @@ def _settle(invocation: Invocation, ended: Sequence[Task], workers: Mapping[str,
     completed = [task for task in ended if task.status is Status.COMPLETED]
     failed = [task for task in ended if task.status is not Status.COMPLETED]
     archived = run_batch(archive, completed, _CALLS_AT_ONCE, logger, "not archived", telemetry.ids)
-    cancelled = jobs.cancelled(invocation.tables, (task.job_id for task in failed))
+    cancelled = jobs.cancelled_ids(invocation.tables, (task.job_id for task in failed))
     return archived + run_all(settle, failed, _CALLS_AT_ONCE, logger, "task not settled", telemetry.ids)
 
 
 def _retry_or_end(invocation: Invocation, task: Task, worker: WorkerRecord | None, *, cancelled: bool) -> Counters:
     now = invocation.clock()
-    decision = decide(task, _retry_policy(worker), now, random.uniform, cancelled=cancelled)
+    decision = decision_on_failure(task, _retry_policy(worker), now, random.uniform, cancelled=cancelled)
     failure = str(task.failure) if task.status is Status.FAILED else "the lease ended without a report"
     if not isinstance(decision, Retry):
-        return _end(invocation, task, decision, failure)
+        return _die_or_cancel(invocation, task, decision, failure)
     if not moves.retry(invocation.tables, task, decision.due_at, now, failure, spare=decision.spare):
         return Counters()
     logger.info("retry", extra={**telemetry.ids(task), "due_in_ms": decision.due_at - now})
     return Counters(Retried=1)
 
 
-def _end(invocation: Invocation, task: Task, decision: Die | Cancel, failure: str) -> Counters:
-    """Bury or cancel a task that is not tried again."""
+def _die_or_cancel(invocation: Invocation, task: Task, decision: Die | Cancel, failure: str) -> Counters:
+    """Make a task dead or cancelled, as decided."""
     now, reason = invocation.clock(), f"{decision.reason}; {failure}"
     if isinstance(decision, Cancel):
         return Counters(Cancelled=int(moves.cancel(invocation.tables, task, now, reason)))
@@ -162,7 +161,7 @@ def _end(invocation: Invocation, task: Task, decision: Die | Cancel, failure: st
 
 
 def _retry_policy(worker: WorkerRecord | None) -> RetryPolicy | None:
-    """How a Worker's tasks are tried again; None while its registration is gone or cannot be read."""
+    """The retry policy of a Worker; None while its registration is missing or cannot be read."""
     return None if worker is None or worker.registration is None else worker.registration.retry
 
 
@@ -170,15 +169,15 @@ def _retry_policy(worker: WorkerRecord | None) -> RetryPolicy | None:
 
 
 def _mend_slots(invocation: Invocation, worker: WorkerRecord) -> Turns:
-    """Look at the task of every slot that was not just taken, and put right what is found."""
-    # The slots first: what they tell of a task is then never newer than the task itself. Of one just taken the claim
-    # may be under way, and neither report nor lease can be overdue, so that its task need not be read.
+    """Check the task of every slot that was not just taken; settle the task and free the slot if necessary."""
+    # The slots are read before the tasks, so that a slot is never newer than its task. A slot that was just taken is
+    # skipped: its claim may be under way, and neither a report nor a lease can be overdue.
     occupied = [
         slot
         for slot in slots.occupied(invocation.tables, worker.worker_id)
         if invocation.clock() > slot.claimed_at + GRACE_MS
     ]
-    # Of many, not always the same ones are left over.
+    # Shuffled, so that not always the same slots are left over.
     random.shuffle(occupied)
     while True:
         some, occupied = occupied[:_SLOTS_A_TURN], occupied[_SLOTS_A_TURN:]
@@ -203,15 +202,15 @@ def _mend_some_slots(invocation: Invocation, worker: WorkerRecord, occupied: Seq
                     if task is None or task.claim != slot.claim
                     else _settle_overdue(invocation, task, worker)
                 )
-            # Where the claim went no further than the slot, it might still arrive.
+            # The claim took the slot but did not update the task yet. It may still arrive, so it is voided first.
             if seen is not None and seen.rank == slot.rank:
                 voided = moves.void(invocation.tables, slot.task_id, slot.rank, invocation.clock())
-                return _free(invocation, slot) if voided else Counters()
+                return _free_slot(invocation, slot) if voided else Counters()
         except Unreadable as error:
             logger.error("task not read", extra={"task_id": slot.task_id, "reason": str(error)})
             moves.set_aside(invocation.tables, slot.task_id, slot.rank)
-            return _free(invocation, slot) + Counters(Unreadable=1)
-        return _free(invocation, slot)
+            return _free_slot(invocation, slot) + Counters(Unreadable=1)
+        return _free_slot(invocation, slot)
 
     def about(slot: Slot) -> dict[str, object]:
         return {"worker_id": worker.worker_id, "slot": slot.index, "task_id": slot.task_id}
@@ -226,32 +225,32 @@ def _has_ended(invocation: Invocation, status: str | None, finished_at: int, lea
 
 
 def _settle_overdue(invocation: Invocation, task: Task, worker: WorkerRecord | None) -> Counters:
-    """Settle a task whose report's record is overdue or whose lease ended, and free its slot."""
+    """Settle a task whose report is overdue to be settled or whose lease has ended, and free its slot."""
     slot = Slot.of(task)
     if not _has_ended(invocation, task.status, task.finished_at or 0, task.lease_until or 0):
         return Counters()
     if task.status not in REPORTED | {Status.RUNNING}:
-        # A later version knows what becomes of it; in a slot it does not run.
-        return Counters() if slot is None else _free(invocation, slot)
+        # The status is a later version's: the task is left to it, and does not need the slot.
+        return Counters() if slot is None else _free_slot(invocation, slot)
     if task.status is Status.RUNNING and task.noted is not None:
-        reported = _report_noted(invocation, task)
+        reported = _report_note(invocation, task)
         if reported is None:
             return Counters()
         task = reported
     counters = _settle(invocation, [task], {} if worker is None else {task.worker_id: worker})
     settled = counters["Archived"] + counters["Retried"] + counters["DeadTasks"] + counters["Cancelled"] > 0
-    return counters + _free(invocation, slot) if settled and slot is not None else counters
+    return counters + _free_slot(invocation, slot) if settled and slot is not None else counters
 
 
-def _report_noted(invocation: Invocation, task: Task) -> Task | None:
-    """Count a report that lacked its token, since no other came in the lease; the task as it is then reported."""
+def _report_note(invocation: Invocation, task: Task) -> Task | None:
+    """Report what is noted on a task, as its lease ended without another report; the reported task."""
     if moves.report(invocation.tables, moves.reported_note(task), invocation.clock()).accepted:
         logger.info("noted report counted", extra=telemetry.ids(task))
     found = tasks.get(invocation.tables, task.task_id)
     return found if found is not None and found.claim == task.claim and found.status in REPORTED else None
 
 
-def _free(invocation: Invocation, slot: Slot) -> Counters:
+def _free_slot(invocation: Invocation, slot: Slot) -> Counters:
     return Counters(Freed=int(slots.free(invocation.tables, slot)))
 
 
@@ -259,35 +258,37 @@ def _free(invocation: Invocation, slot: Slot) -> Counters:
 
 
 def _requeue_due(invocation: Invocation, worker: WorkerRecord) -> Turns:
-    """Queue a Worker's waiting tasks whose time has come, or end those that are not to be tried again."""
+    """Requeue a Worker's due tasks, or end those that must not be retried."""
     policy = _retry_policy(worker)
     if policy is None:
         return Counters()
-    unreadable = list[Item]()
-    due = tasks.waiting(invocation.tables, worker.worker_id, invocation.clock(), unreadable)
+    due = tasks.due(invocation.tables, worker.worker_id, invocation.clock())
+    unreadable = 0
     while True:
-        some = list(islice(due, _DUE_A_TURN))
-        cancelled = jobs.cancelled(invocation.tables, (task.job_id for task in some))
+        found = list(islice(due, _DUE_A_TURN))
+        some = [task for task in found if isinstance(task, Task)]
+        unreadable += len(found) - len(some)
+        cancelled = jobs.cancelled_ids(invocation.tables, (task.job_id for task in some))
 
         def requeue(task: Task, cancelled: Set[str] = cancelled) -> Counters:
-            end = decide_due(task, policy, cancelled=task.job_id in cancelled)
+            end = decision_when_due(task, policy, cancelled=task.job_id in cancelled)
             if end is not None:
-                return _end(invocation, task, end, "it waited for its next try")
+                return _die_or_cancel(invocation, task, end, "it waited for its next try")
             return Counters(Requeued=int(moves.requeue(invocation.tables, task, worker.shards, invocation.clock())))
 
-        passed = jobs.tasks_before_cursor(invocation.tables, some)
+        movable = jobs.tasks_before_cursor(invocation.tables, some)
         counters = run_all(
-            requeue, passed, _CALLS_AT_ONCE, logger, "task not requeued", telemetry.ids, invocation.has_time
+            requeue, movable, _CALLS_AT_ONCE, logger, "task not requeued", telemetry.ids, invocation.has_time
         )
-        if len(some) < _DUE_A_TURN and invocation.has_time():
-            return counters + Counters(Unreadable=len(unreadable))
+        if len(found) < _DUE_A_TURN and invocation.has_time():
+            return counters + Counters(Unreadable=unreadable)
         yield counters
 
 
 def _sweep(invocation: Invocation, workers: Mapping[str, WorkerRecord]) -> Turns:
-    """Settle what ended in the next page of the table: tasks that no record and no slot tells of any more.
+    """Settle ended tasks in the next page of the tasks table: those that have lost their stream record and their slot.
 
-    One that is found seldom comes alone, as a stream loses a batch at a time: then the next page is looked at as well.
+    A stream loses records by the batch. So if a page has such a task, the next page is read as well.
     """
 
     def settle(task: Task) -> Counters:
@@ -295,12 +296,12 @@ def _sweep(invocation: Invocation, workers: Mapping[str, WorkerRecord]) -> Turns
 
     begun_after = registry.sweep_position(invocation.tables)
     while True:
-        page = tasks.sweep(invocation.tables, begun_after)
+        page = tasks.sweep_page(invocation.tables, begun_after)
         found = run_all(
             settle, page.tasks, _CALLS_AT_ONCE, logger, "task not settled", telemetry.ids, invocation.has_time
         )
-        counters = found + Counters(Unreadable=len(page.unreadable))
-        # A page for which the time was too short is looked at again.
+        counters = found + Counters(Unreadable=page.unreadable)
+        # A page for which the time was too short is read again.
         if invocation.has_time():
             if page.after != begun_after:
                 registry.put_sweep_position(invocation.tables, page.after)
@@ -312,15 +313,15 @@ def _sweep(invocation: Invocation, workers: Mapping[str, WorkerRecord]) -> Turns
 
 def _job_chores(invocation: Invocation) -> dict[str, Turns]:
     return {
-        "jobs to close": in_one_turn(lambda: closing.close_jobs(invocation)),
-        "large jobs": in_one_turn(lambda: closing.close_grouped_jobs(invocation)),
-        "stopped jobs": in_one_turn(lambda: _resume_jobs(invocation)),
+        "jobs to close": single_turn(lambda: closing.close_remembered_jobs(invocation)),
+        "large jobs": single_turn(lambda: closing.close_grouped_jobs(invocation)),
+        "stopped jobs": single_turn(lambda: _resume_jobs(invocation)),
     }
 
 
 def _resume_jobs(invocation: Invocation) -> Counters:
-    """Hand the jobs whose Scheduler stopped midway to another, and finish those that were cancelled."""
-    stopped = [cursor for cursor in jobs.enqueuing(invocation.tables) if cursor.lease_until < invocation.clock()]
+    """Resume the jobs whose Scheduler stopped, and count the unwritten tasks of cancelled jobs."""
+    stopped = [cursor for cursor in jobs.cursors(invocation.tables) if cursor.lease_until < invocation.clock()]
     work = {cursor.job_id: _resume_job(invocation, cursor) for cursor in stopped}
     served = serve_in_rounds(invocation, work, logger, "job not resumed", "job_id")
     return served.total + Counters(LeftOver=len(served.left_over))
@@ -328,6 +329,6 @@ def _resume_jobs(invocation: Invocation) -> Counters:
 
 def _resume_job(invocation: Invocation, cursor: Cursor) -> Turns:
     if cursor.cancelled and cursor.is_at_rest:
-        return (yield from closing.cancel_rest(invocation, cursor))
-    resume(invocation, cursor.job_id)
+        return (yield from closing.count_unwritten(invocation, cursor))
+    invoke_scheduler(invocation, cursor.job_id)
     return Counters(Resumed=1)

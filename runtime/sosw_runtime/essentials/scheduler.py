@@ -1,4 +1,4 @@
-"""Scheduler: cuts jobs into tasks and queues them, each job whole or not at all, and once however often it is asked."""
+"""Scheduler: cuts jobs into tasks and enqueues them. A job is accepted whole or not at all; a repeat adds no tasks."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from sosw_runtime.domain.pacing import Pace
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.task import Entry, Move, Rank, Status, Task, task_id
 from sosw_runtime.errors import JobInterrupted, JobRefused, Refused, Unavailable
-from sosw_runtime.essentials.invocation import Invocation, LambdaContext, resume
-from sosw_runtime.essentials.messages import are_queued, take_messages
+from sosw_runtime.essentials.invocation import Invocation, LambdaContext, invoke_scheduler
+from sosw_runtime.essentials.messages import accept_messages, are_sqs_messages
 from sosw_runtime.essentials.parallel import run_or_raise
 from sosw_runtime.storage import jobs, moves, progress, registry
 from sosw_runtime.storage.jobs import WINDOW, Cursor, JobRecord
@@ -40,21 +40,21 @@ from sosw_runtime.storage.tables import BATCH_WRITE, ConditionFailed, Tables
 
 _CALLS_AT_ONCE: Final = 20
 
-#: How long a Scheduler holds a job from each window on, in ms: longer than a window's calls may take with all their
-#: tries (8 of 12 s, and the waits between them), and clocks that differ.
+#: Lease of a Scheduler on a job from each window on, in ms: longer than a window's calls with all their tries (8 of
+#: 12 s, and the waits between them), plus clocks that differ.
 _LEASE_MS: Final = 150_000
 
-#: How long the calls of a window may take, in ms, with all their tries.
+#: Longest duration of a window's calls with all their tries, in ms.
 _WINDOW_MS: Final = 120_000
 
-#: How long writes whose answers were lost may be on their way, in ms.
+#: How long a write whose answer was lost may still act, in ms.
 _LATE_MS: Final = 30_000
 
-#: ms after which whoever asked gets an answer, and the rest of the job is handed over: AWS's SDKs wait for a minute,
-#: then ask again. https://docs.aws.amazon.com/botocore/latest/reference/config.html
+#: Time after which the caller gets its answer and the rest of the job is handed over, in ms: AWS's SDKs wait for a
+#: minute, then retry. https://docs.aws.amazon.com/botocore/latest/reference/config.html
 _ANSWER_WITHIN_MS: Final = 30_000
 
-#: Tasks that are counted between two looks at the clock.
+#: Tasks that are counted between two checks of the time.
 _COUNTED_AT_ONCE: Final = 10_000
 
 logger = telemetry.logger("scheduler")
@@ -62,7 +62,7 @@ logger = telemetry.logger("scheduler")
 
 @dataclass(frozen=True, slots=True)
 class _Spec:
-    """All that a job's tasks are cut from, so that they are the same tasks whenever they are cut."""
+    """Everything that decides a job's tasks, so that they are the same tasks whenever they are cut."""
 
     job: Job
     schemas: dict[str, JobSchema]
@@ -87,63 +87,63 @@ class _Spec:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A job that this run of the Scheduler alone may enqueue."""
+class HeldJob:
+    """A job whose lease this run of the Scheduler holds."""
 
     spec: _Spec
     cursor: Cursor
 
 
 def handler(event: Any, context: LambdaContext | None) -> dict[str, Any]:
-    """Accept a job and queue its tasks, or resume one.
+    """Accept a job and enqueue its tasks, or resume a job.
 
     Args:
-        event: a job in any of the forms that the page on jobs gives, or `{"resume": <job_id>}`.
+        event: a job in any of the forms on the page on jobs, or `{"resume": <job_id>}`.
         context: Lambda's.
 
     Returns:
-        `{"job_id", "tasks", "first_start"}`: their number, and the earliest start in ms. Asked again, the same.
-        For a batch of messages of SQS or SNS `{"jobs": [...]}`, one such answer for each that is accepted; of SQS
-        with `"batchItemFailures": []` beside it, as those that come again are an error.
+        `{"job_id", "tasks", "first_start"}`: the number of tasks, and the earliest start in ms. A repeat gets the same.
+        For a batch of messages of SQS or SNS `{"jobs": [...]}` with one such answer for each accepted job; for SQS also
+        `"batchItemFailures": []`, as messages that must come again raise an error.
 
     Raises:
         JobRefused: the job is wrong; nothing was written.
         Misconfigured: the Worker's registration cannot be read; nothing was written.
-        Unavailable: the job is not accepted, or the answer to its acceptance was lost; ask again.
+        Unavailable: the job is not accepted, or the answer to its acceptance was lost; retry.
         JobInterrupted: the job is accepted, and the Scavenger resumes it.
     """
     invocation = Invocation.begin(context)
     batch = records(event)
     try:
         if batch is None:
-            return _take_job(invocation, event)
-        if are_queued(batch):
+            return _accept_and_enqueue(invocation, event)
+        if are_sqs_messages(batch):
             url = _rejected_jobs_url(invocation, context)
-            answers = take_messages(partial(_take_job, invocation), batch, url, invocation.has_time)
+            answers = accept_messages(partial(_accept_and_enqueue, invocation), batch, url, invocation.has_time)
             return {"jobs": answers, "batchItemFailures": []}
-        return {"jobs": _take_jobs(invocation, batch)}
+        return {"jobs": _accept_batch(invocation, batch)}
     except Refused as refused:
         raise JobRefused.of(refused) from None
 
 
 def _rejected_jobs_url(invocation: Invocation, context: LambdaContext | None) -> str | None:
-    """The queue of jobs that nobody took, in the account of this function; None if there is no function."""
+    """The URL of the queue of rejected jobs in the function's account; None without a Lambda context."""
     if context is None:
         return None
     account = context.invoked_function_arn.split(":")[4]
     return aws.queue_url(account, f"{invocation.settings.name}_rejected_jobs")
 
 
-def _take_jobs(invocation: Invocation, batch: Sequence[object]) -> list[dict[str, Any]]:
-    """Take the jobs of a batch that no queue keeps, each by itself; the first error is raised at the end."""
-    return run_or_raise(lambda record: _take_job(invocation, message_event(record)), batch, threads=1)
+def _accept_batch(invocation: Invocation, batch: Sequence[object]) -> list[dict[str, Any]]:
+    """Accept each job of a batch that does not come from a queue; raise the first error at the end."""
+    return run_or_raise(lambda record: _accept_and_enqueue(invocation, message_event(record)), batch, threads=1)
 
 
-def _take_job(invocation: Invocation, event: object) -> dict[str, Any]:
-    """Take one job, or resume one. Once it is known to be accepted, whatever fails is told as `JobInterrupted`."""
-    # Alone, since a job may have a key of this name.
+def _accept_and_enqueue(invocation: Invocation, event: object) -> dict[str, Any]:
+    """Accept a job or resume one, and enqueue its tasks. After acceptance every error becomes `JobInterrupted`."""
+    # The only key: a job may have a key of this name too.
     resumed = isinstance(event, dict) and event.keys() == {"resume"}
-    writing = invocation if resumed else _ending_before_callers_time_out(invocation)
+    writing = invocation if resumed else _with_answer_deadline(invocation)
     try:
         if isinstance(event, dict) and resumed:
             record, held = _accepted_job(invocation.tables, event["resume"]), None
@@ -162,20 +162,20 @@ def _take_job(invocation: Invocation, event: object) -> dict[str, Any]:
     return answer
 
 
-def _ending_before_callers_time_out(invocation: Invocation) -> Invocation:
-    """The same invocation, with the deadline of whoever waits for its answer."""
+def _with_answer_deadline(invocation: Invocation) -> Invocation:
+    """This invocation with the deadline of the caller that waits for its answer."""
     ends_at = invocation.clock() + _ANSWER_WITHIN_MS + invocation.reserve
     return replace(invocation, ends_at=min(invocation.ends_at, ends_at))
 
 
-def accept_job(invocation: Invocation, request: Request) -> tuple[JobRecord, Held | None]:
-    """Check a job to its last task, then accept it; held, if this call is the one that accepted it.
+def accept_job(invocation: Invocation, request: Request) -> tuple[JobRecord, HeldJob | None]:
+    """Check all tasks of a job, then accept it; the job, and its lease if this call accepted it.
 
-    A job that is known already is answered as it stands.
+    A job that was accepted before is returned as it is.
 
     Raises:
         Refused, Misconfigured: nothing was written.
-        Unavailable, botocore.exceptions.ClientError, BotoCoreError: the job is not accepted, or its answer was lost.
+        Unavailable, botocore.exceptions.ClientError, BotoCoreError: the job is not accepted, or the answer was lost.
     """
     job, now = request.job, invocation.clock()
     registration = _registration(invocation.tables, job.worker)
@@ -199,56 +199,57 @@ def accept_job(invocation: Invocation, request: Request) -> tuple[JobRecord, Hel
     cursor = Cursor(record.job_id, 0, uuid4().hex, invocation.clock() + _LEASE_MS)
     accepted = jobs.accept(invocation.tables, record, stored, cursor)
     if accepted is record:
-        return record, Held(spec, cursor)
+        return record, HeldJob(spec, cursor)
     if accepted.fingerprint != record.fingerprint:
         raise Refused("job_id", record.job_id, "another job has it; use another id, or none")
     return accepted, None
 
 
 def _fingerprint(job: Job) -> str:
-    """The same for the same job, in whatever order its keys come."""
+    """A hash of a job that does not depend on the order of its keys."""
     text = json.dumps(job.model_dump(mode="json", exclude_unset=True), sort_keys=True)
     return sha256(text.encode()).hexdigest()[:32]
 
 
-def take_over_job(invocation: Invocation, job_id: str) -> Held | None:
-    """Hold a job that nobody enqueues any more; None if somebody does, or if it is enqueued whole."""
+def take_over_job(invocation: Invocation, job_id: str) -> HeldJob | None:
+    """Take over a job whose lease has ended; None if it has not, or if all tasks are enqueued."""
     tables = invocation.tables
     seen = jobs.cursor(tables, job_id)
     if seen is None or seen.lease_until > invocation.clock():
         return None
     spec = jobs.spec(tables, job_id)
-    cursor = None if spec is None else jobs.hold(tables, seen, uuid4().hex, invocation.clock() + _LEASE_MS)
-    return None if spec is None or cursor is None else Held(_Spec.from_json(spec), cursor)
+    cursor = None if spec is None else jobs.take_over(tables, seen, uuid4().hex, invocation.clock() + _LEASE_MS)
+    return None if spec is None or cursor is None else HeldJob(_Spec.from_json(spec), cursor)
 
 
-def enqueue_job(invocation: Invocation, record: JobRecord, held: Held, *, must_advance: bool) -> None:
-    """Write a job's tasks from its cursor on; short of time, hand the rest to the next Scheduler.
+def enqueue_job(invocation: Invocation, record: JobRecord, held: HeldJob, *, must_advance: bool) -> None:
+    """Write a job's tasks from its cursor on; at the end of the time, hand the rest to another invocation.
 
-    A job that is cancelled meanwhile is left as it then stands; the Scavenger counts what is not written as cancelled.
+    If the job is cancelled, no more tasks are written; the Scavenger counts the unwritten ones as cancelled.
 
     Args:
         invocation: whose tables, clock and deadline are used.
         record: the job.
-        held: what its tasks are cut from, and from where on.
-        must_advance: whether to hand over only what has become less; otherwise the time may have gone into checking.
+        held: its spec and its cursor.
+        must_advance: whether to hand over only if tasks were written. False for a new job: checking it may have taken
+            all the time.
 
     Raises:
-        Exception: whatever stopped it; the lease ends and the Scavenger resumes the job.
+        Exception: any error; the lease ends and the Scavenger resumes the job.
     """
     try:
         _enqueue_or_hand_over(invocation, record, held, must_advance=must_advance)
     except Exception:
-        _give_up(invocation, held.cursor)
+        _shorten_lease(invocation, held.cursor)
         raise
 
 
-def _enqueue_or_hand_over(invocation: Invocation, record: JobRecord, held: Held, *, must_advance: bool) -> None:
+def _enqueue_or_hand_over(invocation: Invocation, record: JobRecord, held: HeldJob, *, must_advance: bool) -> None:
     tables = invocation.tables
     reached = _write_tasks(invocation, record, held)
     about = {"job_id": record.job_id, "worker_id": record.worker_id, "tasks": reached.position}
     if reached.position == record.total:
-        if not jobs.finish(tables, reached):
+        if not jobs.delete_cursor(tables, reached):
             raise Unavailable(f"job {record.job_id!r} is accepted, and another Scheduler has taken it over")
         logger.info("enqueued", extra=about)
         telemetry.count("scheduler", invocation.settings.name, {"Enqueued": record.total})
@@ -262,17 +263,17 @@ def _enqueue_or_hand_over(invocation: Invocation, record: JobRecord, held: Held,
     _hand_over(invocation, reached)
 
 
-def _give_up(invocation: Invocation, cursor: Cursor) -> None:
-    """End the lease of a job early, where it is still this run's; it ends by itself where that fails."""
+def _shorten_lease(invocation: Invocation, cursor: Cursor) -> None:
+    """End the lease of a job early, if this run still holds it. If that fails, the lease ends at its time."""
     try:
-        # Writes whose answers were lost may still arrive; behind them another Scheduler looks what did.
-        jobs.give_up(invocation.tables, cursor.job_id, cursor.holder, invocation.clock() + _LATE_MS)
+        # Writes whose answers were lost may still act. The next Scheduler checks after them what is written.
+        jobs.shorten_lease(invocation.tables, cursor.job_id, cursor.holder, invocation.clock() + _LATE_MS)
     except Exception:
         logger.warning("lease not ended early", exc_info=True, extra={"job_id": cursor.job_id})
 
 
-def _write_tasks(invocation: Invocation, record: JobRecord, held: Held) -> Cursor:
-    """Write a job's tasks while there is time, as fast as their keys take them; how far it came.
+def _write_tasks(invocation: Invocation, record: JobRecord, held: HeldJob) -> Cursor:
+    """Write a job's tasks while there is time, at the pace of their keys; the cursor that was reached.
 
     Raises:
         Unavailable: the cursor was taken over.
@@ -280,17 +281,17 @@ def _write_tasks(invocation: Invocation, record: JobRecord, held: Held) -> Curso
     tables, cursor = invocation.tables, held.cursor
     todo = _tasks_from(record, held.spec, cursor.position)
     pace = Pace.begin(pacing.units_a_second(held.spec.shards, delayed=_is_delayed(record)), invocation.clock())
-    # Where an earlier Scheduler's window is in doubt, it is made whole also in a job that is cancelled.
+    # A suspect window is completed even if the job is cancelled.
     while cursor.suspect or not cursor.cancelled:
-        # That one was as long as windows ever are, and its tasks are looked for one by one.
+        # A suspect window has the full length. Its tasks are checked one by one.
         window = list(islice(todo, WINDOW)) if cursor.suspect else _next_window(todo, pace.rate)
         units = sum(map(pacing.units, window))
         now = _wait(invocation, pace, units)
         if now is None:
             break
         if cursor.suspect:
-            finished = progress.final_numbers(tables, record, [task.number for task in window])
-            moves.enqueue_missing(tables, window, finished, jobs.fence(tables, cursor))
+            final_numbers = progress.final_numbers(tables, record, [task.number for task in window])
+            moves.enqueue_missing(tables, window, final_numbers, jobs.fence(tables, cursor))
         else:
             cursor = _renew_lease(invocation, cursor)
             pace = pace.after(units, now, throttled=_write_window(tables, window))
@@ -305,7 +306,7 @@ def _write_tasks(invocation: Invocation, record: JobRecord, held: Held) -> Curso
 
 
 def _renew_lease(invocation: Invocation, cursor: Cursor) -> Cursor:
-    """A held cursor whose lease is long enough for a window: nothing fences its batches.
+    """Renew the lease if it is too short for a window: batch writes have no fence; the cursor.
 
     Raises:
         Unavailable: the cursor was taken over.
@@ -320,7 +321,7 @@ def _renew_lease(invocation: Invocation, cursor: Cursor) -> Cursor:
 
 
 def _wait(invocation: Invocation, pace: Pace, units: int) -> int | None:
-    """Wait until so many units may be written; the time then, None at once if no more work should be begun by then."""
+    """Wait until this many units may be written; the time then. None, without a wait, if no work may begin then."""
     now = invocation.clock()
     pause = pace.pause(units, now)
     if not invocation.has_time_until(now + pause):
@@ -331,7 +332,7 @@ def _wait(invocation: Invocation, pace: Pace, units: int) -> int | None:
 
 
 def _next_window(todo: Iterator[Task], most_units: float) -> list[Task]:
-    """The next tasks: as many as a window has, or as their key takes in a second."""
+    """The next tasks: one window, or the most units that their key takes in a second."""
     window: list[Task] = []
     units = 0
     for task in todo:
@@ -345,7 +346,7 @@ def _next_window(todo: Iterator[Task], most_units: float) -> list[Task]:
 def _write_window(tables: Tables, window: Sequence[Task]) -> bool:
     """Write new tasks, several batches at once; whether DynamoDB was too busy for some of them at first.
 
-    Every batch is done with before the first error is raised.
+    The first error is raised after all batches have ended.
     """
     put = moves.delay if window[0].status is Status.WAITING else moves.enqueue
     batches = [window[start : start + BATCH_WRITE] for start in range(0, len(window), BATCH_WRITE)]
@@ -353,8 +354,8 @@ def _write_window(tables: Tables, window: Sequence[Task]) -> bool:
 
 
 def _hand_over(invocation: Invocation, reached: Cursor) -> None:
-    """Give the rest of a job to the next invocation."""
-    resume(invocation, reached.job_id)
+    """Invoke the Scheduler for the rest of a job."""
+    invoke_scheduler(invocation, reached.job_id)
     logger.info("handed over", extra={"job_id": reached.job_id, "position": reached.position})
 
 
@@ -382,10 +383,10 @@ def _accepted_job(tables: Tables, job_id: Any) -> JobRecord:
 
 
 def _count_tasks(invocation: Invocation, spec: _Spec, today: date) -> int:
-    """The number of a job's tasks, each of which is cut and looked at.
+    """The number of a job's tasks. Cuts and checks each of them.
 
     Raises:
-        Refused: a task is wrong, there is none, or they are more than an invocation has the time for.
+        Refused: a task is invalid, there is none, or there are more than one invocation can check.
     """
     total = 0
     for total, _ in enumerate(payload_texts(spec.job, spec.schemas, today), 1):
@@ -397,7 +398,7 @@ def _count_tasks(invocation: Invocation, spec: _Spec, today: date) -> int:
 
 
 def _tasks_from(record: JobRecord, spec: _Spec, start: int) -> Iterator[Task]:
-    """The tasks of an accepted job from a number on, the same whenever they are cut."""
+    """The tasks of an accepted job from a number on; the same on every call."""
     delayed = _is_delayed(record)
     payloads = payload_texts(spec.job, spec.schemas, record.today, start, RESERVED_BY_0_1_0)
     for number, payload in enumerate(payloads, start):
@@ -418,5 +419,5 @@ def _tasks_from(record: JobRecord, spec: _Spec, start: int) -> Iterator[Task]:
 
 
 def _is_delayed(record: JobRecord) -> bool:
-    """Whether a job's tasks wait for a time."""
+    """Whether a job's tasks wait for a start time."""
     return record.first_start > record.created_at

@@ -1,4 +1,4 @@
-"""The stream of the tasks table: its batches, and what they show."""
+"""Batches of the tasks table's stream."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ def is_stream(event: Any) -> bool:
 
 
 def written_tasks(records: Iterable[Mapping[str, Any]]) -> Iterator[Task]:
-    """The tasks that a batch of the stream shows as written; a deleted one is left out."""
+    """The tasks as a batch of the stream shows them after a write, without deleted ones."""
     images = (record.get("dynamodb", {}).get("NewImage") for record in records)
     return to_tasks(image for image in images if image is not None)

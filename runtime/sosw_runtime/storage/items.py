@@ -1,4 +1,4 @@
-"""Items of DynamoDB and the records that they hold."""
+"""DynamoDB items and the records in them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Item = dict[str, Any]  # {"name": {"S": "text"}}, as the low-level client takes 
 
 _logger = logging.getLogger(__name__)
 
-#: Attributes that are written as they stand on the record, unless they are the record's default.
+#: Attributes that are written unchanged from the record: always, when not None, when not 0.
 _ALWAYS: Final = ("task_id", "worker_id", "job_id", "number", "payload", "created_at", "attempt")
 _WHEN_SET: Final = (
     "queue_key",
@@ -33,20 +33,20 @@ _WHEN_SET: Final = (
 )
 _WHEN_NOT_ZERO: Final = ("priority", "spared")
 
-#: What each field of a task may be.
+#: The types of a task's fields.
 _TYPES: Final = {
     name: get_args(hint) or get_origin(hint) or hint for name, hint in get_type_hints(Task).items() if name != "more"
 } | {"history": tuple}
 
-#: Attributes of which a task consists, by their names in the tables.
+#: Names of a task's attributes in the tables.
 _ATTRIBUTES: Final = (_TYPES.keys() - {"due_at", "in_outbox"}) | {"due", "outbox", "outcome_key", "expires_at"}
 _NOTE_ATTRIBUTES: Final = frozenset(attribute.name for attribute in fields(Note))
 
-#: Bytes of a sort key.
+#: Most bytes of a sort key.
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 _LARGEST_KEY: Final = 1024
 
-#: What a task cannot do without, and what stands for it where it cannot be read.
+#: Required attributes of a task, with the values that replace unreadable ones.
 _LEAST: Final[Mapping[str, str | int]] = {
     "task_id": "unreadable",
     "worker_id": "unreadable",
@@ -60,12 +60,12 @@ _DAY_SECONDS: Final = 86_400
 
 Word = TypeVar("Word", Status, Move)
 
-#: The constant under which the sparse index `outbox` finds the tasks that are still to be announced.
+#: The one hash key of the sparse index `outbox`, which holds the tasks that are not yet announced.
 OUTBOX: Final = "due"
 
 
 class Unreadable(ValueError):
-    """An item is no task: somebody else wrote it, or a version that changed what this one relies on."""
+    """An item is no task: something else wrote it, or an incompatible version did."""
 
     def __init__(self, item: Mapping[str, Any], reason: str) -> None:
         self.item = item
@@ -73,12 +73,12 @@ class Unreadable(ValueError):
 
 
 def outcome_key(worker_id: str, status: Status | str) -> str:
-    """The key under which `by_outcome` finds a Worker's closed tasks."""
+    """The key of a Worker's closed tasks in the index `by_outcome`."""
     return f"{worker_id}#{status}"
 
 
 def task_key(task_id: str) -> Item:
-    """The key of a task that does not wait."""
+    """The key of a task in the tasks table and in the closed table."""
     return encoded({"task_id": task_id})
 
 
@@ -88,7 +88,7 @@ def due_key(due_at: int, task_id: str) -> str:
 
 
 def expiry(at: int, days: int | None) -> int | None:
-    """Epoch seconds at which DynamoDB may delete an item that is kept for so many days from a time (ms) on."""
+    """Epoch seconds at which DynamoDB may delete an item, `days` after a time (ms)."""
     return None if days is None else at // 1000 + days * _DAY_SECONDS
 
 
@@ -105,11 +105,11 @@ def encode(value: str | int | bool | list[Any] | dict[str, Any]) -> dict[str, An
             return {"L": [encode(part) for part in value]}
         case dict():
             return {"M": encoded(value)}
-    raise TypeError(f"{value!r} is nothing that is written")
+    raise TypeError(f"{value!r} has no DynamoDB type")
 
 
 def decode(value: Mapping[str, Any]) -> Any:
-    """A value as Python knows it; our own numbers are integers, a later version's may have fractions."""
+    """A value as Python takes it. This version's numbers are integers, a later version's may have fractions."""
     ((kind, content),) = value.items()
     match kind:
         case "N":
@@ -125,7 +125,7 @@ def decode(value: Mapping[str, Any]) -> Any:
 
 
 def encoded(values: Mapping[str, Any]) -> Item:
-    """Values by name as an item; None is left out."""
+    """Values by name as an item, without None."""
     return {name: encode(value) for name, value in values.items() if value is not None}
 
 
@@ -136,11 +136,11 @@ def decoded(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def encode_history(entries: Iterable[Entry]) -> dict[str, Any]:
     """History entries as a list attribute."""
-    return {"L": [{"L": [*encode(entry.compact())["L"], *entry.more]} for entry in entries]}
+    return {"L": [{"L": [*encode(entry.to_list())["L"], *entry.more]} for entry in entries]}
 
 
 def decode_entry(entry: Mapping[str, Any]) -> Entry:
-    """A history entry as `encode_history` made it, perhaps of a later version.
+    """Read a history entry, also of a later version.
 
     Raises:
         TypeError: it is no entry.
@@ -149,12 +149,12 @@ def decode_entry(entry: Mapping[str, Any]) -> Entry:
     known = (decode(at), decode(move), decode(attempt), decode(rest[0]) if rest else None)
     match known:
         case (int(), str(), int(), str() | None):
-            return Entry(known[0], _known(Move, known[1]), known[2], known[3], tuple(rest[1:]))
+            return Entry(known[0], _known_word(Move, known[1]), known[2], known[3], tuple(rest[1:]))
     raise TypeError(f"{known} is no entry of a history")
 
 
 def encode_note(note: Note) -> dict[str, Any]:
-    """A note as a map attribute: texts of JSON inside one of JSON could be twice as long."""
+    """A note as a map attribute: nested in JSON text, its own JSON texts could double in length."""
     return encode(asdict(note))
 
 
@@ -171,12 +171,12 @@ def to_item(task: Task, expires_at: int | None = None) -> Item:
     values["never_ran"] = task.never_ran or None
     if task.status is Status.WAITING:
         if task.due_at is None:
-            raise ValueError(f"task {task.task_id} waits for no time")
+            raise ValueError(f"waiting task {task.task_id} has no due_at")
         values["due"] = due_key(task.due_at, task.task_id)
     else:
         values["status"] = str(task.status)
     if task.status in CLOSED and task.closed_at is not None:
-        # Completed tasks, the most by far, are found by their job: an index key would take 1,000 of them a second.
+        # Completed tasks, by far the most, are found by their job: an index key would take only 1,000 of them a second.
         values["outcome_key"] = None if task.status is Status.COMPLETED else outcome_key(task.worker_id, task.status)
         values["outbox"] = OUTBOX if task.in_outbox else None
         values["expires_at"] = expires_at
@@ -188,9 +188,9 @@ def to_item(task: Task, expires_at: int | None = None) -> Item:
 
 
 def to_task(item: Mapping[str, Any]) -> Task:
-    """A task out of an item of any of the three tables.
+    """The task in an item of any of the three tables.
 
-    What a later version may have added is carried along: attributes, statuses, moves in the history.
+    Attributes, statuses and moves of a later version are kept.
 
     Raises:
         Unreadable: the item is no task.
@@ -208,7 +208,7 @@ def _task(values: dict[str, Any]) -> Task:
     values.pop("outcome_key", None)
     values.pop("expires_at", None)
     values["in_outbox"] = values.pop("outbox", None) is not None
-    values["status"] = Status.WAITING if due is not None else _known(Status, values["status"])
+    values["status"] = Status.WAITING if due is not None else _known_word(Status, values["status"])
     if values["status"] is Status.UNREADABLE:
         raise ValueError("it was set aside")
     values["due_at"] = None if due is None else int(due.split("#", 1)[0])
@@ -236,35 +236,31 @@ def _is_key(text: str) -> bool:
     return 0 < len(text.encode()) <= _LARGEST_KEY
 
 
-def _known(words: type[Word], text: str) -> Word | str:
-    """A word of this version, or a later version's text as it stands."""
+def _known_word(words: type[Word], text: str) -> Word | str:
+    """A word of this version, or the text of a later version's word."""
     try:
         return words(text)
     except ValueError:
         return text
 
 
-def to_tasks(items: Iterable[Mapping[str, Any]], unreadable: list[Item] | None = None) -> Iterator[Task]:
-    """Tasks out of items; one that cannot be read is logged and left out, so that it stops no other.
+def to_tasks(items: Iterable[Mapping[str, Any]]) -> Iterator[Task]:
+    """The tasks in items of any of the three tables. Unreadable items are logged and left out."""
+    return (task for task in to_tasks_or_unreadable(items) if isinstance(task, Task))
 
-    Args:
-        items: of any of the three tables.
-        unreadable: where those that cannot be read are put, if they are wanted.
-    """
+
+def to_tasks_or_unreadable(items: Iterable[Mapping[str, Any]]) -> Iterator[Task | Unreadable]:
+    """The task in each item of any of the three tables, or the error of an unreadable item, which is logged."""
     for item in items:
         try:
             yield to_task(item)
         except Unreadable as error:
             _logger.error("item not read: %s: %s", item.get("task_id"), error)
-            if unreadable is not None:
-                unreadable.append(dict(item))
+            yield error
 
 
 def salvaged_task(error: Unreadable) -> Task:
-    """What can be read of an item that is no task, as a task that can be closed.
-
-    The whole item is its payload, so that nothing of it is lost.
-    """
+    """A failed task with what can be read of an unreadable item, and the whole item as its payload."""
     known: dict[str, Any] = {}
     for name, default in _LEAST.items():
         try:

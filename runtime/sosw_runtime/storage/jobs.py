@@ -1,8 +1,8 @@
 """Jobs: accepted whole or not at all, and enqueued by one Scheduler at a time.
 
-A job is three items: what stands of it (`job`, id); what its tasks are cut from (`spec`, id), which may be large and
-never changes; and (`enqueuing`, id), the cursor and the lease of the Scheduler at work, which goes with the last task
-written. A job that is cancelled meanwhile is marked there: its Scheduler stops, and what is not yet written never is.
+A job has three items: its record (`job`, id); its spec (`spec`, id), from which its tasks are cut, which may be large
+and never changes; and the cursor (`enqueuing`, id) with the lease of the Scheduler that writes its tasks. The cursor is
+deleted with the last task written. Cancelling a job marks its cursor: the Scheduler stops and writes no more tasks.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from sosw_runtime.storage.items import Item, decoded, encoded
 from sosw_runtime.storage.tables import ConditionFailed, Tables, get_batches, registry_part, write
 from sosw_runtime.storage.tasks import find, find_closed, waiting_ids
 
-#: Bytes of a compressed job; the rest of DynamoDB's 400 KB item is left for its other attributes.
+#: Most bytes of a compressed spec. The rest of DynamoDB's 400 KB an item is for the other attributes.
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
 LARGEST_JOB: Final = 380 * 1024
 
-#: Tasks that are written before the cursor moves, and so may stand behind it: 20 calls of 25, at once.
+#: Tasks that are written before the cursor moves past them: 20 calls of 25, at once.
 WINDOW: Final = 500
 
 
@@ -36,19 +36,19 @@ class JobRecord:
     today: date  # the day from which its periods count
     created_at: int  # ms
     first_start: int  # ms
-    source: str  # what asked for it, e.g. the event's id
-    fingerprint: str  # of what was asked for: another job under the same id has another
+    source: str  # the id of the event or request
+    fingerprint: str  # of the request, to detect another job under the same id
     schema_name: str | None = None  # the job schema that it names
-    full_blocks: frozenset[int] = frozenset()  # blocks of tasks that are all closed
-    cancelled_at: int | None = None  # ms, once somebody cancelled it: no task of it starts again
-    full_groups: frozenset[int] = frozenset()  # of a large job groups of such blocks, in place of the blocks
-    closed_at: int | None = None  # ms, once all its tasks were closed
+    full_blocks: frozenset[int] = frozenset()  # blocks whose tasks are all closed
+    cancelled_at: int | None = None  # ms, once the job is cancelled: none of its tasks starts again
+    full_groups: frozenset[int] = frozenset()  # of a large job, in place of the blocks: groups of full blocks
+    closed_at: int | None = None  # ms, once all its tasks are closed
     completed: int | None = None  # tasks by outcome, as it was closed
     dead: int | None = None
     cancelled: int | None = None
 
     def to_item(self) -> Item:
-        """As it is stored when it is accepted."""
+        """The item of a job that is being accepted."""
         return encoded(
             {
                 "pk": "job",
@@ -66,7 +66,7 @@ class JobRecord:
 
     @classmethod
     def from_item(cls, item: Item) -> JobRecord:
-        """Read what `to_item` wrote, and what its progress added."""
+        """Read an item that `to_item` made, with the attributes that were added later."""
         values = decoded(item)
         return cls(
             job_id=values["sk"],
@@ -94,31 +94,30 @@ class Cursor:
 
     job_id: str
     position: int  # the number of the next task to write
-    holder: str  # unique to one run of the Scheduler; empty: none
+    holder: str  # unique to one run of the Scheduler; empty: nobody holds it
     lease_until: int  # ms
-    suspect: bool = False  # True: an earlier holder stopped unseen, the window behind the position may be written
-    cancelled: bool = False  # True: somebody cancelled the job, nothing more is to be written
+    suspect: bool = False  # True: an earlier holder stopped; tasks from the position on may be written
+    cancelled: bool = False  # True: the job is cancelled, and no more tasks are written
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether exactly the tasks before the position are written, and nobody is at work."""
+        """Whether nobody holds the cursor, and exactly the tasks before the position are written."""
         return not (self.holder or self.suspect)
 
 
 def compress(spec: str) -> bytes:
-    """What a job's tasks are cut from, as it is stored."""
+    """Compress a spec for its item."""
     return zlib.compress(spec.encode())
 
 
 def accept(tables: Tables, record: JobRecord, spec: bytes, cursor: Cursor) -> JobRecord:
-    """Accept a job, unless its id is known already; the job that stands under the id in the end.
+    """Accept a job; if its id is known already, the job that has the id.
 
-    Whoever has it accepted holds it from then on, by the cursor.
-    One transaction. Cost: 4 write units, and 2 per KB of the spec.
+    The holder of the cursor holds an accepted job. One transaction. Cost: 4 write units, and 2 per KB of the spec.
     """
     items = [
         record.to_item(),
-        # Of a job that has expired, a spec that is not yet deleted may stand here.
+        # Without a condition: the spec of an expired job with this id may not be deleted yet.
         encoded({"pk": "spec", "sk": record.job_id}) | {"spec": {"B": spec}},
         _cursor_key(record.job_id)
         | encoded({"position": cursor.position, "holder": cursor.holder, "lease_until": cursor.lease_until}),
@@ -144,7 +143,7 @@ def get(tables: Tables, job_id: str) -> JobRecord | None:
 
 
 def spec(tables: Tables, job_id: str) -> str | None:
-    """What an accepted job's tasks are cut from; None once it has expired with them."""
+    """The spec of an accepted job; None once it has expired with the tasks."""
     answer = tables.client.get_item(
         TableName=tables.registry, Key=encoded({"pk": "spec", "sk": job_id}), ConsistentRead=True
     )
@@ -152,53 +151,53 @@ def spec(tables: Tables, job_id: str) -> str | None:
 
 
 def list_all(tables: Tables) -> Iterator[JobRecord]:
-    """Every job that is still kept, in no order. Cost: 0.5 read units per 4 KB, about 15 jobs."""
+    """Every stored job, in no order. Cost: 0.5 read units per 4 KB, about 15 jobs."""
     return map(JobRecord.from_item, registry_part(tables, "job"))
 
 
 def cursor(tables: Tables, job_id: str) -> Cursor | None:
-    """How far a job is enqueued; None once it is enqueued whole."""
+    """A job's cursor; None once all its tasks are enqueued."""
     answer = tables.client.get_item(TableName=tables.registry, Key=_cursor_key(job_id), ConsistentRead=True)
     return _cursor(answer["Item"]) if "Item" in answer else None
 
 
-def hold(tables: Tables, seen: Cursor, holder: str, lease_until: int) -> Cursor | None:
-    """Take over a cursor as it was seen; None when somebody was first. Cost: 1 write unit."""
-    return _change(
+def take_over(tables: Tables, seen: Cursor, holder: str, lease_until: int) -> Cursor | None:
+    """Take over a cursor as it was seen; None if another was first. Cost: 1 write unit."""
+    return _update_cursor(
         tables, seen, replace(seen, holder=holder, lease_until=lease_until, suspect=seen.suspect or seen.holder != "")
     )
 
 
 def advance(tables: Tables, seen: Cursor, position: int, lease_until: int) -> Cursor | None:
-    """Note that all tasks before `position` are written; None when the cursor was taken over. Cost: 1 write unit."""
-    return _change(tables, seen, replace(seen, position=position, lease_until=lease_until, suspect=False))
+    """Record that all tasks before `position` are written; None if the cursor was taken over. Cost: 1 write unit."""
+    return _update_cursor(tables, seen, replace(seen, position=position, lease_until=lease_until, suspect=False))
 
 
 def release(tables: Tables, seen: Cursor) -> None:
-    """Let the next Scheduler go on at once. Cost: 1 write unit."""
-    _change(tables, seen, replace(seen, holder="", lease_until=0))
+    """Give the cursor to whichever Scheduler comes next. Cost: 1 write unit."""
+    _update_cursor(tables, seen, replace(seen, holder="", lease_until=0))
 
 
-def give_up(tables: Tables, job_id: str, holder: str, until: int) -> None:
-    """End a holder's lease early, where its last writes are in doubt. Cost: 1 write unit."""
+def shorten_lease(tables: Tables, job_id: str, holder: str, until: int) -> None:
+    """End a holder's lease at `until` (ms), when its last writes are in doubt. Cost: 1 write unit."""
     seen = cursor(tables, job_id)
     if seen is not None and seen.holder == holder:
-        _change(tables, seen, replace(seen, lease_until=until))
+        _update_cursor(tables, seen, replace(seen, lease_until=until))
 
 
 def cancel(tables: Tables, job_id: str, now: int) -> Cursor | None:
-    """Have nothing more of a job written, and no failed task of it tried again; its cursor, None if enqueued whole.
+    """Mark a job and its cursor as cancelled; the cursor, None if all tasks are enqueued.
 
-    Repeatable. Cost: 2 write units.
+    No more tasks are written, and failed ones are not retried. Idempotent. Cost: 2 write units.
     """
-    # The job first: whoever finds the cursor at rest or gone finds the job cancelled.
-    _mark(tables, {"pk": "job", "sk": job_id}, "cancelled_at = if_not_exists(cancelled_at, :value)", now)
-    item = _mark(tables, {"pk": "enqueuing", "sk": job_id}, "cancelled = :value", True)
+    # The job first: if the cursor is at rest or gone, the job is already marked.
+    _set_attribute(tables, {"pk": "job", "sk": job_id}, "cancelled_at = if_not_exists(cancelled_at, :value)", now)
+    item = _set_attribute(tables, {"pk": "enqueuing", "sk": job_id}, "cancelled = :value", True)
     return None if item is None else _cursor(item)
 
 
-def _mark(tables: Tables, key: Mapping[str, str], change: str, value: int) -> Item | None:
-    """Set an attribute of an item that is there; the item as it stands then."""
+def _set_attribute(tables: Tables, key: Mapping[str, str], change: str, value: int) -> Item | None:
+    """Set an attribute of an existing item; the item afterwards, None if there is none."""
     try:
         answer = write(
             lambda: tables.client.update_item(
@@ -215,17 +214,17 @@ def _mark(tables: Tables, key: Mapping[str, str], change: str, value: int) -> It
     return dict(answer["Attributes"])
 
 
-def cancelled(tables: Tables, job_ids: Iterable[str]) -> set[str]:
-    """Those of some jobs that somebody cancelled, read consistently. Cost: 1 read unit per 4 KB of each."""
+def cancelled_ids(tables: Tables, job_ids: Iterable[str]) -> set[str]:
+    """The given ids of cancelled jobs, read consistently. Cost: 1 read unit per 4 KB of each job."""
     keys = [encoded({"pk": "job", "sk": job_id}) for job_id in dict.fromkeys(job_ids)]
     found = get_batches(tables, tables.registry, keys, attributes=("sk", "cancelled_at"))
     return {item["sk"]["S"] for item in found if "cancelled_at" in item}
 
 
 def tasks_before_cursor(tables: Tables, tasks: Sequence[Task]) -> list[Task]:
-    """Those of some tasks that their job's cursor has passed: no Scheduler will look any more whether they are written.
+    """The given tasks that are before their job's cursor: no Scheduler checks any more whether they are written.
 
-    Once true of a task it is true for ever. Only these may return to the queue, see `moves.enqueue_missing`.
+    Once before the cursor, a task stays so. Only such tasks may return to the queue, see `moves.enqueue_missing`.
     Cost: 1 read unit a job.
     """
     keys = [_cursor_key(job_id) for job_id in dict.fromkeys(task.job_id for task in tasks)]
@@ -234,7 +233,7 @@ def tasks_before_cursor(tables: Tables, tasks: Sequence[Task]) -> list[Task]:
 
 
 def fence(tables: Tables, held: Cursor) -> dict[str, Any]:
-    """The part of a transaction that fails once a cursor was taken over, or has moved. Cost: 2 write units."""
+    """The condition that fails a transaction once the cursor was taken over or has moved. Cost: 2 write units."""
     return {
         "ConditionCheck": {
             "TableName": tables.registry,
@@ -246,10 +245,10 @@ def fence(tables: Tables, held: Cursor) -> dict[str, Any]:
     }
 
 
-def finish(tables: Tables, held: Cursor) -> bool:
-    """Note that a job is enqueued whole; False if another has taken its cursor over. Repeatable. Cost: 1 write unit.
+def delete_cursor(tables: Tables, held: Cursor) -> bool:
+    """Delete the cursor, as all tasks are enqueued; False if it was taken over. Idempotent. Cost: 1 write unit.
 
-    A holder that lost the cursor may have failed to write what is missing (`fence`), which the next one still will.
+    After a takeover the fence may have stopped this holder from writing missing tasks. The new holder writes them.
     """
     try:
         write(
@@ -265,16 +264,16 @@ def finish(tables: Tables, held: Cursor) -> bool:
     return True
 
 
-def enqueuing(tables: Tables) -> list[Cursor]:
-    """The jobs that are not enqueued whole. Cost: 0.5 read units per 4 KB, about 25 jobs."""
+def cursors(tables: Tables) -> list[Cursor]:
+    """The cursors of all jobs that have one. Cost: 0.5 read units per 4 KB, about 25 jobs."""
     return [_cursor(item) for item in registry_part(tables, "enqueuing")]
 
 
 def statuses(tables: Tables, job: JobRecord, numbers: Sequence[int]) -> dict[int, Status | str]:
-    """Where some tasks of a job stand, by number; those not yet written are left out.
+    """The statuses of some tasks of a job by number, without tasks that are not written.
 
-    Closed wins, as a task that is being archived stands in two tables. A task on its way between two tables while they
-    are read may be left out as well: ask again.
+    A task that is being archived is in two tables: closed wins. A task that moves between two tables during the read
+    may be missing.
     """
     ids = {task_id(job.job_id, number): number for number in numbers}
     found = {task.number: task.status for task in find(tables, ids).values()}
@@ -284,10 +283,10 @@ def statuses(tables: Tables, job: JobRecord, numbers: Sequence[int]) -> dict[int
     return found | closed
 
 
-def _change(tables: Tables, seen: Cursor, new: Cursor) -> Cursor | None:
-    """Change a cursor as it was seen; as it stands then, None when somebody was first.
+def _update_cursor(tables: Tables, seen: Cursor, new: Cursor) -> Cursor | None:
+    """Change a cursor as it was seen; the new cursor, None if another was first.
 
-    Whether the job is cancelled is others' to say: it is neither asked for nor changed.
+    `cancelled` is neither compared nor changed.
     """
     try:
         answer = write(
@@ -318,7 +317,7 @@ def _change(tables: Tables, seen: Cursor, new: Cursor) -> Cursor | None:
             )
         )
     except ConditionFailed as failure:
-        # A first answer that was lost: the cursor that is found is the new one.
+        # The answer to an earlier try was lost: the cursor already has the new values.
         found = None if failure.found is None else _cursor(failure.found)
         return found if found is not None and found == replace(new, cancelled=found.cancelled) else None
     return _cursor(answer["Attributes"])

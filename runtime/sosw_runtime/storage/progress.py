@@ -1,21 +1,21 @@
-"""Progress of jobs: which of a job's tasks are closed, and the job with them.
+"""Progress of jobs: the closed tasks of each job, by outcome, and the closing of jobs.
 
 A job's tasks are counted in blocks of 256. A block's item (`progress#<job_id>#<created_at>`, block) holds the numbers
-of its closed tasks as sets, one for each outcome. To add a number to a set again changes nothing, so that no crash,
-repetition or second Scavenger can make a count wrong. A block that is full is noted on the job; with the last one the
-job is closed. Where that fails, (`closing`, job_id) remembers it. An id may come again once its job has expired: the
-time of its creation tells the two apart.
+of its closed tasks as sets, one for each outcome. Adding a number twice changes nothing, so that crashes, repetitions
+and concurrent Scavengers leave the counts right. A full block is recorded on the job. With the last block the job is
+closed; if that fails, the item (`closing`, job_id) remembers it. A new job may get the id of an expired one: the time
+of creation tells them apart.
 
-A number comes into a second set when a dead task is cancelled, or is replayed and then completes or is cancelled. From
-there is no way back, so that both win over dead.
+A number enters a second set when a dead task is cancelled, or is replayed and then completes or is cancelled. Completed
+and cancelled are final, so that they win over dead.
 
-The item of a job of more than 2^24 tasks has no room for all its blocks. They form groups of 256. A full block is noted
-on its group's item (`progress_groups#<job_id>#<created_at>`, group). Once all its blocks are full, the group's tasks
-are counted by outcome: the item then holds the counts instead of the blocks, and the group is noted on the job; with
-the last one the job is closed. When a task of a full group changes, the group is counted again. (`grouped`, job_id)
-remembers the job until it is closed.
+The item of a job of more than 2^24 tasks has no room for all its blocks, so that they form groups of 256. A full block
+is recorded on its group's item (`progress_groups#<job_id>#<created_at>`, group). Once all blocks of a group are full,
+its tasks are counted by outcome: the item then holds the counts instead of the blocks, and the group is recorded on the
+job. With the last group the job is closed. When a task of a full group changes, the group is counted again. The item
+(`grouped`, job_id) remembers the job until it is closed.
 
-Version 0.1.0 knows no groups and notes every full block on the job. `regroup` moves such notes to the groups.
+Version 0.1.0 has no groups and records every full block on the job. `regroup` moves those blocks to the groups.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ BLOCK: Final = 256
 #: Blocks of a group: their numbers take one or two write units as well.
 GROUP: Final = 256
 
-#: Tasks of the largest job whose full blocks are noted on its own item, of whose 400 KB their numbers then take 256.
+#: Tasks of the largest job without groups: the numbers of its blocks take 256 of its item's 400 KB.
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
 LARGEST_UNGROUPED: Final = 2**24
 
-#: Blocks, or groups, of a cancelled job that are noted by one call of `note_unwritten`; groups moved by one `regroup`.
+#: Blocks, or groups, of a cancelled job that one `add_unwritten` counts; groups that one `regroup` moves.
 _AT_ONCE: Final = 20
 
 #: Digits of a block's number in its sort key; above a million it has one more.
@@ -53,7 +53,8 @@ _OUTCOMES: Final = (Status.COMPLETED, Status.DEAD, Status.CANCELLED)
 
 #: Days that a block outlives the tasks that it counts.
 _YEAR: Final = 366
-#: Days that a job outlives its tasks, whose ids would come again with its own: DynamoDB deletes what expired in a few.
+#: Days that a job outlives its tasks. A new job with its id would have the same task ids, and DynamoDB takes a few days
+#: to delete expired items.
 _FORTNIGHT: Final = 14
 
 
@@ -71,7 +72,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A job, told apart from those that had its id before."""
+    """A job, distinct from expired jobs with the same id."""
 
     job_id: str
     created_at: int  # ms
@@ -99,107 +100,108 @@ class _Job:
 _Numbers = Mapping[_Job, Mapping[int, Mapping[Status, set[int]]]]
 
 
-# --- what the Scavenger notes ------------------------------------------------------------------------------------
+# --- counting closed tasks ---------------------------------------------------------------------------------------
 
 
-def note(tables: Tables, closed: Sequence[Task], now: int, retention_days: int | None) -> list[JobRecord]:
-    """Count tasks as closed; the jobs whose last task is among them.
+def add_closed(tables: Tables, closed: Sequence[Task], now: int, retention_days: int | None) -> list[JobRecord]:
+    """Add closed tasks to their jobs' progress; the jobs whose tasks are now all closed.
 
-    Repeatable. A job is returned until `close` has noted it.
-    Cost: 1 or 2 write units a block that is touched; once a block the job's item, or of a large job 1 or 2 write units;
-    once a group of a large job, and for each task of a full group that changes, its 256 blocks are read (1 read unit
-    each) and the job's item is written.
+    Idempotent. A job is returned until `close` has closed it.
+    Cost: 1 or 2 write units for each touched block. For each block that becomes full, a write of the job's item, or 1
+    or 2 write units if the job is large. For each group that becomes full, and for each changed task of a full group,
+    256 read units (its blocks) and a write of the job's item.
     """
     numbers: dict[_Job, dict[int, dict[Status, set[int]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(set)))
     for task in closed:
         numbers[_Job(task.job_id, task.created_at)][task.number // BLOCK][Status(task.status)].add(task.number)
-    return _note(tables, numbers, _block_expiry(now, retention_days))
+    return _add_numbers(tables, numbers, _block_expiry(now, retention_days))
 
 
-def note_unwritten(
+def add_unwritten(
     tables: Tables, job: JobRecord, position: int, now: int, retention_days: int | None
 ) -> tuple[int, list[JobRecord]]:
-    """Count the next tasks from a position on, which were never written as their job was cancelled, as cancelled.
+    """Add the next tasks from a position on, which a cancelled job never wrote, to its progress as cancelled.
 
-    Returns the position that was reached, and jobs as `note` does. Some blocks are noted, or some groups of a large
-    job of which no task was written. Repeatable. Cost: 2 write units a block, 1 a group; the job's item.
+    Returns the position that was reached, and the job if its tasks are now all closed. One call adds some blocks, or
+    some groups of a large job of which no task was written. Idempotent. Cost: 2 write units a block, 1 a group, and a
+    write of the job's item.
     """
     expires_at, size = _block_expiry(now, retention_days), GROUP * BLOCK
     if is_grouped(job) and position % size == 0:
         reached = min(position + _AT_ONCE * size, job.total)
-        groups = set(range(position // size, _pieces(reached, size)))
+        groups = set(range(position // size, _piece_count(reached, size)))
         _remember_grouped(tables, _Job.of(job))
         for group in groups:
             _put_counts(tables, _Job.of(job), group, Counts(cancelled=_group_size(job.total, group)), expires_at)
-        return reached, _open_and_full([_note_groups(tables, _Job.of(job), groups)])
-    border = _pieces(position, size) * size if is_grouped(job) else job.total
+        return reached, _jobs_to_close([_add_full_groups(tables, _Job.of(job), groups)])
+    border = _piece_count(position, size) * size if is_grouped(job) else job.total
     reached = min(position + _AT_ONCE * BLOCK, border, job.total)
     blocks: dict[int, dict[Status, set[int]]] = defaultdict(lambda: {Status.CANCELLED: set()})
     for number in range(position, reached):
         blocks[number // BLOCK][Status.CANCELLED].add(number)
-    return reached, _note(tables, {_Job.of(job): blocks}, expires_at)
+    return reached, _add_numbers(tables, {_Job.of(job): blocks}, expires_at)
 
 
-def _note(tables: Tables, numbers: _Numbers, expires_at: int | None) -> list[JobRecord]:
+def _add_numbers(tables: Tables, numbers: _Numbers, expires_at: int | None) -> list[JobRecord]:
     records = []
     for job, blocks in numbers.items():
         full = {
             block
             for block, by_outcome in blocks.items()
-            if _add(tables, job, block, by_outcome, expires_at) == _block_size(_total(tables, job), block)
+            if _add_to_block(tables, job, block, by_outcome, expires_at) == _block_size(_total(tables, job), block)
         }
         if full:
-            records.append(_note_blocks(tables, job, full, expires_at))
-    return _open_and_full(records)
+            records.append(_add_full_blocks(tables, job, full, expires_at))
+    return _jobs_to_close(records)
 
 
-def _note_blocks(tables: Tables, job: _Job, full: set[int], expires_at: int | None) -> JobRecord | None:
-    """Note full blocks where their job's are noted; the job as it stands then, None if it need not be closed."""
+def _add_full_blocks(tables: Tables, job: _Job, full: set[int], expires_at: int | None) -> JobRecord | None:
+    """Record full blocks on the job or on their groups; the job afterwards, None if it cannot be full yet."""
     if _total(tables, job) <= LARGEST_UNGROUPED:
         return _update_job(tables, job, add={"full_blocks": _number_set(full)})
     _remember_grouped(tables, job)
     groups = _fill_groups(tables, job, full, expires_at)
-    return _note_groups(tables, job, groups) if groups else None
+    return _add_full_groups(tables, job, groups) if groups else None
 
 
 def _fill_groups(tables: Tables, job: _Job, full: Iterable[int], expires_at: int | None) -> set[int]:
-    """Note full blocks on their groups, and count the groups that are full then; these."""
+    """Record full blocks on their groups, and count the groups that are now full; the full groups."""
     by_group: dict[int, set[int]] = defaultdict(set)
     for block in full:
         by_group[block // GROUP].add(block)
-    groups = {group for group, blocks in by_group.items() if _is_full_with(tables, job, group, blocks, expires_at)}
+    groups = {group for group, blocks in by_group.items() if _add_to_group(tables, job, group, blocks, expires_at)}
     for group in groups:
         _count_group(tables, job, group, expires_at)
     return groups
 
 
-def _note_groups(tables: Tables, job: _Job, full: set[int]) -> JobRecord | None:
+def _add_full_groups(tables: Tables, job: _Job, full: set[int]) -> JobRecord | None:
     return _update_job(tables, job, add={"full_groups": _number_set(full)})
 
 
-def _open_and_full(records: Iterable[JobRecord | None]) -> list[JobRecord]:
+def _jobs_to_close(records: Iterable[JobRecord | None]) -> list[JobRecord]:
     return [record for record in records if record is not None and is_full(record) and record.closed_at is None]
 
 
 def is_full(job: JobRecord) -> bool:
-    """Whether all tasks of a job are closed, as it is noted on the job."""
-    noted = len(job.full_groups) * GROUP if is_grouped(job) else len(job.full_blocks)
-    return noted * BLOCK >= job.total
+    """Whether all tasks of a job are closed, by the blocks or groups on its item."""
+    full_blocks = len(job.full_groups) * GROUP if is_grouped(job) else len(job.full_blocks)
+    return full_blocks * BLOCK >= job.total
 
 
 # --- jobs that are counted in groups -----------------------------------------------------------------------------
 
 
 def is_grouped(job: JobRecord) -> bool:
-    """Whether a job's blocks are too many to be noted on the job."""
+    """Whether a job has groups, as its blocks are too many for its item."""
     return job.total > LARGEST_UNGROUPED
 
 
 def regroup(tables: Tables, job: JobRecord, now: int, retention_days: int | None) -> JobRecord | None:
-    """Move some of the full blocks that version 0.1.0 noted on a large job to their groups; the job as it stands then.
+    """Move some full blocks that version 0.1.0 recorded on a large job to their groups; the job afterwards.
 
-    Repeatable: the job forgets the blocks as it notes the groups that are full with them.
-    Cost: for each of 20 groups 2 write units and, once it is full, as `note`; the job's item.
+    Idempotent: one write removes the blocks from the job and records the groups that are full with them.
+    Cost: for each of 20 groups 2 write units and, once it is full, as `add_closed`; a write of the job's item.
     """
     first = sorted({block // GROUP for block in job.full_blocks})[:_AT_ONCE]
     blocks = {block for block in job.full_blocks if block // GROUP in first}
@@ -214,32 +216,32 @@ def _remember_grouped(tables: Tables, job: _Job) -> None:
     remember(tables, "grouped", job.job_id)
 
 
-def _is_full_with(tables: Tables, job: _Job, group: int, blocks: set[int], expires_at: int | None) -> bool:
-    """Note full blocks on their group; whether all its blocks are full."""
+def _add_to_group(tables: Tables, job: _Job, group: int, blocks: set[int], expires_at: int | None) -> bool:
+    """Record full blocks on their group; whether all its blocks are full."""
     item = _update(
         tables,
         job.group_key(group),
         set_to=encoded({"expires_at": expires_at}),
         add={"full_blocks": _number_set(blocks)},
     )
-    of_group = _pieces(_group_size(_total(tables, job), group), BLOCK)
+    of_group = _piece_count(_group_size(_total(tables, job), group), BLOCK)
     return "dead" in item or len(item["full_blocks"]["NS"]) == of_group
 
 
 def _count_group(tables: Tables, job: _Job, group: int, expires_at: int | None) -> None:
-    """Count a group's tasks by outcome from its blocks, all of which are full. Cost: 256 read units."""
+    """Count the tasks of a full group by outcome, from its blocks. Cost: 256 read units."""
     keys = [job.block_key(block) for block in range(group * GROUP, (group + 1) * GROUP)]
-    counts = sum(map(_counts, map(decoded, get_batches(tables, tables.registry, keys))), Counts())
-    # A group that was counted while none of its tasks was written has no blocks.
+    counts = sum(map(_block_counts, map(decoded, get_batches(tables, tables.registry, keys))), Counts())
+    # A group that `add_unwritten` counted has no blocks.
     if sum(astuple(counts)) == _group_size(_total(tables, job), group):
         _put_counts(tables, job, group, counts, expires_at)
 
 
 def _put_counts(tables: Tables, job: _Job, group: int, counts: Counts, expires_at: int | None) -> None:
-    """Note the counts of a full group, unless newer ones are noted. Only dead tasks change, so newer ones have fewer:
+    """Put the counts of a full group, unless it has newer ones. Only dead tasks change, so newer counts have fewer:
 
-    A counts 2 dead ───────────────────────────────────────── A notes 2 dead: fails
-    B:     one of them is cancelled ── counts and notes 1 dead
+    A counts 2 dead ───────────────────────────────────────── A puts 2 dead: fails
+    B:     one of them is cancelled ── counts and puts 1 dead
     """
     with suppress(ConditionFailed):
         _update(
@@ -258,33 +260,33 @@ def _put_counts(tables: Tables, job: _Job, group: int, counts: Counts, expires_a
         )
 
 
-# --- how far a job has come --------------------------------------------------------------------------------------
+# --- reading the progress ----------------------------------------------------------------------------------------
 
 
 def counts(tables: Tables, job: JobRecord) -> Counts:
-    """A job's closed tasks so far.
+    """The number of a job's closed tasks by outcome.
 
-    Cost: 1 read unit per 4 KB, about 1,000 tasks; of a large job 1 per 30 full groups, 2 million tasks, and 1 per 1,000
-    closed tasks of the others.
+    Cost: 1 read unit per 4 KB, about 1,000 tasks; for a large job 1 per 30 full groups, which are 2 million tasks, and
+    1 per 1,000 closed tasks in other groups.
     """
     if not is_grouped(job):
-        return sum(map(_counts, _blocks(tables, _Job.of(job))), Counts())
+        return sum(map(_block_counts, _blocks(tables, _Job.of(job))), Counts())
     full: dict[int, Counts] = {}
     for item in map(decoded, registry_part(tables, _Job.of(job).groups_pk, consistent=True)):
         if "dead" in item:
             full[int(item["sk"])] = Counts(item["completed"], item["dead"], item["cancelled"])
     others = (
-        _counts(block)
-        for blocks in _between(full, _pieces(job.total, GROUP * BLOCK))
-        for block in _some_blocks(tables, _Job.of(job), blocks)
+        _block_counts(block)
+        for blocks in _open_ranges(full, _piece_count(job.total, GROUP * BLOCK))
+        for block in _blocks_of_range(tables, _Job.of(job), blocks)
     )
     return sum((*full.values(), *others), Counts())
 
 
 def final_outcomes(tables: Tables, job: JobRecord) -> dict[int, Status]:
-    """A job's completed and cancelled tasks so far, by number: a dead one may still be replayed.
+    """The outcomes of a job's completed and cancelled tasks, by number. A dead task may still be replayed.
 
-    For small jobs: all numbers are held in memory. Cost: 1 read unit per 4 KB, about 1,000 tasks.
+    For small jobs: all numbers are in memory. Cost: 1 read unit per 4 KB, about 1,000 tasks.
     """
     return {
         number: outcome
@@ -295,7 +297,7 @@ def final_outcomes(tables: Tables, job: JobRecord) -> dict[int, Status]:
 
 
 def final_numbers(tables: Tables, job: JobRecord, numbers: Sequence[int]) -> set[int]:
-    """Those of some numbers that are counted as completed or cancelled. Cost: 1 read unit a block of 256."""
+    """The given numbers that are counted as completed or cancelled. Cost: 1 read unit a block of 256."""
     blocks = sorted({number // BLOCK for number in numbers})
     found = get_batches(tables, tables.registry, [_Job.of(job).block_key(block) for block in blocks])
     sets = (decoded(block).get(outcome, set()) for block in found for outcome in (Status.COMPLETED, Status.CANCELLED))
@@ -306,8 +308,8 @@ def _blocks(tables: Tables, job: _Job) -> Iterator[dict[str, Any]]:
     return map(decoded, registry_part(tables, job.blocks_pk, consistent=True))
 
 
-def _between(full: Collection[int], groups: int) -> Iterator[range]:
-    """The blocks of the groups that are not full, side by side as far as they can be."""
+def _open_ranges(full: Collection[int], groups: int) -> Iterator[range]:
+    """Ranges of blocks whose groups are not full; neighbouring groups share a range."""
     start = 0
     for group in (*sorted(full), groups):
         if start < group:
@@ -315,11 +317,11 @@ def _between(full: Collection[int], groups: int) -> Iterator[range]:
         start = group + 1
 
 
-def _some_blocks(tables: Tables, job: _Job, blocks: range) -> Iterator[dict[str, Any]]:
-    """The blocks of a range that any task was closed of.
+def _blocks_of_range(tables: Tables, job: _Job, blocks: range) -> Iterator[dict[str, Any]]:
+    """The blocks of a range that have closed tasks.
 
-    Sort keys are ordered as texts: those of six digits and those of seven are asked for by themselves, and what of the
-    others lies between is left out.
+    Sort keys are ordered as texts. Keys of six and of seven digits are queried separately, and keys of the other length
+    in between are left out.
     """
     longer = 10**_BLOCK_DIGITS
     for part in (range(blocks.start, min(blocks.stop, longer)), range(max(blocks.start, longer), blocks.stop)):
@@ -340,10 +342,10 @@ def _some_blocks(tables: Tables, job: _Job, blocks: range) -> Iterator[dict[str,
 
 
 def close(tables: Tables, job: JobRecord, found: Counts, now: int, retention_days: int | None) -> bool:
-    """Note that a job is closed, with its counts. Once; repeated, it changes nothing.
+    """Mark a job as closed, with its counts. Idempotent; False if it was closed before.
 
-    With a retention it expires, unless it has dead tasks, which are kept as well.
-    Cost: 1 write unit; with a retention another one per KB of the spec, which goes with the tasks.
+    With a retention the job expires, unless it has dead tasks, which are kept too.
+    Cost: 1 write unit; with a retention one more per KB of the spec, which expires with the tasks.
     """
     kept_days = None if found.dead else retention_days
     if kept_days is not None:
@@ -366,22 +368,22 @@ def close(tables: Tables, job: JobRecord, found: Counts, now: int, retention_day
     return True
 
 
-#: `closing`: all tasks of the job are closed, and the job could not be. `grouped`: it is counted in groups, and open.
+#: `closing`: all tasks of the job are closed, but closing the job failed. `grouped`: the job has groups and is open.
 Reminder = Literal["closing", "grouped"]
 
 
 def remember(tables: Tables, reminder: Reminder, job_id: str) -> None:
-    """Have the tick look at a job. Cost: 1 write unit."""
+    """Put a reminder of a job for the tick. Cost: 1 write unit."""
     write(lambda: tables.client.put_item(TableName=tables.registry, Item=_reminder_key(reminder, job_id)))
 
 
 def forget(tables: Tables, reminder: Reminder, job_id: str) -> None:
-    """Have the tick look at it no more. Cost: 1 write unit."""
+    """Delete a reminder of a job. Cost: 1 write unit."""
     write(lambda: tables.client.delete_item(TableName=tables.registry, Key=_reminder_key(reminder, job_id)))
 
 
-def remembered(tables: Tables, reminder: Reminder) -> list[str]:
-    """The ids of the jobs that are remembered. Cost: 0.5 read units per 4 KB, about 50 jobs."""
+def remembered_ids(tables: Tables, reminder: Reminder) -> list[str]:
+    """The ids of the jobs with a reminder. Cost: 0.5 read units per 4 KB, about 50 jobs."""
     return [item["sk"]["S"] for item in registry_part(tables, reminder)]
 
 
@@ -405,8 +407,10 @@ def _let_spec_expire(tables: Tables, job_id: str, expires_at: int | None) -> Non
 # --- parts of a write, and sizes ---------------------------------------------------------------------------------
 
 
-def _add(tables: Tables, job: _Job, block: int, numbers: Mapping[Status, set[int]], expires_at: int | None) -> int:
-    """Add numbers to a block's sets; how many of its tasks are closed."""
+def _add_to_block(
+    tables: Tables, job: _Job, block: int, numbers: Mapping[Status, set[int]], expires_at: int | None
+) -> int:
+    """Add numbers to a block's sets; the number of its closed tasks."""
     item = _update(
         tables,
         job.block_key(block),
@@ -418,7 +422,7 @@ def _add(tables: Tables, job: _Job, block: int, numbers: Mapping[Status, set[int
 
 
 def _update_job(tables: Tables, job: _Job, **clauses: Any) -> JobRecord | None:
-    """Change what a job notes; the job as it stands then, None if it is not kept any more."""
+    """Update a job's item; the job afterwards, None if it has expired."""
     key = encoded({"pk": "job", "sk": job.job_id})
     seen = encoded({":seen": job.created_at})
     try:
@@ -438,7 +442,7 @@ def _update(
     condition: str | None = None,
     seen: Item | None = None,
 ) -> Item:
-    """Update an item, attribute by attribute; the item as it stands then.
+    """Update attributes of an item; the item afterwards.
 
     Raises:
         ConditionFailed: nothing was written.
@@ -469,30 +473,30 @@ def _update(
     return item
 
 
-def _counts(block: Mapping[str, Any]) -> Counts:
+def _block_counts(block: Mapping[str, Any]) -> Counts:
     completed, dead, cancelled = (block.get(outcome.value, set()) for outcome in _OUTCOMES)
     return Counts(len(completed), len(dead - completed - cancelled), len(cancelled))
 
 
 @lru_cache(maxsize=1024)
 def _total(tables: Tables, job: _Job) -> int:
-    """Tasks of a job; 0 if it is not kept any more."""
+    """The number of a job's tasks; 0 if the job has expired."""
     record = get(tables, job.job_id)
     return 0 if record is None or record.created_at != job.created_at else record.total
 
 
-def _pieces(total: int, size: int) -> int:
-    """How many pieces of a size so many make, the last one perhaps smaller."""
+def _piece_count(total: int, size: int) -> int:
+    """The number of pieces of a size in a total; the last one may be smaller."""
     return -(-total // size)
 
 
 def _block_size(total: int, block: int) -> int:
-    """Tasks of a block of a job of so many tasks."""
+    """The number of tasks in a block, given the job's total."""
     return min(BLOCK, total - block * BLOCK)
 
 
 def _group_size(total: int, group: int) -> int:
-    """Tasks of a group of a job of so many tasks."""
+    """The number of tasks in a group, given the job's total."""
     return min(GROUP * BLOCK, total - group * GROUP * BLOCK)
 
 
@@ -505,5 +509,5 @@ def _number_set(numbers: Iterable[int]) -> dict[str, Any]:
 
 
 def _block_expiry(now: int, retention_days: int | None) -> int | None:
-    """Epoch seconds at which DynamoDB may delete what tasks were counted by."""
+    """Epoch seconds at which DynamoDB may delete progress items."""
     return None if retention_days is None else expiry(now, retention_days + _YEAR)

@@ -1,4 +1,4 @@
-"""Slots: the permits of a pool. An occupied slot is an item, a free one is none."""
+"""Slots: the permits of a pool. An occupied slot is an item; a free slot has none."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from sosw_runtime.storage.items import decoded, encoded
 from sosw_runtime.storage.tables import ConditionFailed, Deadline, Tables, registry_part, write, write_by
 
 
-def take(tables: Tables, slot: Slot, held_by: Slot | None, deadline: Deadline | None = None) -> bool:
+def take(tables: Tables, slot: Slot, held_by: Slot | None, deadline: Deadline) -> bool:
     """Occupy a slot that is free, or that `held_by` holds. Cost: 1 write unit.
 
-    The slot comes before its task:
+    A claim takes the slot first, then the task:
 
         A takes the slot for T ── stops ──────────────────── claims T: fails, T's rank has changed
         Scavenger:            finds T not running here ── voids T's rank ── frees the slot
 
     Raises:
-        NotWritten: the slot is as it was.
-        Unavailable: it is taken, or not, or may still be.
+        NotWritten: the slot is unchanged.
+        Unavailable: the slot may be taken, now or later.
     """
     values: dict[str, Any] = {}
     condition = "attribute_not_exists(pk)"
@@ -41,13 +41,13 @@ def take(tables: Tables, slot: Slot, held_by: Slot | None, deadline: Deadline | 
             ),
         )
     except ConditionFailed as failure:
-        # A first answer that was lost: the write that is found is this one.
+        # The answer to an earlier try was lost: the slot is already taken by this claim.
         return failure.found is not None and decoded(failure.found)["claim"] == slot.claim
     return True
 
 
 def free(tables: Tables, slot: Slot) -> bool:
-    """Free a slot that this claim still holds. Cost: 1 write unit."""
+    """Free a slot if this claim still holds it. Cost: 1 write unit."""
     try:
         write(
             lambda: tables.client.delete_item(
@@ -63,9 +63,9 @@ def free(tables: Tables, slot: Slot) -> bool:
 
 
 def occupied(tables: Tables, pool: str, *, start: int = 0, consistent: bool = False) -> list[Slot]:
-    """The occupied slots of a pool from an index on, by index.
+    """The occupied slots of a pool from index `start` on, by index.
 
-    Cost: 0.5 read units per 4 KB, about 25 slots; twice if consistent.
+    Cost: 0.5 read units per 4 KB, about 25 slots; twice as much if consistent.
     """
     first = _sort_key(start) if start else ""
     items = registry_part(tables, f"slots#{pool}", start=first, consistent=consistent)

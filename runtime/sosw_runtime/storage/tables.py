@@ -1,4 +1,4 @@
-"""The four tables, and how calls to them fail."""
+"""The four tables: batches, retries of transient errors, and deadlines."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ BATCH_WRITE: Final = 25
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 BATCH_READ: Final = 100
 
-#: The call was refused as a whole, since the table or one of its keys was busy: nothing was written.
+#: DynamoDB throttled the whole call: nothing was written.
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
 _THROTTLED: Final = frozenset({"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"})
 
-#: Transient errors of a single write or a transaction, and reasons of a transaction's: nothing was written.
+#: Transient errors of a single write, and cancellation reasons of a transaction: nothing was written.
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 _TRANSIENT: Final = _THROTTLED | {
     "ProvisionedThroughputExceeded",
@@ -42,70 +42,70 @@ _TRANSIENT: Final = _THROTTLED | {
     "TransactionConflictException",
 }
 
-#: Tries of a call beside those that its client makes, and the seconds after which none is begun: the client waits for
-#: seconds as well between its own tries of a write that is throttled.
+#: Tries of a call beside the client's own, and the seconds after which no try begins: the client also waits for seconds
+#: between its own tries of a throttled write.
 _TRIES: Final = 8
 _LAST_TRY_AFTER: Final = 8
-#: Tries of a write whose client makes none of its own.
+#: Tries of a write by a client that never retries.
 _TRIES_OF_A_CLAIM: Final = 50
 
-#: No connection came about: nothing was sent.
+#: There was no connection: nothing was sent.
 _UNREACHED: Final = (ConnectTimeoutError, EndpointConnectionError)
 
 Call = Callable[[], Mapping[str, Any]]
 
 
 class ConditionFailed(Exception):
-    """The item stands otherwise than the write demands; nothing was written."""
+    """The condition of a write failed; nothing was written."""
 
     def __init__(self, found: Item | None) -> None:
         self.found = found
-        super().__init__("the item stands otherwise than the write demands")
+        super().__init__("the condition of the write failed")
 
 
 class NotWritten(Unavailable):
-    """DynamoDB took no try of a write: nothing is written, nor on its way."""
+    """Every try of a write failed before it acted: nothing is written, now or later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A time after which nothing more is tried."""
+    """The time after which no try begins."""
 
     at: int  # ms
     clock: Callable[[], int]  # ms
 
     def has_passed(self, wait: float = 0) -> bool:
-        """Whether it is over now, or will be after so many seconds."""
+        """Whether the deadline is over now, or will be after `wait` seconds."""
         return self.clock() + 1000 * wait > self.at
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The tables of one installation, and the clients that reach them."""
+    """The tables of one installation, with their clients."""
 
-    client: DynamoDBClient  # tries a failed call again
+    client: DynamoDBClient  # retries failed calls
     name: str
-    once: DynamoDBClient  # sends no call twice
-    brief: DynamoDBClient  # sends no call twice either, and waits only for the seconds that a claim has
+    once: DynamoDBClient  # never retries
+    brief: DynamoDBClient  # never retries, and has the short time-outs of a claim
 
     @classmethod
     def connect(cls, name: str) -> Self:
-        """The tables of the installation `name`, by the clients of this process."""
+        """The tables of the installation `name`, with the clients of this process."""
         return cls(aws.dynamodb(), name, aws.dynamodb_once(), aws.dynamodb_brief())
 
     @classmethod
     def by(cls, client: DynamoDBClient, name: str) -> Self:
-        """The tables of the installation `name`, all by one client, for those who enqueue and claim nothing."""
+        """The tables of the installation `name`, with one client, for callers that neither enqueue nor claim."""
         return cls(client, name, client, client)
 
     @property
     def tasks(self) -> str:
-        """Queued and running tasks, and those just reported."""
+        """Queued, running and just reported tasks."""
         return f"{self.name}_tasks"
 
     @property
     def retry_tasks(self) -> str:
-        """Tasks that wait for a time."""
+        """Waiting tasks."""
         return f"{self.name}_retry_tasks"
 
     @property
@@ -120,35 +120,35 @@ class Tables:
 
 
 def write(call: Call) -> Mapping[str, Any]:
-    """Send a single write or a transaction, conditional or repeatable; a transient error is tried again.
+    """Send a single write or a transaction that is conditional or idempotent, and retry transient errors.
 
     Raises:
-        ConditionFailed: with the item as it was found, where the call asked for it.
-        Unavailable: the error stayed.
+        ConditionFailed: with the item as it was found, if the call asked for it.
+        Unavailable: every try failed with a transient error.
         botocore.exceptions.ClientError, BotoCoreError: any other failure.
     """
-    for attempt in _patiently():
+    for attempt in _retries():
         with attempt:
-            return _send(call)
+            return _send_once(call)
     raise AssertionError("unreachable")  # pragma: no cover
 
 
-def write_by(deadline: Deadline | None, call: Call) -> Mapping[str, Any]:
-    """Send a conditional write by `Tables.brief`; whatever may pass is tried again until the deadline.
+def write_by(deadline: Deadline, call: Call) -> Mapping[str, Any]:
+    """Send a conditional write by `Tables.brief`, and retry transient errors until the deadline.
 
-    The write has to know its own earlier try again, whose answer was lost.
+    If an answer was lost, the caller must recognise the item that an earlier try wrote.
 
     Raises:
-        ConditionFailed: with the item as it was found, where the call asked for it.
+        ConditionFailed: with the item as it was found, if the call asked for it.
         NotWritten: every try failed before it acted.
-        Unavailable: the last try failed; it is written, or not, or may still be.
+        Unavailable: the last try failed; the write may have acted, or may still act.
         botocore.exceptions.ClientError, BotoCoreError: any other failure.
     """
     in_doubt = False
-    for attempt in _until(deadline):
+    for attempt in _retries_until(deadline):
         with attempt:
             try:
-                return _send(call)
+                return _send_once(call)
             except (Unavailable, *_UNREACHED) as error:
                 failure = Unavailable if in_doubt else NotWritten
                 raise failure(f"DynamoDB did not take a write in time: {error}") from error
@@ -161,51 +161,51 @@ def write_by(deadline: Deadline | None, call: Call) -> Mapping[str, Any]:
 
 
 def put_batches(tables: Tables, table: str, requests: Sequence[Mapping[str, Any]]) -> None:
-    """Put or delete any number of items, 25 a call; those that DynamoDB sends back are sent again.
+    """Put or delete any number of items, 25 a call, and resend unprocessed ones.
 
     Raises:
-        Unavailable: some were still sent back at the end; any part may have been written.
+        Unavailable: some stayed unprocessed; any part may be written.
     """
     _write_batches(tables.client, table, requests)
 
 
 def put_new(tables: Tables, table: str, items: Sequence[Item]) -> bool:
-    """Put any number of items that others change as soon as they see them; what DynamoDB may have taken is sent once.
+    """Put any number of new items. An item that DynamoDB may have taken is never sent again, as others may change it:
 
-        A puts T, its answer is lost ─────────────────────── A puts T again: T is as new, and runs twice
+        A puts T, its answer is lost ─────────────────────── A puts T again: T is new again, and runs twice
         B:               claims T ── T runs ── T completes
 
     Returns:
-        Whether DynamoDB sent any of them back before it took them: it is asked for more than it can do.
+        Whether DynamoDB sent some items back at first, as it was too busy.
 
     Raises:
-        Unavailable: some were still sent back at the end; any part may have been written.
-        botocore.exceptions.ClientError, BotoCoreError: an answer was lost; any part may be written, or be on its way.
+        Unavailable: some stayed unprocessed; any part may be written.
+        botocore.exceptions.ClientError, BotoCoreError: an answer was lost; any part may be written, now or later.
     """
     return _write_batches(tables.once, table, [{"PutRequest": {"Item": item}} for item in items])
 
 
 def _write_batches(client: DynamoDBClient, table: str, requests: Sequence[Mapping[str, Any]]) -> bool:
-    """Send writes until none is sent back; whether any was."""
+    """Send writes until DynamoDB has processed all; whether it sent some back at first."""
     sent_back = False
     for start in range(0, len(requests), BATCH_WRITE):
-        left: Any = {table: list(requests[start : start + BATCH_WRITE])}
+        unprocessed: Any = {table: list(requests[start : start + BATCH_WRITE])}
         tries = 0
-        for attempt in _patiently():
+        for attempt in _retries():
             with attempt:
                 tries += 1
-                left = _left_of(client, left)
-                if left:
-                    raise Unavailable(f"{table}: {len(left[table])} writes were sent back")
+                unprocessed = _send_batch(client, unprocessed)
+                if unprocessed:
+                    raise Unavailable(f"{table}: {len(unprocessed[table])} writes were sent back")
         sent_back = sent_back or tries > 1
     return sent_back
 
 
-def _left_of(client: DynamoDBClient, requests: Any) -> Any:
-    """Send a batch; what DynamoDB sends back.
+def _send_batch(client: DynamoDBClient, requests: Any) -> Any:
+    """Send a batch; the requests that DynamoDB did not process.
 
     Raises:
-        Unavailable: nothing of it was written.
+        Unavailable: none of it was written.
     """
     try:
         return client.batch_write_item(RequestItems=requests)["UnprocessedItems"]
@@ -220,40 +220,40 @@ def _left_of(client: DynamoDBClient, requests: Any) -> Any:
 def get_batches(
     tables: Tables, table: str, keys: Sequence[Item], *, consistent: bool = True, attributes: Sequence[str] = ()
 ) -> Iterator[Item]:
-    """Read any number of items, or some attributes of each, 100 a call, in no order; those missing are left out.
+    """The items under any number of keys, or some attributes of each, in no order. Reads 100 a call.
 
     Raises:
-        Unavailable: some keys were still sent back at the end.
+        Unavailable: some keys stayed unprocessed.
     """
     projection = {
         "ProjectionExpression": ", ".join(f"#{name}" for name in attributes),
         "ExpressionAttributeNames": {f"#{name}": name for name in attributes},
     }
     for start in range(0, len(keys), BATCH_READ):
-        left: Any = {
+        unprocessed: Any = {
             table: {
                 "Keys": list(keys[start : start + BATCH_READ]),
                 "ConsistentRead": consistent,
                 **(projection if attributes else {}),
             }
         }
-        for attempt in _patiently():
+        for attempt in _retries():
             with attempt:
-                answer = tables.client.batch_get_item(RequestItems=left)
+                answer = tables.client.batch_get_item(RequestItems=unprocessed)
                 yield from answer["Responses"].get(table, [])
-                left = answer["UnprocessedKeys"]
-                if left:
-                    raise Unavailable(f"{table}: {len(left[table]['Keys'])} reads were sent back")
+                unprocessed = answer["UnprocessedKeys"]
+                if unprocessed:
+                    raise Unavailable(f"{table}: {len(unprocessed[table]['Keys'])} reads were sent back")
 
 
 def query(tables: Tables, **arguments: Any) -> Iterator[Item]:
-    """All pages of a query."""
+    """The items of all pages of a query."""
     for page in tables.client.get_paginator("query").paginate(**arguments):
         yield from page["Items"]
 
 
 def registry_part(tables: Tables, pk: str, *, start: str = "", consistent: bool = False) -> Iterator[Item]:
-    """All items of the registry under one partition key, or those from a sort key on, by their sort keys."""
+    """The registry's items under one partition key, from the sort key `start` on, by sort key."""
     return query(
         tables,
         TableName=tables.registry,
@@ -263,7 +263,7 @@ def registry_part(tables: Tables, pk: str, *, start: str = "", consistent: bool 
     )
 
 
-def _patiently() -> Retrying:
+def _retries() -> Retrying:
     return Retrying(
         retry=retry_if_exception_type(Unavailable),
         wait=wait_random_exponential(multiplier=0.05, max=2),
@@ -272,11 +272,11 @@ def _patiently() -> Retrying:
     )
 
 
-def _until(deadline: Deadline | None) -> Retrying:
+def _retries_until(deadline: Deadline) -> Retrying:
     enough = stop_after_attempt(_TRIES_OF_A_CLAIM)
 
     def stop(state: RetryCallState) -> bool:
-        return enough(state) or (deadline is not None and deadline.has_passed(state.upcoming_sleep))
+        return enough(state) or deadline.has_passed(state.upcoming_sleep)
 
     return Retrying(
         retry=retry_if_exception_type(Unavailable),
@@ -286,7 +286,7 @@ def _until(deadline: Deadline | None) -> Retrying:
     )
 
 
-def _send(call: Call) -> Mapping[str, Any]:
+def _send_once(call: Call) -> Mapping[str, Any]:
     """Send a write once.
 
     Raises:

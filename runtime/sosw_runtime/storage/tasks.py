@@ -1,4 +1,4 @@
-"""The reads of tasks; `storage.moves` has all writes."""
+"""Reads of tasks. `storage.moves` has all writes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from sosw_runtime.storage.items import (
     task_key,
     to_task,
     to_tasks,
+    to_tasks_or_unreadable,
 )
 from sosw_runtime.storage.tables import Tables, get_batches, query
 
@@ -31,19 +32,19 @@ _SWEPT_AT_ONCE: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A queued task as the index shows it: a hint, since index reads lag."""
+    """A queued task as the index shows it. It may be out of date, since index reads lag."""
 
     task_id: str
     rank: str
 
 
-def queued(tables: Tables, worker_id: str, shards: int, limit: int) -> list[Candidate]:
-    """The first of a Worker's queue. Cost: 0.5 read units per 4 KB of index, about 25 tasks, and shard."""
+def queue_head(tables: Tables, worker_id: str, shards: int, limit: int) -> list[Candidate]:
+    """The first tasks of a Worker's queue, up to `limit`. Cost: 0.5 read units per shard and 4 KB, about 25 tasks."""
     return list(islice(queue(tables, worker_id, shards, limit), limit))
 
 
 def queue(tables: Tables, worker_id: str, shards: int, page: int) -> Iterator[Candidate]:
-    """A Worker's queue from its head, read in pages of so many tasks of a shard as far as it is asked for."""
+    """A Worker's queue from its head, read lazily in pages of `page` tasks of a shard."""
     return merge(
         *(_shard(tables, key, page) for key in queue_keys(worker_id, shards)), key=lambda candidate: candidate.rank
     )
@@ -65,7 +66,7 @@ def _shard(tables: Tables, queue_key: str, page: int) -> Iterator[Candidate]:
 
 
 def find_ids(tables: Tables, table: str, task_ids: Iterable[str]) -> Iterator[str]:
-    """Those of some ids that stand in a table, whether they can be read or not. Cost: as `find`."""
+    """The given ids that are in a table, also of unreadable items. Cost: as `find`."""
     keys = [task_key(task_id) for task_id in dict.fromkeys(task_ids)]
     return (item["task_id"]["S"] for item in get_batches(tables, table, keys, attributes=("task_id",)))
 
@@ -78,7 +79,7 @@ def find(tables: Tables, task_ids: Iterable[str]) -> dict[str, Task]:
 
 @dataclass(frozen=True, slots=True)
 class TaskSummary:
-    """What decides whether a task in a slot is to be looked at whole: its payload may be large."""
+    """The attributes that decide whether a task in a slot must be read whole. A payload may be large."""
 
     claim: str | None
     rank: str | None
@@ -88,7 +89,7 @@ class TaskSummary:
 
 
 def summaries(tables: Tables, task_ids: Iterable[str]) -> dict[str, TaskSummary]:
-    """As `find`, a few attributes of each, and for the same cost; also of tasks that cannot be read otherwise."""
+    """A few attributes of tasks by id, also of unreadable items. Cost: as `find`."""
     names = ("task_id", "claim", "queue_rank", "status", "finished_at", "lease_until")
     keys = [task_key(task_id) for task_id in dict.fromkeys(task_ids)]
     return {
@@ -104,7 +105,7 @@ def summaries(tables: Tables, task_ids: Iterable[str]) -> dict[str, TaskSummary]
 
 
 def unreadable_items(tables: Tables) -> Iterator[Unreadable]:
-    """Every item of the three tables that is no task. Cost: 0.5 read units per 4 KB of all of them."""
+    """Every unreadable item of the three tables. Cost: 0.5 read units per 4 KB of all items."""
     for table in (tables.tasks, tables.retry_tasks, tables.closed_tasks):
         for page in tables.client.get_paginator("scan").paginate(TableName=table):
             for item in page["Items"]:
@@ -115,7 +116,7 @@ def unreadable_items(tables: Tables) -> Iterator[Unreadable]:
 
 
 def _number(item: Item, name: str) -> int:
-    """A number of an item; 0 where it is missing, or none that we write."""
+    """A number of an item; 0 if it is missing or not a natural number."""
     text = item.get(name, {}).get("N", "0")
     return int(text) if text.isdecimal() else 0
 
@@ -124,7 +125,7 @@ def get(tables: Tables, task_id: str) -> Task | None:
     """One queued, running or just reported task, read consistently. Cost: 1 read unit per 4 KB.
 
     Raises:
-        Unreadable: it is there, and cannot be read.
+        Unreadable: the item is no task.
     """
     answer = tables.client.get_item(TableName=tables.tasks, Key=task_key(task_id), ConsistentRead=True)
     return to_task(answer["Item"]) if "Item" in answer else None
@@ -136,29 +137,32 @@ def find_closed(tables: Tables, task_ids: Iterable[str]) -> dict[str, Task]:
     return {task.task_id: task for task in to_tasks(items)}
 
 
-def waiting(
-    tables: Tables, worker_id: str, until: int | None = None, unreadable: list[Item] | None = None
-) -> Iterator[Task]:
-    """A Worker's waiting tasks by time, those due by `until` (ms) or all. Cost: 1 read unit per 4 KB.
-
-    Items that cannot be read are put into `unreadable`.
-    """
-    condition, values = "worker_id = :worker", {":worker": worker_id}
-    if until is not None:
-        condition += " AND due < :until"
-        values[":until"] = due_key(until + 1, "")
+def waiting(tables: Tables, worker_id: str) -> Iterator[Task]:
+    """A Worker's waiting tasks by time. Cost: 1 read unit per 4 KB."""
     items = query(
         tables,
         TableName=tables.retry_tasks,
-        KeyConditionExpression=condition,
-        ExpressionAttributeValues=encoded(values),
+        KeyConditionExpression="worker_id = :worker",
+        ExpressionAttributeValues=encoded({":worker": worker_id}),
         ConsistentRead=True,
     )
-    return to_tasks(items, unreadable)
+    return to_tasks(items)
+
+
+def due(tables: Tables, worker_id: str, now: int) -> Iterator[Task | Unreadable]:
+    """A Worker's waiting tasks that are due at `now` (ms), by time, and unreadable items. Cost: as `waiting`."""
+    items = query(
+        tables,
+        TableName=tables.retry_tasks,
+        KeyConditionExpression="worker_id = :worker AND due < :until",
+        ExpressionAttributeValues=encoded({":worker": worker_id, ":until": due_key(now + 1, "")}),
+        ConsistentRead=True,
+    )
+    return to_tasks_or_unreadable(items)
 
 
 def waiting_ids(tables: Tables, worker_id: str) -> set[str]:
-    """The ids of a Worker's waiting tasks. Cost: 1 read unit per 4 KB of them, though nothing else of them is sent."""
+    """The ids of a Worker's waiting tasks. Cost: 1 read unit per 4 KB of the tasks, although only ids are sent."""
     items = query(
         tables,
         TableName=tables.retry_tasks,
@@ -170,9 +174,11 @@ def waiting_ids(tables: Tables, worker_id: str) -> set[str]:
     return {item["due"]["S"].partition("#")[2] for item in items}
 
 
-def closed(tables: Tables, worker_id: str, status: Status, since: int = 0, until: int | None = None) -> Iterator[str]:
+def closed_ids(
+    tables: Tables, worker_id: str, outcome: Status, since: int = 0, until: int | None = None
+) -> Iterator[str]:
     """The ids of a Worker's closed tasks of one outcome, oldest first, closed between two times (ms, inclusive)."""
-    values: dict[str, Any] = {":key": outcome_key(worker_id, status), ":since": since, ":until": until or 10**15}
+    values: dict[str, Any] = {":key": outcome_key(worker_id, outcome), ":since": since, ":until": until or 10**15}
     items = query(
         tables,
         TableName=tables.closed_tasks,
@@ -183,8 +189,8 @@ def closed(tables: Tables, worker_id: str, status: Status, since: int = 0, until
     return (item["task_id"]["S"] for item in items)
 
 
-def outbox(tables: Tables) -> Iterator[str]:
-    """The ids of closed tasks that are still to be announced, oldest first, as the index shows them."""
+def outbox_ids(tables: Tables) -> Iterator[str]:
+    """The ids of closed tasks that are not yet announced, oldest first, as the index shows them."""
     items = query(
         tables,
         TableName=tables.closed_tasks,
@@ -196,17 +202,17 @@ def outbox(tables: Tables) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
-    """A page of the table of the tasks."""
+class SweepPage:
+    """A page of the tasks table, without queued tasks."""
 
-    tasks: list[Task]  # that are not queued
-    unreadable: list[Item]
+    tasks: list[Task]
+    unreadable: int  # number of unreadable items
     after: str | None  # the id after which the next page begins; None at the table's end
 
 
-def sweep(tables: Tables, after: str | None) -> Swept:
-    """The table's next 1,000 tasks, without the queued ones: what no record and no slot tells of any more.
-    Cost: 0.5 read units per 4 KB, about 125 for tasks of 1 KB.
+def sweep_page(tables: Tables, after: str | None) -> SweepPage:
+    """The tasks table's next 1,000 items, without queued tasks. The sweep finds tasks that have lost their slot and
+    their stream record. Cost: 0.5 read units per 4 KB, about 125 for tasks of 1 KB.
     """
     start: dict[str, Any] = {} if after is None else {"ExclusiveStartKey": task_key(after)}
     page = tables.client.scan(
@@ -218,5 +224,6 @@ def sweep(tables: Tables, after: str | None) -> Swept:
         **start,
     )
     last = page.get("LastEvaluatedKey")
-    unreadable: list[Item] = []
-    return Swept(list(to_tasks(page["Items"], unreadable)), unreadable, None if last is None else last["task_id"]["S"])
+    found = list(to_tasks_or_unreadable(page["Items"]))
+    readable = [task for task in found if isinstance(task, Task)]
+    return SweepPage(readable, len(found) - len(readable), None if last is None else last["task_id"]["S"])

@@ -15,7 +15,7 @@ from sosw_runtime.domain.task import Status
 from sosw_runtime.errors import JobInterrupted, Misconfigured, Unavailable
 from sosw_runtime.essentials import scheduler
 from sosw_runtime.storage import jobs as stored_jobs
-from sosw_runtime.storage.tasks import closed
+from sosw_runtime.storage.tasks import closed_ids
 from tests.integration.cli.conftest import Command, complete, dispatch, fail
 from tests.support.builders import HOUR
 from tests.support.installation import Installation
@@ -215,7 +215,7 @@ def counts(cli: Command, *command: str) -> dict[str, int]:
 def expire(sosw: Installation, job_id: str) -> None:
     """Delete what DynamoDB deletes once a job's completed tasks are old enough."""
     tables = sosw.tables
-    for task_id in closed(tables, "resize", Status.COMPLETED):
+    for task_id in closed_ids(tables, "resize", Status.COMPLETED):
         tables.client.delete_item(TableName=tables.closed_tasks, Key={"task_id": {"S": task_id}})
     tables.client.delete_item(TableName=tables.registry, Key={"pk": {"S": "spec"}, "sk": {"S": job_id}})
 

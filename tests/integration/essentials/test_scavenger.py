@@ -24,6 +24,7 @@ from tests.support.builders import (
     HOUR,
     LEASE,
     MINUTE,
+    NO_DEADLINE,
     NOON,
     SECOND,
     completed,
@@ -382,7 +383,7 @@ def test_a_slot_of_a_claim_that_never_came_is_voided_and_freed(
     sosw.register()
     sosw.put(queued())
     taken = slot(queued())
-    assert slots.take(sosw.tables, taken, None)
+    assert slots.take(sosw.tables, taken, None, NO_DEADLINE)
     sosw.clock.now = NOON + GRACE_MS
     assert sosw.tick_scavenger() == {}
     sosw.clock.advance(1)
@@ -390,7 +391,7 @@ def test_a_slot_of_a_claim_that_never_came_is_voided_and_freed(
     assert sosw.slots() == []
     assert sosw.task().history[-1].move is Move.VOID
 
-    late = moves.claim(sosw.tables, taken, NOON + LEASE)
+    late = moves.claim(sosw.tables, taken, NOON + LEASE, NO_DEADLINE)
     assert late is None, "the claim arrives after all, and starts nothing"
     assert sosw.task().status is Status.QUEUED
 
@@ -398,7 +399,7 @@ def test_a_slot_of_a_claim_that_never_came_is_voided_and_freed(
 def test_a_slot_whose_task_is_gone_is_freed(sosw: Installation) -> None:
     """The task was settled by one record, and the other, which would have handed its slot on, was lost."""
     sosw.register()
-    assert slots.take(sosw.tables, slot(queued()), None)
+    assert slots.take(sosw.tables, slot(queued()), None, NO_DEADLINE)
     sosw.clock.advance(GRACE_MS + 1)
     assert sosw.tick_scavenger() == {"Freed": 1}
     assert sosw.slots() == []
@@ -407,7 +408,7 @@ def test_a_slot_whose_task_is_gone_is_freed(sosw: Installation) -> None:
 def test_a_slot_whose_task_runs_in_another_one_is_freed(sosw: Installation) -> None:
     sosw.register()
     sosw.put(running(index=1, claim="1"))
-    assert slots.take(sosw.tables, slot(queued(), index=0, claim="overtaken"), None)
+    assert slots.take(sosw.tables, slot(queued(), index=0, claim="overtaken"), None, NO_DEADLINE)
     sosw.clock.advance(GRACE_MS + 1)
     assert sosw.tick_scavenger() == {"Freed": 1}
     assert [found.index for found in sosw.slots()] == [1]
@@ -437,8 +438,8 @@ def test_quiet_again_every_occupied_slot_has_a_running_task(sosw: Installation, 
     sosw.register(max_concurrency=10)
     sosw.put(completed(0), failed(1, slot=1, claim="1"), running(2, index=2, claim="2"), queued(3), waiting(4))
     sosw.put(running(5, index=5, claim="5", lease_until=NOON + HOUR))
-    assert slots.take(sosw.tables, slot(queued(3), index=3, claim="3"), None)
-    assert slots.take(sosw.tables, slot(queued(6), index=6, claim="6"), None)
+    assert slots.take(sosw.tables, slot(queued(3), index=3, claim="3"), None, NO_DEADLINE)
+    assert slots.take(sosw.tables, slot(queued(6), index=6, claim="6"), None, NO_DEADLINE)
     sosw.clock.now = NOON + LEASE + 1
     sosw.tick_scavenger()
     sosw.tick_scavenger()
@@ -453,7 +454,7 @@ def test_quiet_again_every_occupied_slot_has_a_running_task(sosw: Installation, 
 def slow_slots(sosw: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forty slots of tasks that are gone, each of which takes ten seconds to free; a tick has five minutes."""
     for index in range(40):
-        assert slots.take(sosw.tables, slot(queued(100 + index), index=index, claim=f"{index}"), None)
+        assert slots.take(sosw.tables, slot(queued(100 + index), index=index, claim=f"{index}"), None, NO_DEADLINE)
     free = slots.free
 
     def slowly(*arguments: Any) -> bool:
@@ -605,7 +606,7 @@ def test_an_unreadable_item_holds_no_slot(
     sosw.register(max_concurrency=1)
     sosw.put(task)
     if task.status is Status.QUEUED:
-        assert slots.take(sosw.tables, slot(task), None)
+        assert slots.take(sosw.tables, slot(task), None, NO_DEADLINE)
     sosw.client.put_item(TableName=sosw.tables.tasks, Item=to_item(task) | damage)
     sosw.clock.now = NOON + LEASE + 1
     mended = sosw.tick_scavenger()
@@ -773,9 +774,9 @@ def test_a_large_job_that_0_1_0_began_to_count_is_closed_by_the_tick(
     job = jobs.get(sosw.tables, "album")
     assert job is not None
     assert (set(job.full_blocks), set(job.full_groups), job.completed) == (set(), {0, 1}, 4)
-    assert progress.remembered(sosw.tables, "grouped") == ["album"]
+    assert progress.remembered_ids(sosw.tables, "grouped") == ["album"]
     sosw.tick_scavenger()
-    assert progress.remembered(sosw.tables, "grouped") == []
+    assert progress.remembered_ids(sosw.tables, "grouped") == []
 
 
 def test_a_small_job_with_the_id_of_a_large_one_stays_as_it_is(sosw: Installation) -> None:
@@ -789,4 +790,4 @@ def test_a_small_job_with_the_id_of_a_large_one_stays_as_it_is(sosw: Installatio
     job = jobs.get(sosw.tables, "album")
     assert job is not None
     assert (set(job.full_blocks), set(job.full_groups)) == ({0}, set())
-    assert progress.remembered(sosw.tables, "grouped") == []
+    assert progress.remembered_ids(sosw.tables, "grouped") == []

@@ -387,7 +387,7 @@ def test_short_of_time_a_job_is_handed_over_until_it_is_whole(sosw: Installation
         assert written[-1] > written[-2], "every invocation came further"
     assert len(lambdas.accepted) == len(written) - 1, "the last invocation handed nothing over"
     assert [task.number for task in sosw.with_status(Status.QUEUED)] == list(range(95))
-    assert jobs.enqueuing(sosw.tables) == []
+    assert jobs.cursors(sosw.tables) == []
 
 
 def test_a_hand_over_that_came_no_further_is_refused(sosw: Installation, lambdas: FakeLambda) -> None:
@@ -497,7 +497,7 @@ def stopped_before_the_cursor(sosw: Installation, monkeypatch: pytest.MonkeyPatc
 
     sosw.register()
     with monkeypatch.context() as patch:
-        patch.setattr(jobs, "finish", stop)
+        patch.setattr(jobs, "delete_cursor", stop)
         with pytest.raises(_ProcessEnded):
             sosw.submit_photos(3)
     assert len(sosw.with_status(Status.QUEUED)) == 3
@@ -550,7 +550,7 @@ def test_a_job_whose_scheduler_stopped_is_resumed_without_doubles(sosw: Installa
     ended = {task.task_id for task in sosw.all_tasks()}
     assert ended == {task_id for task_id, _, _ in before}
     assert len(sosw.all_tasks()) == 3
-    assert jobs.enqueuing(sosw.tables) == []
+    assert jobs.cursors(sosw.tables) == []
 
 
 @pytest.mark.usefixtures("stopped_before_the_cursor")
@@ -615,7 +615,7 @@ def test_a_cancelled_job_queues_nothing_more_and_is_counted_whole(
     assert len(sosw.all_tasks()) == half_enqueued
 
     sosw.tick_scavenger()
-    assert jobs.enqueuing(sosw.tables) == []
+    assert jobs.cursors(sosw.tables) == []
     assert counts(sosw) == Counts(cancelled=95 - half_enqueued)
     for task in sosw.with_status(Status.QUEUED):
         assert moves.cancel(sosw.tables, task, NOON, "tests")

@@ -11,7 +11,20 @@ from sosw_runtime.storage import moves
 from sosw_runtime.storage.items import Item, due_key, encoded, to_item
 from sosw_runtime.storage.moves import Report
 from sosw_runtime.storage.tables import Tables
-from tests.support.builders import HOUR, LEASE, MINUTE, NOON, SECOND, completed, failed, queued, running, slot, waiting
+from tests.support.builders import (
+    HOUR,
+    LEASE,
+    MINUTE,
+    NO_DEADLINE,
+    NOON,
+    SECOND,
+    completed,
+    failed,
+    queued,
+    running,
+    slot,
+    waiting,
+)
 from tests.support.installation import Installation
 
 NOW = NOON + 5 * SECOND
@@ -84,7 +97,9 @@ def _waiting(task: Task, reason: str) -> Task:
 
 CASES: dict[str, Case] = {
     "claim": Case(
-        lambda tables, _: moves.claim(tables, slot(queued(), index=2, claim="mine", claimed_at=NOW), NOW + LEASE),
+        lambda tables, _: moves.claim(
+            tables, slot(queued(), index=2, claim="mine", claimed_at=NOW), NOW + LEASE, NO_DEADLINE
+        ),
         {
             "queued": replace(
                 _entry(queued().out_of_queue(), Move.CLAIM, attempt=1),

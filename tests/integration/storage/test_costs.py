@@ -17,7 +17,7 @@ from sosw_runtime.storage import moves, slots
 from sosw_runtime.storage.items import Unreadable, to_item
 from sosw_runtime.storage.tables import Tables
 from tests.integration.storage.cases import CASES, STATES, put
-from tests.support.builders import completed, delayed, held, queued, running, slot
+from tests.support.builders import NO_DEADLINE, completed, delayed, held, queued, running, slot
 from tests.support.installation import Installation
 from tests.support.units import WRITES, ask_for_units, consumed_units
 
@@ -62,7 +62,7 @@ def _stood(state: str, move: Move) -> Task:
 def _with_slot(name: str, state: str, tables: Tables) -> None:
     """A claim takes a slot first, and whoever takes it back frees it."""
     if name == Move.CLAIM.value:
-        assert slots.take(tables, slot(queued(), index=2), None)
+        assert slots.take(tables, slot(queued(), index=2), None, NO_DEADLINE)
     assert CASES[name].act(tables, STATES[state])
     if name == Move.UNCLAIM.value:
         assert slots.free(tables, held(running()))
@@ -97,7 +97,7 @@ def test_a_move_costs_what_the_page_says(sosw: Installation, move: Move) -> None
         if stood is not None:
             put(sosw, stood)
             if stood == STATES["running"]:
-                assert slots.take(sosw.tables, held(stood), held(stood))
+                assert slots.take(sosw.tables, held(stood), held(stood), NO_DEADLINE)
         with _counted(sosw.tables) as units:
             act(sosw.tables)
         assert units

@@ -14,7 +14,7 @@ from sosw_runtime.storage.items import to_item
 from sosw_runtime.storage.jobs import Cursor
 from sosw_runtime.storage.tables import Tables
 from tests.integration.storage.cases import CASES, STATES, put
-from tests.support.builders import NOON, queued, slot
+from tests.support.builders import NO_DEADLINE, NOON, queued, slot
 from tests.support.installation import Installation
 
 #: Moves that nobody asks twice of: their caller does not go by the answer.
@@ -78,10 +78,10 @@ def test_a_move_whose_answer_was_lost_is_done_once_and_told_as_done(
 def test_a_slot_whose_answer_was_lost_is_known_as_taken(sosw: Installation, tables: Tables) -> None:
     first, second = slot(queued(0), claim="first"), slot(queued(1), claim="second")
     with first_answer_lost(tables) as lost:
-        assert slots.take(tables, first, None)
+        assert slots.take(tables, first, None, NO_DEADLINE)
     assert lost == ["PutItem"]
     with first_answer_lost(tables) as lost:
-        assert slots.take(tables, second, held_by=first)
+        assert slots.take(tables, second, first, NO_DEADLINE)
     assert lost == ["PutItem"]
     assert slots.occupied(tables, "resize") == [second]
 
@@ -99,10 +99,10 @@ def test_a_cursor_whose_answer_was_lost_is_known_as_moved(sosw: Installation, ta
         },
     )
     with first_answer_lost(tables):
-        held = jobs.hold(tables, fresh, "me", NOON)
+        held = jobs.take_over(tables, fresh, "me", NOON)
     assert held == Cursor("album", 0, "me", NOON)
     with first_answer_lost(tables):
         advanced = jobs.advance(tables, held, 500, NOON)
     assert advanced == jobs.cursor(tables, "album") == Cursor("album", 500, "me", NOON)
     assert jobs.advance(tables, held, 500, NOON) == advanced, "seen as it was before, it is the same step"
-    assert jobs.hold(tables, held, "another", NOON) is None
+    assert jobs.take_over(tables, held, "another", NOON) is None

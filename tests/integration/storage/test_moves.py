@@ -20,6 +20,7 @@ from tests.support.builders import (
     HOUR,
     LEASE,
     MINUTE,
+    NO_DEADLINE,
     NOON,
     SECOND,
     completed,
@@ -72,10 +73,12 @@ def test_a_move_of_a_task_that_is_gone_makes_none(sosw: Installation, move: str)
 def test_a_claim_that_was_overtaken_fails_however_late_it_arrives(sosw: Installation) -> None:
     sosw.put(queued())
     late = slot(queued(), claim="late")
-    assert (task := moves.claim(sosw.tables, slot(queued(), claim="first"), NOW)) is not None
-    assert moves.claim(sosw.tables, late, NOW) is None, "while another runs it"
+    assert (task := moves.claim(sosw.tables, slot(queued(), claim="first"), NOW, NO_DEADLINE)) is not None
+    assert moves.claim(sosw.tables, late, NOW, NO_DEADLINE) is None, "while another runs it"
     assert moves.unclaim(sosw.tables, task, late.rank, 1, NOON, "refused")
-    assert moves.claim(sosw.tables, late, NOW) is None, "when it is queued again, at the same time of the clock"
+    assert moves.claim(sosw.tables, late, NOW, NO_DEADLINE) is None, (
+        "when it is queued again, at the same time of the clock"
+    )
     assert sosw.task().status is Status.QUEUED
 
 
@@ -103,7 +106,7 @@ def test_a_replayed_task_has_a_new_allowance_and_no_old_number(sosw: Installatio
     moves.replay(sosw.tables, DEAD, 1, NOW)
     replayed = sosw.task()
     assert (replayed.attempt, replayed.counted_attempts) == (3, 0)
-    claimed = moves.claim(sosw.tables, slot(replayed), NOW)
+    claimed = moves.claim(sosw.tables, slot(replayed), NOW, NO_DEADLINE)
     assert claimed is not None
     assert (claimed.attempt, claimed.counted_attempts) == (4, 1)
 
@@ -133,7 +136,7 @@ def test_a_claim_has_a_token_only_where_the_worker_requires_one(sosw: Installati
     sosw.put(queued(0), queued(1))
     for number, require_token in enumerate((False, True)):
         place = slot(queued(number), claim=f"claim-{number}")
-        task = moves.claim(sosw.tables, place, NOW, require_token=require_token)
+        task = moves.claim(sosw.tables, place, NOW, NO_DEADLINE, require_token=require_token)
         assert task is not None
         assert task.required_token == (f"claim-{number}" if require_token else None)
         assert sosw.task(number) == task
@@ -293,7 +296,7 @@ def test_who_lost_the_cursor_enqueues_nothing_any_more(sosw: Installation) -> No
     fence = _held(sosw)
     seen = jobs.cursor(sosw.tables, "album")
     assert seen is not None
-    assert jobs.hold(sosw.tables, seen, "second", NOON + HOUR) is not None
+    assert jobs.take_over(sosw.tables, seen, "second", NOON + HOUR) is not None
     assert moves.enqueue_missing(sosw.tables, [queued(0), delayed(1)], set(), fence) == 0
     assert sosw.all_tasks() == []
 
@@ -367,7 +370,7 @@ def test_what_a_later_version_added_to_a_task_goes_with_it(sosw: Installation) -
     assert sosw.task() == started
     assert moves.retry(sosw.tables, started, NOON, NOW, "Busy", spare=False)
     assert moves.requeue(sosw.tables, sosw.task(), 1, NOW)
-    claimed = moves.claim(sosw.tables, slot(sosw.task()), NOW)
+    claimed = moves.claim(sosw.tables, slot(sosw.task()), NOW, NO_DEADLINE)
     assert claimed is not None
     assert claimed.more == more
     assert claimed.history[2] == later
@@ -381,7 +384,7 @@ def test_a_task_of_a_later_versions_status_is_left_alone(sosw: Installation) -> 
     sosw.client.put_item(TableName=sosw.tables.tasks, Item=item)
     assert sosw.task().status == "polishing"
     assert to_item(sosw.task()) == item
-    assert tasks.sweep(sosw.tables, None).tasks == [sosw.task()]
+    assert tasks.sweep_page(sosw.tables, None).tasks == [sosw.task()]
 
 
 # --- reads -----------------------------------------------------------------------------------------------------------
@@ -392,10 +395,10 @@ def test_the_queue_shows_its_head_by_priority_then_returned_then_oldest(sosw: In
     for task in (queued(0), queued(1, created_at=NOON - 1), queued(2, priority=9), queued(3, priority=1), returned):
         sosw.put(task)
     sosw.put(queued(5, worker_id="crop"))
-    assert [found.task_id for found in tasks.queued(sosw.tables, "resize", 1, 10)] == [
+    assert [found.task_id for found in tasks.queue_head(sosw.tables, "resize", 1, 10)] == [
         queued(number).task_id for number in (2, 3, 4, 1, 0)
     ]
-    assert [found.task_id for found in tasks.queued(sosw.tables, "resize", 1, 2)] == [
+    assert [found.task_id for found in tasks.queue_head(sosw.tables, "resize", 1, 2)] == [
         queued(number).task_id for number in (2, 3)
     ]
 
@@ -404,14 +407,14 @@ def test_a_sharded_queue_is_read_as_one(sosw: Installation) -> None:
     for number in range(12):
         sosw.put(queued(number, shards=4))
     assert {row["queue_key"]["S"] for row in sosw.rows("tasks")} == {"resize", "resize#1", "resize#2", "resize#3"}
-    found = tasks.queued(sosw.tables, "resize", 4, 10)
+    found = tasks.queue_head(sosw.tables, "resize", 4, 10)
     assert [candidate.task_id for candidate in found] == [queued(number).task_id for number in range(10)]
 
 
 def test_only_queued_tasks_are_in_the_index_of_the_queue(sosw: Installation) -> None:
     for task in (queued(0), running(1, slot=1, claim="1"), completed(2, slot=2, claim="2"), failed(3, slot=3)):
         sosw.put(task)
-    assert [found.task_id for found in tasks.queued(sosw.tables, "resize", 1, 10)] == [queued(0).task_id]
+    assert [found.task_id for found in tasks.queue_head(sosw.tables, "resize", 1, 10)] == [queued(0).task_id]
 
 
 def test_what_waits_is_read_by_time_up_to_a_time(sosw: Installation) -> None:
@@ -419,8 +422,9 @@ def test_what_waits_is_read_by_time_up_to_a_time(sosw: Installation) -> None:
         sosw.put(waiting(number, due_at=due_at))
     sosw.put(waiting(3, due_at=NOON, worker_id="crop"))
     assert [task.number for task in tasks.waiting(sosw.tables, "resize")] == [1, 2, 0]
-    assert [task.number for task in tasks.waiting(sosw.tables, "resize", until=NOON + MINUTE)] == [1, 2]
-    assert [task.number for task in tasks.waiting(sosw.tables, "resize", until=NOON + MINUTE - 1)] == [1]
+    soon = [waiting(1, due_at=NOON), waiting(2, due_at=NOON + MINUTE)]
+    assert list(tasks.due(sosw.tables, "resize", NOON + MINUTE)) == soon
+    assert list(tasks.due(sosw.tables, "resize", NOON + MINUTE - 1)) == soon[:1]
 
 
 def test_closed_tasks_are_read_by_outcome_and_time(sosw: Installation) -> None:
@@ -428,17 +432,17 @@ def test_closed_tasks_are_read_by_outcome_and_time(sosw: Installation) -> None:
         task = replace(outcome, task_id=queued(number).task_id, number=number, closed_at=NOON + closed_at)
         sosw.client.put_item(TableName=sosw.tables.closed_tasks, Item=to_item(task))
     ids = {queued(number).task_id: number for number in range(3)}
-    assert [ids[found] for found in tasks.closed(sosw.tables, "resize", Status.DEAD)] == [0, 1, 2]
-    assert [ids[found] for found in tasks.closed(sosw.tables, "resize", Status.DEAD, NOON + 2, NOON + 2)] == [1]
-    assert list(tasks.closed(sosw.tables, "resize", Status.COMPLETED)) == [], "they are found by their job"
-    assert list(tasks.closed(sosw.tables, "crop", Status.DEAD)) == []
+    assert [ids[found] for found in tasks.closed_ids(sosw.tables, "resize", Status.DEAD)] == [0, 1, 2]
+    assert [ids[found] for found in tasks.closed_ids(sosw.tables, "resize", Status.DEAD, NOON + 2, NOON + 2)] == [1]
+    assert list(tasks.closed_ids(sosw.tables, "resize", Status.COMPLETED)) == [], "they are found by their job"
+    assert list(tasks.closed_ids(sosw.tables, "crop", Status.DEAD)) == []
 
 
 def test_the_outbox_holds_what_is_still_to_be_announced(sosw: Installation) -> None:
     for number, outcome in enumerate([DEAD, CANCELLED, CLOSED_COMPLETED, replace(DEAD, in_outbox=False)]):
         task = replace(outcome, task_id=queued(number).task_id, number=number)
         sosw.client.put_item(TableName=sosw.tables.closed_tasks, Item=to_item(task))
-    assert {*tasks.outbox(sosw.tables)} == {queued(0).task_id, queued(1).task_id}
+    assert {*tasks.outbox_ids(sosw.tables)} == {queued(0).task_id, queued(1).task_id}
     assert {row.get("outbox", {}).get("S") for row in sosw.rows("closed_tasks")} == {OUTBOX, None}
 
 
@@ -462,7 +466,7 @@ def test_the_sweep_goes_page_by_page_and_leaves_out_the_queue(sosw: Installation
     seen: list[int] = []
     after, pages = None, 0
     while pages == 0 or after is not None:
-        page = tasks.sweep(sosw.tables, after)
+        page = tasks.sweep_page(sosw.tables, after)
         after = page.after
         seen += [task.number for task in page.tasks]
         pages += 1
@@ -520,12 +524,12 @@ def _unreadable(item: dict[str, Any]) -> Unreadable:
 def test_an_unreadable_item_is_claimed_never_or_told(sosw: Installation, damage: dict[str, Any]) -> None:
     sosw.client.put_item(TableName=sosw.tables.tasks, Item=_damaged(queued(), damage))
     with pytest.raises(Unreadable):
-        moves.claim(sosw.tables, slot(queued()), NOW + LEASE)
+        moves.claim(sosw.tables, slot(queued()), NOW + LEASE, NO_DEADLINE)
     moves.set_aside(sosw.tables, queued().task_id, queued().queue_rank or "")
     assert not moves.set_aside(sosw.tables, queued().task_id, queued().queue_rank or ""), "once more"
-    assert tasks.queued(sosw.tables, "resize", 1, 10) == [], "it is in nobody's way"
-    swept = tasks.sweep(sosw.tables, None)
-    assert (swept.tasks, len(swept.unreadable)) == ([], 1), "people find it"
+    assert tasks.queue_head(sosw.tables, "resize", 1, 10) == [], "it is in nobody's way"
+    swept = tasks.sweep_page(sosw.tables, None)
+    assert (swept.tasks, swept.unreadable) == ([], 1), "people find it"
 
 
 @pytest.mark.parametrize("damage", _DAMAGE)
@@ -550,11 +554,11 @@ def test_an_unreadable_rank_is_set_aside(sosw: Installation) -> None:
     sosw.client.put_item(TableName=sosw.tables.tasks, Item=later)
     seen = replace(queued(), queue_rank="v2-0")
     with pytest.raises(Unreadable):
-        moves.claim(sosw.tables, slot(seen), NOW + LEASE)
+        moves.claim(sosw.tables, slot(seen), NOW + LEASE, NO_DEADLINE)
     with pytest.raises(Unreadable):
         moves.void(sosw.tables, seen.task_id, "v2-0", NOW)
     assert moves.set_aside(sosw.tables, seen.task_id, "v2-0")
-    assert tasks.queued(sosw.tables, "resize", 1, 10) == []
+    assert tasks.queue_head(sosw.tables, "resize", 1, 10) == []
 
 
 def test_a_report_for_an_unreadable_item_is_recorded(sosw: Installation) -> None:
@@ -584,27 +588,27 @@ def test_an_item_is_set_aside_only_at_the_rank_that_was_seen(sosw: Installation)
 
 def test_a_slot_has_one_holder(sosw: Installation) -> None:
     first, second = slot(queued(0), claim="first"), slot(queued(1), claim="second")
-    assert slots.take(sosw.tables, first, None)
-    assert not slots.take(sosw.tables, second, None)
+    assert slots.take(sosw.tables, first, None, NO_DEADLINE)
+    assert not slots.take(sosw.tables, second, None, NO_DEADLINE)
     assert slots.occupied(sosw.tables, "resize") == [first]
 
 
 def test_a_slot_is_handed_on_by_its_holder_alone(sosw: Installation) -> None:
     first, second, third = (slot(queued(number), claim=f"{number}") for number in range(3))
-    slots.take(sosw.tables, first, None)
-    assert slots.take(sosw.tables, second, held_by=first)
-    assert not slots.take(sosw.tables, third, held_by=first), "it is the second one's by now"
+    slots.take(sosw.tables, first, None, NO_DEADLINE)
+    assert slots.take(sosw.tables, second, first, NO_DEADLINE)
+    assert not slots.take(sosw.tables, third, first, NO_DEADLINE), "it is the second one's by now"
     assert not slots.free(sosw.tables, first)
     assert slots.occupied(sosw.tables, "resize") == [second]
     assert slots.free(sosw.tables, second)
     assert not slots.free(sosw.tables, second)
     assert slots.occupied(sosw.tables, "resize") == []
-    assert slots.take(sosw.tables, third, held_by=first), "a free slot is anybody's"
+    assert slots.take(sosw.tables, third, first, NO_DEADLINE), "a free slot is anybody's"
 
 
 def test_a_thousand_slots_are_read(sosw: Installation) -> None:
     taken = [slot(queued(number), index=number, claim=f"{number}") for number in (0, 7, 10, 999, 9_999)]
     for one in taken:
-        slots.take(sosw.tables, one, None)
-    slots.take(sosw.tables, slot(queued(0, worker_id="crop")), None)
+        slots.take(sosw.tables, one, None, NO_DEADLINE)
+    slots.take(sosw.tables, slot(queued(0, worker_id="crop")), None, NO_DEADLINE)
     assert slots.occupied(sosw.tables, "resize", consistent=True) == taken

@@ -119,24 +119,24 @@ def test_a_job_of_any_size_is_closed_with_its_last_task(sosw: Installation, tota
     lay_group(sosw, last, others)
     numbers = range(block * BLOCK, total)
     for number in numbers[1:]:
-        assert progress.note(sosw.tables, [task(number)], NOON, None) == []
+        assert progress.add_closed(sosw.tables, [task(number)], NOON, None) == []
     for _ in range(2):
-        [job] = progress.note(sosw.tables, [task(numbers[0])], NOON, None)
+        [job] = progress.add_closed(sosw.tables, [task(numbers[0])], NOON, None)
     assert progress.is_full(job)
     found = progress.counts(sosw.tables, job)
     assert found == times(last, LAID) + Counts(completed=total - last * SIZE)
     assert progress.close(sosw.tables, job, found, NOON, None)
-    assert progress.note(sosw.tables, [task(total - 1)], NOON, None) == []
+    assert progress.add_closed(sosw.tables, [task(total - 1)], NOON, None) == []
 
 
 def test_the_item_of_a_job_has_room_for_the_most_blocks(sosw: Installation) -> None:
     blocks = LARGEST_UNGROUPED // BLOCK
     lay_job(sosw, LARGEST_UNGROUPED, full_blocks=range(blocks - 1))
     lay_blocks(sosw, {blocks - 1: {"completed": of_block(blocks - 1)[1:]}})
-    [job] = progress.note(sosw.tables, [task((blocks - 1) * BLOCK)], NOON, None)
+    [job] = progress.add_closed(sosw.tables, [task((blocks - 1) * BLOCK)], NOON, None)
     assert progress.is_full(job)
     assert progress.close(sosw.tables, job, Counts(LARGEST_UNGROUPED), NOON, 30)
-    assert progress.remembered(sosw.tables, "grouped") == []
+    assert progress.remembered_ids(sosw.tables, "grouped") == []
 
 
 def test_a_full_group_holds_counts_instead_of_blocks(sosw: Installation) -> None:
@@ -144,10 +144,10 @@ def test_a_full_group_holds_counts_instead_of_blocks(sosw: Installation) -> None
     lay_blocks(sosw, {block: {"completed": of_block(block)} for block in range(1, GROUP)})
     lay_blocks(sosw, {0: {"completed": range(1, BLOCK - 1), "dead": [BLOCK - 1]}})
     lay_group(sosw, 0, range(2, GROUP))
-    assert progress.note(sosw.tables, [task(BLOCK)], NOON, 30) == []
+    assert progress.add_closed(sosw.tables, [task(BLOCK)], NOON, 30) == []
     assert len(group_item(sosw, 0)["full_blocks"]["NS"]) == GROUP - 1
 
-    assert progress.note(sosw.tables, [task(0)], NOON, 30) == []
+    assert progress.add_closed(sosw.tables, [task(0)], NOON, 30) == []
     found = group_item(sosw, 0)
     assert {name: found[name]["N"] for name in ("completed", "dead", "cancelled")} == {
         "completed": str(SIZE - 1),
@@ -160,9 +160,9 @@ def test_a_full_group_holds_counts_instead_of_blocks(sosw: Installation) -> None
     stored = jobs.get(sosw.tables, "archive")
     assert stored is not None
     assert (stored.full_blocks, stored.full_groups) == (frozenset(), frozenset({0}))
-    assert progress.remembered(sosw.tables, "grouped") == ["archive"]
+    assert progress.remembered_ids(sosw.tables, "grouped") == ["archive"]
 
-    assert progress.note(sosw.tables, [task(BLOCK - 1, Status.CANCELLED)], NOON, 30) == []
+    assert progress.add_closed(sosw.tables, [task(BLOCK - 1, Status.CANCELLED)], NOON, 30) == []
     assert progress.counts(sosw.tables, job) == Counts(SIZE - 1, 0, 1), "what was dead is cancelled"
 
 
@@ -206,17 +206,17 @@ def test_the_rest_of_a_large_job_that_was_cancelled_is_counted_in_groups(sosw: I
     job = lay_job(sosw, LARGE, full_groups=[0])
     lay_full_groups(sosw, [0])
     lay_blocks(sosw, {block: {"completed": of_block(block)} for block in range(GROUP, GROUP + 3)})
-    assert progress.note(sosw.tables, [task(number) for number in range(SIZE, written, BLOCK)], NOON, None) == []
+    assert progress.add_closed(sosw.tables, [task(number) for number in range(SIZE, written, BLOCK)], NOON, None) == []
     position, steps, full = written, list[int](), list[JobRecord]()
     while position < job.total:
-        reached, full = progress.note_unwritten(sosw.tables, job, position, NOON, None)
+        reached, full = progress.add_unwritten(sosw.tables, job, position, NOON, None)
         steps.append(reached - position)
         position = reached
     assert set(steps[:12]) == {20 * BLOCK}
     assert sum(steps[:13]) == 2 * SIZE - written, "to the end of the group of which some is written"
     assert set(steps[13:-1]) == {20 * SIZE}
     assert [record.job_id for record in full] == ["archive"]
-    assert progress.note_unwritten(sosw.tables, job, 2 * SIZE, NOON, None)[1] == full, "repeated, it changes nothing"
+    assert progress.add_unwritten(sosw.tables, job, 2 * SIZE, NOON, None)[1] == full, "repeated, it changes nothing"
     assert progress.counts(sosw.tables, job) == LAID + Counts(completed=3 * BLOCK + 1, cancelled=LARGE - written)
 
 

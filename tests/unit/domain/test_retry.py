@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sosw_runtime.domain.registration import RetryPolicy
-from sosw_runtime.domain.retry import Cancel, Die, Retry, decide, decide_due, delay_seconds
+from sosw_runtime.domain.retry import Cancel, Die, Retry, decision_on_failure, decision_when_due, delay_seconds
 from tests.support.builders import NOON, SECOND, delayed, failed, running, waiting
 
 POLICY = RetryPolicy(max_attempts=3, base_delay_seconds=30, max_delay_seconds=100)
@@ -52,7 +52,7 @@ def test_a_delay_is_within_zero_the_cap_and_the_doubled_base(
 
 def test_without_a_delay_a_task_is_due_at_once() -> None:
     policy = RetryPolicy(base_delay_seconds=0, max_delay_seconds=0)
-    assert decide(failed(), policy, NOON, random.uniform, cancelled=False) == Retry(NOON, spare=False)
+    assert decision_on_failure(failed(), policy, NOON, random.uniform, cancelled=False) == Retry(NOON, spare=False)
 
 
 # --- the decision ----------------------------------------------------------------------------------------------------
@@ -73,23 +73,23 @@ def test_a_task_is_tried_again_while_it_has_attempts_that_count(
     attempt: int, spared: int, decision: Retry | Die
 ) -> None:
     for task in (failed(attempt=attempt, spared=spared), running(attempt=attempt, spared=spared)):
-        assert decide(task, POLICY, NOON, longest, cancelled=False) == decision
+        assert decision_on_failure(task, POLICY, NOON, longest, cancelled=False) == decision
 
 
 def test_a_task_that_another_try_cannot_help_dies_whatever_attempts_it_has() -> None:
-    assert decide(failed(retryable=False), POLICY, NOON, longest, cancelled=False) == Die(
+    assert decision_on_failure(failed(retryable=False), POLICY, NOON, longest, cancelled=False) == Die(
         "the Worker said that another try is of no use"
     )
 
 
 def test_an_attempt_that_never_ran_is_spared_even_if_it_was_the_last() -> None:
     task = failed(attempt=3, never_ran=True)
-    assert decide(task, POLICY, NOON, longest, cancelled=False) == Retry(NOON + 30 * SECOND, spare=True)
+    assert decision_on_failure(task, POLICY, NOON, longest, cancelled=False) == Retry(NOON + 30 * SECOND, spare=True)
 
 
 def test_spared_attempts_wait_longer_and_longer_up_to_the_cap() -> None:
     decisions = [
-        decide(failed(attempt=n + 1, spared=n, never_ran=True), POLICY, NOON, longest, cancelled=False)
+        decision_on_failure(failed(attempt=n + 1, spared=n, never_ran=True), POLICY, NOON, longest, cancelled=False)
         for n in range(4)
     ]
     assert decisions == [Retry(NOON + seconds * SECOND, spare=True) for seconds in (30, 60, 100, 100)]
@@ -99,7 +99,7 @@ def test_spared_attempts_wait_longer_and_longer_up_to_the_cap() -> None:
 def test_every_task_dies_after_exactly_its_allowance_of_failures(max_attempts: int, seed: int) -> None:
     policy, draw = RetryPolicy(max_attempts=max_attempts), random.Random(seed).uniform
     task, failures = failed(attempt=1), 1
-    while isinstance(decide(task, policy, NOON, draw, cancelled=False), Retry):
+    while isinstance(decision_on_failure(task, policy, NOON, draw, cancelled=False), Retry):
         task, failures = replace(task, attempt=task.attempt + 1), failures + 1
     assert failures == max_attempts
 
@@ -107,19 +107,19 @@ def test_every_task_dies_after_exactly_its_allowance_of_failures(max_attempts: i
 def test_a_cancelled_jobs_task_ends_whatever_its_attempt_was() -> None:
     for task in (failed(), running(attempt=3), failed(never_ran=True), failed(retryable=False)):
         for policy in (POLICY, None):
-            assert decide(task, policy, NOON, longest, cancelled=True) == Cancel("its job is cancelled")
+            assert decision_on_failure(task, policy, NOON, longest, cancelled=True) == Cancel("its job is cancelled")
 
 
 def test_a_task_waits_while_nobody_knows_how_often_it_may_be_tried() -> None:
     for attempt in (1, 3, 100):
-        decision = decide(failed(attempt=attempt), None, NOON, longest, cancelled=False)
+        decision = decision_on_failure(failed(attempt=attempt), None, NOON, longest, cancelled=False)
         assert isinstance(decision, Retry)
         assert not decision.spare
-    assert isinstance(decide(failed(retryable=False), None, NOON, longest, cancelled=False), Die)
+    assert isinstance(decision_on_failure(failed(retryable=False), None, NOON, longest, cancelled=False), Die)
 
 
 def test_a_due_task_is_queued_if_it_has_attempts_left() -> None:
     for task in (delayed(), waiting(), waiting(attempt=2), waiting(attempt=5, spared=3)):
-        assert decide_due(task, POLICY, cancelled=False) is None
-        assert decide_due(task, POLICY, cancelled=True) == Cancel("its job is cancelled")
-    assert decide_due(waiting(attempt=3), POLICY, cancelled=False) == Die("attempt 3 of 3 failed")
+        assert decision_when_due(task, POLICY, cancelled=False) is None
+        assert decision_when_due(task, POLICY, cancelled=True) == Cancel("its job is cancelled")
+    assert decision_when_due(waiting(attempt=3), POLICY, cancelled=False) == Die("attempt 3 of 3 failed")
