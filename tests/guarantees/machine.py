@@ -115,7 +115,7 @@ class Machine(RuleBasedStateMachine):
             self.world.lambdas.accept(worker_id)
         essentials: tuple[Essential, ...] = ("scheduler", "orchestrator", "scavenger", "worker_assistant")
         self.world.skew = dict(zip(essentials, skews, strict=True))
-        self.world.lag = lag
+        self.world.replicas.lag = lag
         self.asked: list[tuple[str, dict[str, Any]]] = []  # every job's event, with its id
         self.told: dict[Essential, list[Any]] = {"orchestrator": [], "scavenger": []}  # records already delivered
         self.mail: list[dict[str, Any]] = []  # what Lambda may yet tell, once, twice or never

@@ -88,7 +88,7 @@ def test_reads_that_lag_do_no_harm(world: World, watch: Watch, lag: int) -> None
     """Of indexes, and all others that are not consistent: they show anything that stood of late."""
     for flow in FLOWS.values():
         _come_to(world, watch, flow)
-        world.lag = lag
+        world.replicas.lag = lag
         flow.act(world)
         world.tick("orchestrator", "orchestrator", "scavenger")
         world.settle(_MINUTES)
