@@ -107,8 +107,7 @@ class Machine(RuleBasedStateMachine):
     )
     def begin(self, skews: list[int], lag: int, token_seen: bool) -> None:
         """An empty installation with two Workers, whose Essentials' clocks differ, and whose reads lag."""
-        self.world.clear()
-        self.watch.forget()
+        self.watch.start_over()
         self.world.faults.meanwhile = self._others_go_on
         for worker_id, limit in LIMITS.items():
             self.world.register(worker_id, limit, token_seen=token_seen)

@@ -33,8 +33,6 @@ from tests.support.stream import Record, changes, is_new, is_report
 from tests.support.units import WRITES
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from botocore.awsrequest import AWSPreparedRequest
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -120,9 +118,7 @@ class World(AbstractContextManager["World"]):
         self.replicas.start(self.now)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._exit.close()
 
     # --- the Essentials ----------------------------------------------------------------------------------------------
