@@ -30,8 +30,13 @@ class Watch:
         self._dead: set[str] = set()  # every task that was ever dead
         world.observers.append(self._look)
 
+    def start_over(self) -> None:
+        """Clear the world, and forget what was seen of it."""
+        self.world.clear()
+        self.forget()
+
     def forget(self) -> None:
-        """Start over with an empty world."""
+        """As if nothing had been seen."""
         self.violations.clear()
         self._accepted.clear()
         self._completed.clear()

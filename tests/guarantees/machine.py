@@ -107,15 +107,14 @@ class Machine(RuleBasedStateMachine):
     )
     def begin(self, skews: list[int], lag: int, token_seen: bool) -> None:
         """An empty installation with two Workers, whose Essentials' clocks differ, and whose reads lag."""
-        self.world.clear()
-        self.watch.forget()
+        self.watch.start_over()
         self.world.faults.meanwhile = self._others_go_on
         for worker_id, limit in LIMITS.items():
             self.world.register(worker_id, limit, token_seen=token_seen)
             self.world.lambdas.accept(worker_id)
         essentials: tuple[Essential, ...] = ("scheduler", "orchestrator", "scavenger", "worker_assistant")
         self.world.skew = dict(zip(essentials, skews, strict=True))
-        self.world.lag = lag
+        self.world.replicas.lag = lag
         self.asked: list[tuple[str, dict[str, Any]]] = []  # every job's event, with its id
         self.told: dict[Essential, list[Any]] = {"orchestrator": [], "scavenger": []}  # records already delivered
         self.mail: list[dict[str, Any]] = []  # what Lambda may yet tell, once, twice or never

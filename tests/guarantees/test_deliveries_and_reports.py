@@ -96,9 +96,8 @@ def test_a_task_that_an_index_shows_where_it_was_before_does_no_harm(world: Worl
             world.end(execution)
 
     for seconds in range(90, 120, 4):
-        world.clear()
-        watch.forget()
-        world.lag = seconds * SECOND
+        watch.start_over()
+        world.replicas.lag = seconds * SECOND
         assert _live(world, watch, tell=_all_is_told, work=fail_at_first) == {"completed": _TASKS}
         assert Counter(event.attempt[1] for event in world.accepted) == {1: _TASKS, 2: _TASKS}
 
@@ -240,9 +239,8 @@ def test_a_report_without_its_token_is_not_lost_where_reads_lag(world: World, wa
             world.end(execution)
 
     for seconds in (5, 60, 119):
-        world.clear()
-        watch.forget()
-        world.lag = seconds * SECOND
+        watch.start_over()
+        world.replicas.lag = seconds * SECOND
         assert _live(world, watch, tell=World.lose_records, work=report_without_token) == {"completed": _TASKS}
         assert Counter(event.attempt[1] for event in world.accepted) == {1: _TASKS}
 

@@ -33,7 +33,7 @@ from tests.guarantees.flows import FLOWS, WORKER, Flow
 from tests.guarantees.invariants import Watch
 from tests.support.builders import MINUTE, SECOND
 from tests.support.events import Event, completed, destination_record, failed, job
-from tests.support.faults import Call, Fault
+from tests.support.faults import PASSING, Call, Fault
 from tests.support.world import World
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["moto"], indirect=True)
@@ -43,10 +43,7 @@ Act = Callable[[], object]
 # --- a life with faults ----------------------------------------------------------------------------------------------
 
 #: What every third call of the life below meets, of these the one that was seldom met so far.
-_FAULTS: Final = (
-    *(Fault.REFUSED_ONCE, Fault.LOST_ONCE, Fault.TIMED_OUT_ONCE, Fault.THROTTLED_ONCE, Fault.CONFLICT_ONCE),
-    *(Fault.SENT_BACK_ONCE, Fault.LOST, Fault.STOP_AFTER),
-)
+_FAULTS: Final = (*PASSING, Fault.LOST, Fault.STOP_AFTER)
 
 
 @pytest.fixture
@@ -130,8 +127,7 @@ def _taken(watch: Watch) -> set[str]:
 
 def _anew(world: World, watch: Watch, flow: str) -> None:
     """An installation that came to where a flow begins."""
-    world.clear()
-    watch.forget()
+    watch.start_over()
     FLOWS[flow].prepare(world)
 
 
@@ -387,8 +383,7 @@ def test_i9_repeating_a_move_changes_nothing(world: World, watch: Watch) -> None
     """At once, and whenever others acted since: all moves of a flow, and of all that follows until it is quiet."""
     seen: set[str] = set()
     for flow in (*FLOWS.values(), _CLAIM_THAT_STOPS):
-        world.clear()
-        watch.forget()
+        watch.start_over()
         with _recorded(world) as made:
             flow.prepare(world)
             flow.act(world)
@@ -435,8 +430,7 @@ def test_i11_worse_health_never_raises_the_dispatch(world: World, watch: Watch, 
 
 def _sick(world: World, watch: Watch, limit: int, metric_name: str) -> None:
     """A Worker that depends on something that may be unwell, and has more to do than it may do at once."""
-    world.clear()
-    watch.forget()
+    watch.start_over()
     metric = {"namespace": "tests", "metric_name": metric_name, "levels": {"4": 40, "3": 60, "2": 80, "1": 95}}
     world.register(WORKER, limit, health_metrics={"database": metric}, timeout_seconds=900)
     world.submit(WORKER, 30)

@@ -12,8 +12,8 @@ from tests.guarantees import flows
 from tests.guarantees.flows import FLOWS, Flow
 from tests.guarantees.invariants import Watch
 from tests.support.builders import MINUTE, SECOND
-from tests.support.faults import Call, Fault, nothing
-from tests.support.installation import Essential
+from tests.support.faults import PASSING, Call, Fault, nothing
+from tests.support.installation import ESSENTIALS, Essential
 from tests.support.units import WRITES
 from tests.support.world import World
 
@@ -36,20 +36,10 @@ _LASTING: Final = (
     Fault.LATE,
 )
 
-#: Over with the first try: the same client tries again. Every call meets it, since none is to notice.
-_PASSING: Final = (
-    Fault.REFUSED_ONCE,
-    Fault.LOST_ONCE,
-    Fault.TIMED_OUT_ONCE,
-    Fault.THROTTLED_ONCE,
-    Fault.CONFLICT_ONCE,
-    Fault.SENT_BACK_ONCE,
-)
-
 #: The calls of the flows that were looked at.
 _found: Final[dict[str, list[Call]]] = {}
 
-_ESSENTIALS: Final[tuple[Essential, ...]] = ("scheduler", "orchestrator", "scavenger", "worker_assistant")
+_ESSENTIALS: Final = tuple(ESSENTIALS)
 
 
 @pytest.mark.parametrize("fault", _LASTING, ids=lambda fault: fault.name)
@@ -60,9 +50,10 @@ def test_a_fault_at_any_call_leaves_nothing_that_the_ticks_do_not_mend(
     _strike_every_call(world, watch, flow, fault)
 
 
-@pytest.mark.parametrize("fault", _PASSING, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", PASSING, ids=lambda fault: fault.name)
 @pytest.mark.parametrize("flow", FLOWS)
 def test_faults_that_pass_at_all_calls_do_no_harm(world: World, watch: Watch, flow: str, fault: Fault) -> None:
+    """Every call meets one, since none is to notice."""
     FLOWS[flow].prepare(world)
     with world.faults.armed(lambda call: fault):
         FLOWS[flow].act(world)
@@ -88,7 +79,7 @@ def test_reads_that_lag_do_no_harm(world: World, watch: Watch, lag: int) -> None
     """Of indexes, and all others that are not consistent: they show anything that stood of late."""
     for flow in FLOWS.values():
         _come_to(world, watch, flow)
-        world.lag = lag
+        world.replicas.lag = lag
         flow.act(world)
         world.tick("orchestrator", "orchestrator", "scavenger")
         world.settle(_MINUTES)
@@ -99,8 +90,7 @@ def test_reads_that_lag_do_no_harm(world: World, watch: Watch, lag: int) -> None
 def test_clocks_that_differ_do_no_harm(world: World, watch: Watch, fast: tuple[Essential, ...]) -> None:
     """Of any two Essentials each one's clock is once five seconds ahead of the other's."""
     for flow in FLOWS.values():
-        world.clear()
-        watch.forget()
+        watch.start_over()
         world.skew = dict.fromkeys(fast, 5 * SECOND)
         flow.prepare(world)
         flow.act(world)
@@ -167,8 +157,7 @@ def _calls(world: World, watch: Watch, flow: str) -> list[Call]:
 
 
 def _come_to(world: World, watch: Watch, flow: Flow) -> None:
-    world.clear()
-    watch.forget()
+    watch.start_over()
     flow.prepare(world)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import date
 from functools import partial
 from typing import Final
 
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from sosw_runtime.domain.task import Status, Task
 from sosw_runtime.storage import jobs, progress
 from sosw_runtime.storage.jobs import Cursor, JobRecord
-from tests.support.builders import NOON, completed
+from tests.support.builders import NOON, completed, job_record
 from tests.support.faults import Call, Fault, Stop
 from tests.support.world import World
 
@@ -37,9 +36,6 @@ _OUTCOMES: Final = st.sampled_from(
 )
 #: By the number of the call.
 _STRIKES: Final = st.dictionaries(st.integers(0, 6), st.sampled_from(Fault), max_size=2)
-
-
-_ALBUM: Final = JobRecord("album", "resize", 0, date(2026, 3, 10), NOON, NOON, "event-1", "f1")
 
 
 def _task(number: int, status: Status) -> Task:
@@ -85,7 +81,7 @@ def test_a_job_is_done_once_all_of_it_is_counted(world: World, data: st.DataObje
     world.clear()
     written = data.draw(st.integers(0, total))  # what is not is cancelled with its job
     outcomes = [data.draw(_OUTCOMES) for _ in range(written)]
-    job = replace(_ALBUM, total=total)
+    job = job_record(total=total)
     jobs.accept(world.tables, job, b"", Cursor("album", written, "", 0))
 
     def counted(batch: Sequence[Task]) -> list[JobRecord]:

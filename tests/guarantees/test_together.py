@@ -209,8 +209,7 @@ PAIRS = {
 def test_two_at_the_same_work_do_no_harm(world: World, watch: Watch, pair: str) -> None:
     harm, ahead, then = [], 0, 1
     while True:
-        world.clear()
-        watch.forget()
+        watch.start_over()
         PAIRS[pair].prepare(world)
         writes = _together(world, PAIRS[pair], ahead, then)
         world.settle(minutes=15)

@@ -1,4 +1,4 @@
-"""Builders of what stories are about: tasks in each of their states, slots and registrations.
+"""Builders of what stories are about: tasks in each of their states, slots, registrations and jobs.
 
 The Worker is `resize` and it is noon, unless a test says otherwise.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import date
 from typing import Any, Final
 
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import Entry, Error, Move, Rank, Status, Task, task_id
+from sosw_runtime.storage.jobs import JobRecord
 from sosw_runtime.storage.tables import Deadline
 
 #: 2026-03-10 12:00 UTC, a Tuesday, in ms.
@@ -96,6 +98,12 @@ def delayed(number: int = 0, *, due_at: int = NOON + HOUR, **changes: Any) -> Ta
     """A new task whose job starts in an hour."""
     task = replace(queued(number).out_of_queue(), status=Status.WAITING, due_at=due_at)
     return replace(task, history=(Entry(NOON, Move.DELAY, 0),), **changes)
+
+
+def job_record(job_id: str = "album", **changes: Any) -> JobRecord:
+    """An accepted job of three tasks, the first of which may start at once."""
+    record = JobRecord(job_id, "resize", 3, date(2026, 3, 10), NOON, NOON, source="event-1", fingerprint="f1")
+    return replace(record, **changes)
 
 
 def _reported(number: int, status: Status, finished_at: int, **changes: Any) -> Task:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -16,15 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 from unittest import mock
 
 from botocore.awsrequest import AWSResponse
-from botocore.compat import HTTPHeaders
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 from botocore.hooks import first_non_none_response
 
+from tests.support.responses import response
 from tests.support.units import WRITES
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from botocore.awsrequest import AWSPreparedRequest
     from botocore.client import BaseClient
 
@@ -68,18 +65,16 @@ class Fault(Enum):
         return self not in _FITTING or _FITTING[self](call)
 
 
-_FIRST_TRY_ONLY: Final = frozenset(
-    {
-        Fault.REFUSED_ONCE,
-        Fault.LOST_ONCE,
-        Fault.TIMED_OUT_ONCE,
-        Fault.THROTTLED_ONCE,
-        Fault.CONFLICT_ONCE,
-        Fault.SENT_BACK_ONCE,
-        Fault.OVERTAKEN,
-        Fault.LOST_OVERTAKEN,
-    }
+#: Over with the first try: the same client tries again.
+PASSING: Final = (
+    Fault.REFUSED_ONCE,
+    Fault.LOST_ONCE,
+    Fault.TIMED_OUT_ONCE,
+    Fault.THROTTLED_ONCE,
+    Fault.CONFLICT_ONCE,
+    Fault.SENT_BACK_ONCE,
 )
+_FIRST_TRY_ONLY: Final = frozenset({*PASSING, Fault.OVERTAKEN, Fault.LOST_OVERTAKEN})
 
 
 @dataclass(frozen=True)
@@ -156,9 +151,7 @@ class Faults(AbstractContextManager["Faults"]):
             patch.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for patch in self._patches:
             patch.stop()
 
@@ -171,8 +164,8 @@ class Faults(AbstractContextManager["Faults"]):
         events = endpoint._event_emitter
 
         def send(event_name: str, request: AWSPreparedRequest) -> AWSResponse:
-            response: AWSResponse | None = first_non_none_response(events.emit(event_name, request=request))
-            return endpoint.http_session.send(request) if response is None else response
+            answer: AWSResponse | None = first_non_none_response(events.emit(event_name, request=request))
+            return endpoint.http_session.send(request) if answer is None else answer
 
         endpoint._event_emitter = _Seam(events, partial(self._send, client.meta.config, send))
         service = client.meta.service_model.service_id.hyphenize()
@@ -254,16 +247,16 @@ class _Try:
     def act(self) -> AWSResponse:
         """AWS has the request."""
         if self.faults.remembers_tokens and self.token in self.faults.answered:
-            return _response(self.request, 200, self.faults.answered[self.token])
+            return response(self.request, 200, self.faults.answered[self.token])
         outdated = self.faults.outdated(self.call, self.request)
         if outdated is not None:
-            return _response(self.request, 200, json.dumps(outdated).encode())
-        response = self.send(self.event_name, self.request)
-        if response.status_code < 300:
+            return response(self.request, 200, json.dumps(outdated).encode())
+        answer = self.send(self.event_name, self.request)
+        if answer.status_code < 300:
             if self.token is not None:
-                self.faults.answered[self.token] = response.content
+                self.faults.answered[self.token] = answer.content
             self.faults.after(self.call, self.request)
-        return response
+        return answer
 
     def fail(self) -> AWSResponse:
         """AWS gives out."""
@@ -327,7 +320,7 @@ class _Try:
             finally:
                 self.request.body = whole
         name = "UnprocessedItems" if isinstance(wanted, list) else "UnprocessedKeys"
-        return _response(self.request, 200, json.dumps({**answer, name: part(left)}).encode())
+        return response(self.request, 200, json.dumps({**answer, name: part(left)}).encode())
 
 
 def _one_after_the_other(*steps: Callable[[_Try], object]) -> Callable[[_Try], AWSResponse]:
@@ -378,21 +371,6 @@ _THROTTLED: Final = {"lambda": "TooManyRequestsException", "dynamodb": "Provisio
 def _error(attempt: _Try, status: int, code: str, more: dict[str, Any] | None = None) -> AWSResponse:
     if attempt.call.service == "sns":
         text = f"<ErrorResponse><Error><Code>{code}</Code><Message>injected</Message></Error></ErrorResponse>"
-        return _response(attempt.request, status, text.encode())
+        return response(attempt.request, status, text.encode())
     body = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "injected", **(more or {})}
-    return _response(attempt.request, status, json.dumps(body).encode(), code)
-
-
-def _response(request: AWSPreparedRequest, status: int, body: bytes, code: str | None = None) -> AWSResponse:
-    headers = HTTPHeaders()
-    headers["x-amzn-RequestId"] = "injected"
-    if code is not None:
-        headers["x-amzn-ErrorType"] = code
-    return AWSResponse(request.url, status, headers, _Raw(body))
-
-
-class _Raw(io.BytesIO):
-    """What botocore reads of an HTTP response."""
-
-    def stream(self, **_: Any) -> Iterator[bytes]:
-        yield self.read()
+    return response(attempt.request, status, json.dumps(body).encode(), code)

@@ -20,8 +20,6 @@ from tests.support.lambdas import FakeContext, FakeLambda
 from tests.support.rights import Rights
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from mypy_boto3_dynamodb import DynamoDBClient
 
 Essential = Literal["scheduler", "orchestrator", "scavenger", "worker_assistant"]
@@ -59,9 +57,7 @@ class Installation(AbstractContextManager["Installation"]):
         self.lambdas.answer(f"{self.name}_scheduler", self.submit)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._exit.close()
 
     # --- what happens ------------------------------------------------------------------------------------------------

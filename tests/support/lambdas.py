@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import threading
 import uuid
@@ -14,13 +13,12 @@ from unittest import mock
 from urllib.parse import unquote, urlsplit
 
 from botocore.awsrequest import AWSResponse
-from botocore.compat import HTTPHeaders
 from botocore.exceptions import ReadTimeoutError
 from botocore.handlers import BUILTIN_HANDLERS
 
-if TYPE_CHECKING:
-    from types import TracebackType
+from tests.support.responses import response
 
+if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest
 
 Handler = Callable[[Any], Any]
@@ -72,9 +70,7 @@ class FakeLambda(AbstractContextManager["FakeLambda"]):
         self._default_session.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._default_session.stop()
         BUILTIN_HANDLERS.remove(self._registration)
 
@@ -117,10 +113,10 @@ class FakeLambda(AbstractContextManager["FakeLambda"]):
             return _response(
                 request, _STATUS[fault.refusal], {"Message": f"{fault.refusal}: {function}"}, fault.refusal
             )
-        response = self._act(request, function, kind, event) if accepted else None
-        if response is None or fault is not None:
+        answer = self._act(request, function, kind, event) if accepted else None
+        if answer is None or fault is not None:
             raise ReadTimeoutError(endpoint_url=request.url)
-        return response
+        return answer
 
     def _act(self, request: AWSPreparedRequest, function: str, kind: str, event: Any) -> AWSResponse:
         if kind == "Event":
@@ -133,7 +129,9 @@ class FakeLambda(AbstractContextManager["FakeLambda"]):
             return _response(request, 200, handler(event))
         except Exception as error:  # noqa: BLE001 - as Lambda does, whatever a function raises becomes its answer
             answer = {"errorType": type(error).__name__, "errorMessage": str(error)}
-            return _response(request, 200, answer, function_error="Unhandled")
+            function_error = _response(request, 200, answer)
+            function_error.headers["X-Amz-Function-Error"] = "Unhandled"
+            return function_error
 
 
 @dataclass(frozen=True)
@@ -142,28 +140,8 @@ class _Fault:
     acts: bool = False
 
 
-def _response(
-    request: AWSPreparedRequest,
-    status: int,
-    answer: Any,
-    refusal: Refusal | None = None,
-    function_error: str | None = None,
-) -> AWSResponse:
-    headers = HTTPHeaders()
-    headers["x-amzn-RequestId"] = str(uuid.uuid4())
-    if refusal is not None:
-        headers["x-amzn-ErrorType"] = refusal
-    if function_error is not None:
-        headers["X-Amz-Function-Error"] = function_error
-    body = b"" if status == 202 else json.dumps(answer).encode()
-    return AWSResponse(request.url, status, headers, _Raw(body))
-
-
-class _Raw(io.BytesIO):
-    """What botocore reads of an HTTP response."""
-
-    def stream(self, **_: Any) -> Iterator[bytes]:
-        yield self.read()
+def _response(request: AWSPreparedRequest, status: int, answer: Any, refusal: Refusal | None = None) -> AWSResponse:
+    return response(request, status, b"" if status == 202 else json.dumps(answer).encode(), refusal)
 
 
 @dataclass

@@ -8,15 +8,12 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from unittest import mock
 
 from botocore.handlers import BUILTIN_HANDLERS
 
 from tests.support.hcl import parsed
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 #: An action of IAM, and what of the installation it acts on: `tasks`, `tasks/index/queue`, `function`, `rejected_jobs`.
 Right = tuple[str, str]
@@ -67,9 +64,7 @@ class Rights(AbstractContextManager["Rights"]):
         self._pools.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._pools.stop()
         BUILTIN_HANDLERS.remove(self._registration)
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import random
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -29,22 +27,18 @@ from tests.support.events import Event, completed, job
 from tests.support.faults import Call, Faults, Stop
 from tests.support.installation import TABLES, TICK, Essential, Installation
 from tests.support.lambdas import FakeContext, FakeLambda
+from tests.support.replicas import Replicas
 from tests.support.snapshots import Camera, Snapshot, states
 from tests.support.stream import Record, changes, is_new, is_report
 from tests.support.units import WRITES
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from botocore.awsrequest import AWSPreparedRequest
     from mypy_boto3_dynamodb import DynamoDBClient
 
 Result = TypeVar("Result")
 
 TOPIC: Final = "arn:aws:sns:eu-west-1:123456789012:alarms"
-
-#: The most by which reads may lag, in ms: more than the minute between two ticks.
-LONGEST_LAG: Final = 120_000
 
 _INVOCATION_MS: Final = 60_000
 _RESERVE_MS: Final = 12_000
@@ -76,10 +70,9 @@ class World(AbstractContextManager["World"]):
         self.skew: dict[str, int] = {}  # ms by which an Essential's clock is off
         self.installation = Installation(dynamodb, name, lambdas, self.clock)  # sees no faults
         self.name = name
-        self.tables = Tables.connect(name)
+        self.replicas = Replicas(name, self.clock)
         self.settings = Settings(name=name, alarm_topic_arn=TOPIC)
-        self.faults = Faults(self.clock.advance, self._after, outdated=self._outdated, remembers_tokens=in_memory)
-        self.lag = 0  # ms by which reads of indexes, and others that are not consistent, may be behind
+        self.faults = Faults(self.clock.advance, self._after, outdated=self.replicas.answer, remembers_tokens=in_memory)
         self.registrations: dict[str, Registration] = {}
         self.limits: dict[str, int] = {}  # the most that a Worker's limit was of late
         self.observers: list[Callable[[Snapshot, Snapshot], None]] = []
@@ -93,8 +86,6 @@ class World(AbstractContextManager["World"]):
         self._in_hand = threading.local()
         self.lambdas = lambdas
         self._camera = Camera(self.installation, in_memory=in_memory)
-        self._past: deque[tuple[int, Snapshot]] = deque()  # what stood, and until when
-        self._replicas = random.Random(0)  # draw what a read that lags shows
         self._serial = 0
         self._exit = ExitStack()
 
@@ -124,11 +115,10 @@ class World(AbstractContextManager["World"]):
             self.faults.watch(client)
         aws.sns().create_topic(Name=TOPIC.rpartition(":")[2])
         self.now = self._camera.take()
+        self.replicas.start(self.now)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._exit.close()
 
     # --- the Essentials ----------------------------------------------------------------------------------------------
@@ -293,6 +283,11 @@ class World(AbstractContextManager["World"]):
 
     # --- what stands -------------------------------------------------------------------------------------------------
 
+    @property
+    def tables(self) -> Tables:
+        """By the clients of the runtime, whose calls meet the faults."""
+        return Tables.connect(self.name)
+
     def rows(self, table: str) -> list[dict[str, Any]]:
         """A table's items as values."""
         return [decoded(item) for item in self.now[table].values()]
@@ -320,9 +315,7 @@ class World(AbstractContextManager["World"]):
         self.registrations.clear()
         self.skew.clear()
         self.clock.now = NOON
-        self.lag = 0
-        self._past.clear()
-        self._replicas.seed(0)
+        self.replicas.start(self.now)
         self._serial = 0
         # What the Scavenger remembers of jobs whose ids come again.
         progress._total.cache_clear()
@@ -360,38 +353,10 @@ class World(AbstractContextManager["World"]):
             case operation if operation in WRITES:
                 self._observe([table for table in TABLES if f'"{self.name}_{table}"' in body])
 
-    def _outdated(self, call: Call, request: AWSPreparedRequest) -> dict[str, Any] | None:
-        """What a read shows while all but consistent ones lag: any of what stood of late. None: what stands.
-
-        What people write (registrations, controls) is told as it stands.
-        """
-        if not self.lag or call.operation not in {"Query", "Scan"}:
-            return None
-        assert isinstance(request.body, bytes)
-        asked = json.loads(request.body)
-        if asked.get("ConsistentRead"):
-            return None
-        shown = [snapshot for until, snapshot in self._past if until > self.clock.now - self.lag]
-        rows = self._replicas.choice([*shown, self.now])[asked["TableName"].removeprefix(f"{self.name}_")].values()
-        if call.operation == "Scan":
-            # The sweep, the only one.
-            return {"Items": [row for row in rows if row["status"] != {"S": "queued"}]}
-        partition, _, placeholder = asked["KeyConditionExpression"].partition(" = ")
-        wanted = asked["ExpressionAttributeValues"][placeholder]
-        if wanted["S"] in {"worker", "health", "control"}:
-            return None
-        sort = {"queue": "queue_rank", "outbox": "closed_at", None: "sk"}[asked.get("IndexName")]
-        found = sorted(
-            (row for row in rows if row.get(partition) == wanted), key=lambda row: next(iter(row[sort].values()))
-        )
-        return {"Items": found}
-
     def _observe(self, tables: Iterable[str]) -> None:
         """Look at the tables that were written to, and note what the stream tells of it."""
         before, self.now = self.now, {**self.now, **self._camera.take(tables)}
-        self._past.append((self.clock.now, before))
-        while self._past[0][0] <= self.clock.now - LONGEST_LAG:
-            self._past.popleft()
+        self.replicas.keep(before, self.now)
         for record in changes(before["tasks"], self.now["tasks"]):
             if is_report(record):
                 self.unread["scavenger"].append(record)

@@ -61,11 +61,11 @@ def applied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applied]:
         tree = compatible_copy(ROOT, scratch / "tree")
         directory = tree / (_HERE / "applied").relative_to(ROOT)
         use_emulator(directory, aws.endpoint)
-        installation = Applied(aws, directory, {"runtime": {"package": str(package), "version": "1.2.3"}})
-        terraform = installation.terraform()
+        applied = Applied(aws, directory, {"runtime": {"package": str(package), "version": "1.2.3"}})
+        terraform = applied.terraform()
         terraform.init()
         terraform.apply()
-        yield installation
+        yield applied
 
 
 def test_nothing_is_replaced_while_account_and_region_are_unknown(applied: Applied) -> None:

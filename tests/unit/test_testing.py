@@ -14,12 +14,12 @@ from pydantic import ValidationError
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.testing import create_tables, register_worker
 from tests.support.hcl import parsed
+from tests.support.installation import TABLES
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 MODULES = Path(__file__).parents[2] / "modules"
-TABLES = ("tasks", "retry_tasks", "closed_tasks", "registry")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import date
 from typing import Any
 
 import pytest
@@ -17,9 +16,9 @@ from sosw_runtime.errors import JobInterrupted, Misconfigured, Refused, Unavaila
 from sosw_runtime.essentials import scheduler
 from sosw_runtime.storage import jobs, moves, progress
 from sosw_runtime.storage.items import encoded
-from sosw_runtime.storage.jobs import Cursor, JobRecord
+from sosw_runtime.storage.jobs import Cursor
 from sosw_runtime.storage.progress import Counts
-from tests.support.builders import DAY, HOUR, MINUTE, NOON, SECOND
+from tests.support.builders import DAY, HOUR, MINUTE, NOON, SECOND, job_record
 from tests.support.installation import Installation
 from tests.support.lambdas import FakeContext, FakeLambda
 
@@ -509,7 +508,7 @@ def test_a_job_of_0_1_0_with_keys_reserved_now_is_resumed(sosw: Installation) ->
     worker = {"worker_id": "resize", "function_name": "resize", "timeout_seconds": 60, "max_concurrency": 1}
     registration = encoded({"pk": "worker", "sk": "resize", "spec": json.dumps({**worker, "job_schemas": schemas})})
     sosw.client.put_item(TableName=sosw.tables.registry, Item=registration)
-    record = JobRecord("album", "resize", 1, date(2026, 3, 10), NOON, NOON, "event", "fingerprint")
+    record = job_record(total=1)
     spec = jobs.compress(json.dumps({"job": job, "schemas": schemas, "shards": 1}))
     jobs.accept(sosw.tables, record, spec, Cursor("album", 0, "holder", NOON))
     sosw.clock.advance(MINUTE)

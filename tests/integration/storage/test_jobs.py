@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
 
 import pytest
 
@@ -13,7 +12,7 @@ from sosw_runtime.storage.items import encoded, to_item
 from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.progress import BLOCK, Counts
 from tests.integration.storage.cases import CANCELLED, CLOSED_COMPLETED, DEAD
-from tests.support.builders import DAY, HOUR, NOON, completed, delayed, failed, queued, running, waiting
+from tests.support.builders import DAY, HOUR, NOON, completed, delayed, failed, job_record, queued, running, waiting
 from tests.support.installation import Installation
 
 SPEC = jobs.compress('{"job": {"worker": "resize"}}')
@@ -21,17 +20,7 @@ HELD = Cursor("album", 0, "taker", NOON + HOUR)
 
 
 def album(total: int = 3) -> JobRecord:
-    return JobRecord(
-        job_id="album",
-        worker_id="resize",
-        total=total,
-        today=date(2026, 3, 10),
-        created_at=NOON,
-        first_start=NOON + HOUR,
-        source="event-1",
-        fingerprint="f1",
-        schema_name="weekly",
-    )
+    return job_record(total=total, first_start=NOON + HOUR, schema_name="weekly")
 
 
 # --- accepted once ---------------------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import date
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from sosw_runtime.domain.task import Entry, Error, Move, Note, Rank, Status, Task
 from sosw_runtime.storage import jobs, moves, slots, tasks
 from sosw_runtime.storage.items import OUTBOX, Unreadable, encoded, to_item, to_task
-from sosw_runtime.storage.jobs import Cursor, JobRecord
+from sosw_runtime.storage.jobs import Cursor
 from sosw_runtime.storage.moves import Recorded, Report
 from tests.integration.storage.cases import CANCELLED, CASES, CLOSED_COMPLETED, DEAD, NOW, STATES, closed, put
 from tests.support.builders import (
@@ -26,6 +25,7 @@ from tests.support.builders import (
     completed,
     delayed,
     failed,
+    job_record,
     queued,
     running,
     slot,
@@ -314,7 +314,7 @@ def test_only_what_the_cursor_passed_may_return_to_the_queue(sosw: Installation)
 def _held(sosw: Installation, position: int = 0) -> dict[str, Any]:
     """A job that somebody enqueues; the fence of what is written for it."""
     cursor = Cursor("album", position, "first", NOON + HOUR)
-    record = JobRecord("album", "resize", 500, date(2026, 3, 10), NOON, NOON, "event-1", "f1")
+    record = job_record(total=500)
     jobs.accept(sosw.tables, record, jobs.compress("{}"), cursor)
     return jobs.fence(sosw.tables, cursor)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from datetime import date
 from typing import Final
 
 import pytest
@@ -15,7 +14,7 @@ from sosw_runtime.storage.items import Item, encoded
 from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.progress import BLOCK, GROUP, LARGEST_UNGROUPED, Counts
 from sosw_runtime.storage.tables import put_batches
-from tests.support.builders import NOON, completed
+from tests.support.builders import NOON, completed, job_record
 from tests.support.environment import REGION
 from tests.support.installation import Installation
 from tests.support.moto_speed import hurried
@@ -36,16 +35,7 @@ def _in_a_hurry() -> Iterator[None]:
 
 
 def archive(total: int) -> JobRecord:
-    return JobRecord(
-        job_id="archive",
-        worker_id="resize",
-        total=total,
-        today=date(2026, 3, 10),
-        created_at=NOON,
-        first_start=NOON,
-        source="event-1",
-        fingerprint="f1",
-    )
+    return job_record("archive", total=total)
 
 
 def numbers(some: Iterable[int]) -> Item:
