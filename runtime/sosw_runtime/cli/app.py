@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
 import sosw_runtime
-from sosw_runtime.cli import failures, jobs, output, tasks, workers
+from sosw_runtime.cli import failures, jobs, output, tasks, worker_package, workers
 from sosw_runtime.cli.import_config import import_config
 from sosw_runtime.cli.package import package
 from sosw_runtime.errors import SoswError
@@ -26,6 +26,7 @@ app.command("import-config")(import_config)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(workers.app, name="workers")
+app.add_typer(worker_package.app, name="worker")
 
 
 def _show_version(wanted: bool) -> None:

@@ -16,12 +16,19 @@ from sosw_runtime.cli.app import run
 from sosw_runtime.essentials import orchestrator, scavenger, scheduler, worker_assistant
 from sosw_runtime.storage.tables import Tables
 from sosw_runtime.testing import register_worker
+from tests.support.isolation import link
 from tests.support.lambdas import FakeContext, FakeLambda
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 RETENTION_DAYS = 30
+
+
+@pytest.fixture(scope="session")
+def boto3_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like Lambda's own: boto3, what it needs, and nothing else."""
+    return link({"boto3"}, tmp_path_factory.mktemp("var_runtime"))
 
 
 class Installation:
