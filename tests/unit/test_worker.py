@@ -20,6 +20,7 @@ import pytest
 from moto import mock_aws
 
 from sosw_runtime import worker as worker_module
+from sosw_runtime import worker_clients, worker_config
 from sosw_runtime.errors import Misconfigured, Unavailable
 from sosw_runtime.worker import Event, Handler, NotRetryable, ReportUndelivered, Worker, client, worker
 
@@ -123,7 +124,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    monkeypatch.setattr(worker_module, "_clients", {})
+    monkeypatch.setattr(worker_clients, "_clients", {})
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
 
 
@@ -576,6 +577,10 @@ class Configured(Resize):
     DEFAULT_CONFIG: ClassVar[Mapping[str, Any]] = {"width": 1, "source": {"bucket": "default", "prefix": "in/"}}
 
 
+class Fresh(Configured):
+    CONFIG_REFRESH_SECONDS: ClassVar[float | None] = 0
+
+
 @mock_aws
 class TestConfig:
     @pytest.fixture(autouse=True)
@@ -603,6 +608,36 @@ class TestConfig:
         assert warm.config["width"] == 3
         assert Configured().config["width"] == 4
 
+    def test_it_is_read_again_by_a_task_that_begins_later(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Hourly(Configured):
+            CONFIG_REFRESH_SECONDS = 3600
+
+        now = 1_800_000_000.0
+        monkeypatch.setattr(worker_config, "time", SimpleNamespace(time=lambda: now))
+        self.put_parameter("/sosw/resize/config", '{"width": 3}')
+        handler = Hourly.handler()
+        handler({})
+        assert handler.config["width"] == 3
+        self.put_parameter("/sosw/resize/config", '{"width": 4}')
+
+        now += 3599
+        handler({})
+        assert handler.config["width"] == 3
+        now += 1
+        assert handler.config["width"] == 3, "it stays the same within a task"
+        handler({})
+        assert handler.config["width"] == 4
+        now += 3599
+        handler({})
+        self.put_parameter("/sosw/resize/config", '{"width": 5}')
+        assert handler.config["width"] == 4
+
+    def test_a_test_may_put_another_in_its_place(self) -> None:
+        warm = Configured()
+        warm.config = {"width": 9}
+        warm._begin(None)
+        assert warm.config == {"width": 9}
+
     def test_the_parameter_follows_the_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SOSW_NAME", "acme")
         self.put_parameter("/acme/resize/config", '{"width": 5}')
@@ -626,21 +661,41 @@ class TestConfig:
             _ = Configured().config
 
 
-@pytest.mark.parametrize(
-    ("trouble", "error", "message"),
-    [
-        ("denied", Misconfigured, "/sosw/resize/config: the role needs ssm:GetParameter"),
-        ("drops the connection", Unavailable, "/sosw/resize/config could not be read"),
-    ],
-)
-def test_a_parameter_that_cannot_be_read_is_never_taken_for_a_missing_one(
-    assistant: Assistant, monkeypatch: pytest.MonkeyPatch, trouble: str, error: type[Exception], message: str
-) -> None:
-    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "resize")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", f"{assistant.url}/2015-03-31/functions/ssm")
-    assistant.troubles = [trouble] * 3
-    with pytest.raises(error, match=message):
-        _ = Configured().config
+class TestConfigOfATroubledService:
+    @pytest.fixture(autouse=True)
+    def in_lambda(self, environment: None, assistant: Assistant, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "resize")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", f"{assistant.url}/2015-03-31/functions/ssm")
+
+    def test_a_parameter_that_cannot_be_read_is_never_taken_for_a_missing_one(self, assistant: Assistant) -> None:
+        assistant.troubles = ["drops the connection"] * 3
+        with pytest.raises(Unavailable, match="/sosw/resize/config could not be read"):
+            _ = Configured().config
+
+    def test_without_the_right_the_lower_layers_hold_and_a_line_says_so_once(
+        self, assistant: Assistant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setenv("SOSW_WORKER_CONFIG", '{"width": 2, "secret": "s3cr3t"}')
+        assistant.troubles = ["denied"] * 3
+        fresh = Fresh()
+        for _ in range(3):
+            fresh._begin(None)
+            assert fresh.config["width"] == 2
+        assert len(assistant.functions) == 3
+        [record] = caplog.records
+        assert record.levelname == "WARNING"
+        assert record.getMessage().startswith("SSM parameter /sosw/resize/config is left out of the configuration")
+        assert "s3cr3t" not in caplog.text
+
+    def test_where_ssm_is_out_what_was_read_before_stays(
+        self, assistant: Assistant, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assistant.troubles = ["denied", *["drops the connection"] * 3]
+        fresh = Fresh()
+        before = fresh.config
+        fresh._begin(None)
+        assert fresh.config == before
+        assert "the configuration is kept as it was: SSM parameter /sosw/resize/config could not be read" in caplog.text
 
 
 def test_a_client_is_made_once_whoever_asks_first() -> None:

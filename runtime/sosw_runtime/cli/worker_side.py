@@ -10,7 +10,15 @@ import sosw_runtime
 from sosw_runtime.cli import archive
 
 #: Modules of `sosw_runtime` that `sosw_runtime.worker` imports, and itself.
-MODULES: Final = ("__init__.py", "errors.py", "outcome_limits.py", "py.typed", "worker.py")
+MODULES: Final = (
+    "__init__.py",
+    "errors.py",
+    "outcome_limits.py",
+    "py.typed",
+    "worker.py",
+    "worker_clients.py",
+    "worker_config.py",
+)
 #: Pinned packages that these import.
 DEPENDENCIES: Final = frozenset({"tenacity"})
 
