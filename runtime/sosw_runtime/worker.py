@@ -66,18 +66,28 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property, update_wrapper
-from typing import Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self
 
+from sosw_runtime.contract import Answer, Event, Report
 from sosw_runtime.errors import Misconfigured, NotRetryable, ReportUndelivered, Unavailable
 from sosw_runtime.outcome_limits import replacement
 from sosw_runtime.worker_clients import client, connect_timeout_seconds
 from sosw_runtime.worker_config import Configuration, installation_name
+from sosw_runtime.worker_logs import powertools_keys
 
-__all__ = ["Event", "Handler", "NotRetryable", "ReportUndelivered", "Worker", "client", "worker"]
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # Python's own has no default before 3.13
 
-Event = dict[str, Any]
+    EventT = TypeVar("EventT", bound=Mapping[str, Any], default=Event)
+else:
+    from typing import TypeVar
+
+    EventT = TypeVar("EventT")
+
+__all__ = ["Event", "Handler", "NotRetryable", "Report", "ReportUndelivered", "Worker", "client", "worker"]
 
 LONGEST_MESSAGE: Final = 2_000
 
@@ -101,8 +111,10 @@ _REPEATED: Final = {
 logger = logging.getLogger(__name__)
 
 
-class Worker(ABC):
+class Worker(ABC, Generic[EventT]):
     """Base class of Workers; `handler()` makes what Lambda calls.
+
+    `Worker[ResizeEvent]` is a Worker whose events have more keys than `Event`, for type checkers.
 
     The instance is made by the first invocation and serves the following ones, one at a time. `stats`, `result` and
     `context` belong to an invocation and start anew with each; whatever else the instance holds stays.
@@ -127,8 +139,13 @@ class Worker(ABC):
         return instance
 
     @abstractmethod
-    def __call__(self, event: Event) -> Mapping[str, Any] | None:
+    def __call__(self, event: EventT) -> Mapping[str, Any] | None:
         """Do the task: the payload's keys, `task_id`, `worker_id`, `job_id`, `attempt` and `created_at` (ms)."""
+
+    def remaining_seconds(self) -> float | None:
+        """Seconds until Lambda stops the invocation; None outside Lambda."""
+        milliseconds: Callable[[], float] | None = getattr(self.context, "get_remaining_time_in_millis", None)
+        return None if milliseconds is None else milliseconds() / 1000
 
     @classmethod
     def handler(cls) -> Handler:
@@ -163,11 +180,11 @@ class Worker(ABC):
 class Handler:
     """A Lambda handler around a Worker: runs it and reports."""
 
-    def __init__(self, make: Callable[[], Worker]) -> None:
+    def __init__(self, make: Callable[[], Worker[Any]]) -> None:
         self._make = make
 
     @cached_property
-    def worker(self) -> Worker:
+    def worker(self) -> Worker[Any]:
         return self._make()
 
     @property
@@ -180,14 +197,19 @@ class Handler:
         """`Worker.config`, for a decorated function."""
         return self.worker.config
 
-    def __call__(self, event: Event, context: Any = None) -> dict[str, Any]:
+    def remaining_seconds(self) -> float | None:
+        """`Worker.remaining_seconds`, for a decorated function."""
+        return self.worker.remaining_seconds()
+
+    def __call__(self, event: Mapping[str, Any], context: Any = None) -> dict[str, Any]:
         """Do the task that `event` is, report it and return its result, as it was reported."""
         task = _Task(event, context)
         stats: Mapping[str, float] = {}
         try:
             self.worker._begin(context)
             stats = self.worker.stats
-            returned = self.worker(_without_token(event))
+            with powertools_keys(task._ids):
+                returned = self.worker(_without_token(event))
             result = _json_object("result", self.worker.result if returned is None else returned)
             stats = _json_object("stats", stats)
         except Exception as error:
@@ -196,18 +218,21 @@ class Handler:
         return task.completed(result, stats)
 
 
-def worker(function: Callable[[Event, Any], Mapping[str, Any] | None]) -> Handler:
-    """Make a plain Lambda handler a Worker. `stats` and `config` are attributes of the decorated function."""
+def worker(function: Callable[[EventT, Any], Mapping[str, Any] | None]) -> Handler:
+    """Make a plain Lambda handler a Worker.
+
+    `stats`, `config` and `remaining_seconds()` are attributes of the decorated function.
+    """
     handler = Handler(lambda: _FunctionWorker(function))
     update_wrapper(handler, function)
     return handler
 
 
-class _FunctionWorker(Worker):
-    def __init__(self, function: Callable[[Event, Any], Mapping[str, Any] | None]) -> None:
+class _FunctionWorker(Worker[EventT]):
+    def __init__(self, function: Callable[[EventT, Any], Mapping[str, Any] | None]) -> None:
         self._function = function
 
-    def __call__(self, event: Event) -> Mapping[str, Any] | None:
+    def __call__(self, event: EventT) -> Mapping[str, Any] | None:
         return self._function(event, self.context)
 
 
@@ -215,7 +240,7 @@ class _Task:
     """The task of an event, towards the WorkerAssistant; of an event without `task_id` nothing is reported."""
 
     def __init__(self, event: object, context: Any) -> None:
-        fields: Event = event if isinstance(event, dict) else {}
+        fields: dict[str, Any] = event if isinstance(event, dict) else {}
         names = ("task_id", "worker_id", "job_id", "attempt")
         self._ids = {name: fields[name] for name in names if name in fields}
         self._repeated = {name: fields[key] for name, key in _REPEATED.items() if key in fields}
@@ -259,8 +284,22 @@ class _Task:
         logger.log(level, "%s%s", message, ids, extra=self._ids)
 
 
-def _without_token(event: Event) -> Event:
+def _without_token(event: Mapping[str, Any]) -> Mapping[str, Any]:
     return {key: value for key, value in event.items() if key != "sosw_token"} if isinstance(event, dict) else event
+
+
+_taker: Callable[[Report], Answer] | None = None
+
+
+@contextmanager
+def reporting_to(take: Callable[[Report], Answer]) -> Iterator[None]:
+    """Hand the reports of this process to `take` instead of the WorkerAssistant, for runs without AWS."""
+    global _taker  # noqa: PLW0603  whichever thread a Worker runs in
+    before, _taker = _taker, take
+    try:
+        yield
+    finally:
+        _taker = before
 
 
 def _milliseconds_left(context: Any) -> Callable[[], float]:
@@ -272,7 +311,7 @@ def _milliseconds_left(context: Any) -> Callable[[], float]:
     return lambda: 1000 * (end - time.monotonic())
 
 
-def _deliver(report: Mapping[str, Any], left: Callable[[], float]) -> dict[str, Any]:
+def _deliver(report: Mapping[str, Any], left: Callable[[], float]) -> Mapping[str, Any]:
     """The WorkerAssistant's answer. While there is time, a call that AWS did not serve or that failed is repeated.
 
     Raises `Misconfigured` when there is no such function, or not for this role, and `Unavailable` when no time is left
@@ -281,8 +320,10 @@ def _deliver(report: Mapping[str, Any], left: Callable[[], float]) -> dict[str, 
     from botocore.exceptions import BotoCoreError, ClientError
     from tenacity import Retrying, retry_if_exception, retry_if_result, wait_random_exponential
 
-    function = os.environ.get("SOSW_WORKER_ASSISTANT") or f"{installation_name()}_worker_assistant"
     payload = json.dumps(report)
+    if _taker is not None:
+        return _taker(json.loads(payload))
+    function = os.environ.get("SOSW_WORKER_ASSISTANT") or f"{installation_name()}_worker_assistant"
 
     def invoke() -> tuple[dict[str, Any], bool]:
         lambda_ = client("lambda", read_timeout_seconds=_read_timeout(left()), tries=1)

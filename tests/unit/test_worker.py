@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any, ClassVar
 
 import boto3
 import pytest
+from aws_lambda_powertools import Logger
 from moto import mock_aws
 
 from sosw_runtime import worker as worker_module
@@ -571,6 +573,75 @@ class TestDecoratedFunction:
             return {"width": resize.config["width"]}
 
         assert resize({}, None) == {"width": 3}
+
+
+class ImagesEvent(Event):
+    """An event with the keys of its payload."""
+
+    images: list[str]
+
+
+class Typed(Worker[ImagesEvent]):
+    def __call__(self, event: ImagesEvent) -> dict[str, Any]:
+        return {"images": len(event["images"]), "attempt": event["attempt"]}
+
+
+def test_a_worker_may_say_what_its_events_hold(assistant: Assistant) -> None:
+    assert Typed.handler()({**TASK, "images": ["a", "b"]}) == {"images": 2, "attempt": 2}
+
+
+class TestRemainingSeconds:
+    def test_it_is_lambdas(self, assistant: Assistant, monkeypatch: pytest.MonkeyPatch) -> None:
+        @worker
+        def handler(event: Event, context: Any) -> dict[str, Any]:
+            return {"left": handler.remaining_seconds(), "same": handler.worker.remaining_seconds()}
+
+        assert handler(TASK, Context(monkeypatch, seconds=12.5)) == {"left": 12.5, "same": 12.5}
+
+    def test_outside_lambda_it_is_unknown(self) -> None:
+        assert Resize().remaining_seconds() is None
+        assert worker(lambda event, context: None).remaining_seconds() is None
+
+
+class TestPowertoolsLogs:
+    def test_each_service_carries_the_ids_while_a_task_runs(self, assistant: Assistant) -> None:
+        streams = {name: io.StringIO() for name in ("resize", "database")}
+        loggers = {name: Logger(service=name, stream=stream) for name, stream in streams.items()}
+        again = Logger(service="resize")
+        loggers["database"].append_keys(attempt="of connecting", database="main")
+
+        @worker
+        def handler(event: Event, context: Any) -> None:
+            again.info("at work")
+            loggers["database"].info("at work")
+            raise ConnectionError
+
+        with pytest.raises(ConnectionError):
+            handler(TASK)
+        for logger in loggers.values():
+            logger.info("between tasks")
+
+        written = {
+            name: [json.loads(line) for line in stream.getvalue().splitlines()] for name, stream in streams.items()
+        }
+        ids = {"task_id": "t-1", "worker_id": "resize", "job_id": "j-1", "attempt": 2}
+        for at_work, between in written.values():
+            assert ids.items() <= at_work.items()
+            assert not {"task_id", "worker_id", "job_id"} & between.keys()
+            assert "t0k3n" not in json.dumps(at_work)
+        assert "attempt" not in written["resize"][1]
+        assert written["database"][1]["attempt"] == "of connecting"
+        assert written["database"][0]["database"] == "main"
+
+    def test_a_worker_without_powertools_never_loads_it(self) -> None:
+        program = (
+            "import sys; from sosw_runtime import worker\n"
+            "handler = worker.worker(lambda event, context: {}); handler({'task': 1})\n"
+            "print('aws_lambda_powertools' in sys.modules)"
+        )
+        runtime = Path(worker_module.__file__).parents[1]
+        done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=runtime)
+        assert done.stdout == "False\n"
 
 
 class Configured(Resize):

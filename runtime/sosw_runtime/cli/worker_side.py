@@ -12,12 +12,14 @@ from sosw_runtime.cli import archive
 #: Modules of `sosw_runtime` that `sosw_runtime.worker` imports, and itself.
 MODULES: Final = (
     "__init__.py",
+    "contract.py",
     "errors.py",
     "outcome_limits.py",
     "py.typed",
     "worker.py",
     "worker_clients.py",
     "worker_config.py",
+    "worker_logs.py",
 )
 #: Pinned packages that these import.
 DEPENDENCIES: Final = frozenset({"tenacity"})
