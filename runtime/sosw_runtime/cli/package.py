@@ -20,7 +20,7 @@ from sosw_runtime.domain.periods import ENTRY_POINT_GROUP, PERIODS
 from sosw_runtime.errors import Refused
 
 # The parts of the runtime that no Essential imports.
-NOT_FOR_LAMBDA = {"cli", "testing.py", "__pycache__"}
+NOT_FOR_LAMBDA = {"cli", "testing", "__pycache__"}
 
 # https://packaging.python.org/en/latest/specifications/version-specifiers/#version-matching, without wildcards
 PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+")
