@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,7 @@ import sosw_runtime
 from sosw_runtime.cli import layer, worker_package, worker_side
 from sosw_runtime.cli.app import run
 from sosw_runtime.cli.worker_package import WorkerPackage
+from tests.support.cache import ROOT
 from tests.support.isolation import THIS_MACHINE, THIS_PYTHON, in_isolation
 
 HANDLER = """
@@ -35,7 +37,7 @@ RUN = (
     "from {module} import handler; "
     "from sosw_runtime import worker; worker.PATIENCE_MS = 0; "
     "print(handler({{'images': [1, 2]}}), handler.stats['images'])\n"
-    "try: handler({{'images': [], 'task_id': 't-1'}})\n"
+    "try: handler({{'images': [1], 'task_id': 't-1'}})\n"
     "except worker.ReportUndelivered as error: print(type(error.__cause__).__name__)"
 )
 INICONFIG = f"iniconfig=={version('iniconfig')}"
@@ -162,6 +164,32 @@ def test_the_command_tells_what_it_built(
     assert f"{folder}/sosw-worker-layer-{sosw_runtime.__version__}.zip  0.1 MB  sha256 " in capsys.readouterr().out
     assert run(["package", "--layer", "--output", folder, "--json"]) == 0
     assert list(json.loads(capsys.readouterr().out)) == ["package", "version", "sha256", "bytes"]
+
+
+def test_the_page_on_workers_shows_what_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "workers.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "resize").mkdir()
+    [*shown] = re.findall(r"^```console package\n\$ sosw (.*?)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+    for command, expected in shown:
+        assert run(command.split()) == 0
+        answer = capsys.readouterr()
+        assert re.sub("sha256 [0-9a-f]{64}", "sha256 …", answer.err + answer.out) == expected
+    assert len(shown) == 2
+
+
+def test_the_class_of_the_readme_runs_from_its_package(tmp_path: Path, boto3_alone: Path) -> None:
+    [code] = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "resize").mkdir()
+    (tmp_path / "resize" / "resize.py").write_text(code)
+    package = Path(built(tmp_path / "resize", tmp_path / "build").package)
+
+    ran = in_isolation([package, boto3_alone], RUN.format(module="resize"))
+
+    assert ran.splitlines() == ["{'resized': 2} 2", "Unavailable"]
 
 
 def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
