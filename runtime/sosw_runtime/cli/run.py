@@ -121,5 +121,5 @@ def _show(payload: dict[str, Any], outcome: Outcome, number: int, *, as_json: bo
         output.progress("".join(traceback.format_exception(outcome.exception)).rstrip())
     if number > 0:
         output.result("")
-    kept = told if outcome.failed else {name: value for name, value in told.items() if name != "retryable"}
-    output.result_fields(kept)
+    retryable = json.dumps(outcome.retryable) if outcome.failed else None
+    output.result_fields({**told, "retryable": retryable})

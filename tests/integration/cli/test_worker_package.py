@@ -13,6 +13,7 @@ import pytest
 import sosw_runtime
 from sosw_runtime.cli import layer, worker_package, worker_side
 from sosw_runtime.cli.app import run
+from sosw_runtime.cli.pip import Architecture
 from sosw_runtime.cli.worker_package import WorkerPackage
 from tests.support.cache import ROOT
 from tests.support.isolation import THIS_MACHINE, THIS_PYTHON, in_isolation
@@ -148,6 +149,20 @@ def test_a_worker_that_requires_tenacity_decides_on_its_version(source: Path, tm
     (source / "requirements.txt").write_text(f"tenacity=={version('tenacity')}\n")
 
     assert "tenacity/__init__.py" in names(built(source, tmp_path / "build").package)
+
+
+@pytest.mark.parametrize(("architecture", "machine"), [("arm64", "aarch64"), ("x86_64", "x86_64")])
+def test_requirements_come_for_the_function_with_all_they_need(
+    architecture: Architecture, machine: str, source: Path, tmp_path: Path
+) -> None:
+    (source / "requirements.txt").write_text(f"pydantic-core=={version('pydantic-core')}\n")
+
+    package = worker_package.build(source, tmp_path / "build", "3.13", architecture, progress=lambda _: None)
+
+    libraries = [name for name in names(package.package) if name.endswith(".so")]
+    assert libraries
+    assert all(name.endswith(f".cpython-313-{machine}-linux-gnu.so") for name in libraries)
+    assert "typing_extensions.py" in names(package.package), "which pydantic-core requires"
 
 
 def test_the_command_tells_what_it_built(

@@ -75,7 +75,7 @@ def test_a_failed_task_is_exit_code_1_and_shows_where(worker: str, capsys: pytes
 
     answer = capsys.readouterr()
     assert (
-        '\nerror        {"type": "NotRetryable", "message": "the row is damaged"}\nretryable    False\n' in answer.out
+        '\nerror        {"type": "NotRetryable", "message": "the row is damaged"}\nretryable    false\n' in answer.out
     )
     assert 'raise NotRetryable("the row is damaged")' in answer.err
 
