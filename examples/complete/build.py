@@ -17,7 +17,7 @@ from typing import Final
 
 from tests.support.cache import REQUIREMENTS, ROOT, download_wheel, made_once
 
-import sosw_runtime
+from sosw_runtime.cli import worker_side
 
 PACKAGE: Final = ROOT / "build" / "weather-workers.zip"
 #: The day whose row is damaged here, on purpose, so that its task can never succeed.
@@ -60,8 +60,7 @@ def _contents() -> Iterator[tuple[str, bytes]]:
     for path in _WORKERS.glob("*.py"):
         yield path.name, path.read_bytes()
     yield _DATA, damaged(weather_data()).encode()
-    for name in ("__init__.py", "errors.py", "outcome_limits.py", "worker.py"):
-        yield f"sosw_runtime/{name}", (Path(sosw_runtime.__file__).parent / name).read_bytes()
+    yield from worker_side.modules()
     for installed in files("tenacity") or []:
         if installed.suffix == ".py":
             yield installed.as_posix(), installed.read_binary()

@@ -80,26 +80,6 @@ resource "aws_lambda_function" "worker" {
   depends_on = [aws_cloudwatch_log_group.worker, aws_iam_role_policy.logs]
 }
 
-# The configuration of weather_collect. Every instance that starts after a change reads it, without a deployment.
-resource "aws_ssm_parameter" "collect" {
-  name  = "/${var.name}/${local.function_names.collect}/config"
-  type  = "String"
-  value = jsonencode({ station = var.station })
-}
-
-data "aws_iam_policy_document" "config" {
-  statement {
-    actions   = ["ssm:GetParameter"]
-    resources = [aws_ssm_parameter.collect.arn]
-  }
-}
-
-resource "aws_iam_role_policy" "config" {
-  name   = "config"
-  role   = aws_iam_role.worker["collect"].name
-  policy = data.aws_iam_policy_document.config.json
-}
-
 # Their registrations and jobs --------------------------------------------------------------------------------------
 
 # Both functions run only tasks. A function with other callers gets an alias for its tasks, as in examples/minimal.
@@ -111,6 +91,9 @@ module "collect" {
   role_name       = aws_iam_role.worker["collect"].name
   timeout_seconds = aws_lambda_function.worker["collect"].timeout
   max_concurrency = var.max_concurrency
+
+  # Every instance that starts after a change reads it, without a deployment.
+  config = { station = var.station }
 
   # The station recovers quickly.
   retry = { max_attempts = 3, base_delay_seconds = 5 }

@@ -4,6 +4,17 @@ locals {
   worker_id               = coalesce(var.worker_id, local.plain_function_name)
   function_key            = "${local.plain_function_name}:${coalesce(var.qualifier, "$LATEST")}"
 
+  # Where `sosw_runtime.worker` looks for it.
+  config_parameter_name = "/${var.orchestrator.name}/${local.plain_function_name}/config"
+  # The installation's account and region, derived from an ARN: data of AWS would make the plan wait for it.
+  config_parameter_arn = format(
+    "arn:%s:ssm:%s:%s:parameter%s",
+    split(":", var.orchestrator.worker_assistant_function_arn)[1],
+    split(":", var.orchestrator.worker_assistant_function_arn)[3],
+    split(":", var.orchestrator.worker_assistant_function_arn)[4],
+    local.config_parameter_name,
+  )
+
   # IAM accepts up to 128 letters, digits and _+=,.@- (https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutRolePolicy.html).
   # Different ids need different policies, since several Workers may share one role.
   plain_policy_name = "${var.orchestrator.name}_report_${local.worker_id}"
@@ -67,11 +78,12 @@ resource "aws_dynamodb_table_item" "registration" {
     require_token = { BOOL = var.require_token }
   })
 
-  # A registered Worker may be invoked at once, so that its reports must already arrive.
+  # A registered Worker may be invoked at once, so that its configuration must exist and its reports must already arrive.
   depends_on = [
     aws_iam_role_policy.report,
     aws_lambda_function_event_invoke_config.this,
     aws_lambda_permission.orchestrator,
+    aws_ssm_parameter.config,
   ]
 }
 
@@ -125,6 +137,26 @@ data "aws_iam_policy_document" "report" {
     actions   = ["lambda:InvokeFunction"]
     resources = [var.orchestrator.worker_assistant_function_arn]
   }
+
+  # Also without `config`: others may write the parameter. The AWS managed key of SecureStrings needs no right of its own:
+  # its policy lets those use it who may read the parameter.
+  statement {
+    sid       = "ReadConfig"
+    actions   = ["ssm:GetParameter"]
+    resources = [local.config_parameter_arn]
+  }
+}
+
+resource "aws_ssm_parameter" "config" {
+  count = var.config == null ? 0 : 1
+
+  name        = local.config_parameter_name
+  description = "Configuration of the Worker ${local.worker_id}."
+  type        = "SecureString"
+  value       = jsonencode(var.config)
+
+  # It belongs to the function's one Worker.
+  depends_on = [aws_dynamodb_table_item.function]
 }
 
 resource "aws_iam_role_policy" "report" {

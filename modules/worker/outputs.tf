@@ -8,3 +8,8 @@ output "function_name" {
   description = "Name or ARN of the function, with its qualifier, as the Orchestrator invokes it."
   value       = local.qualified_function_name
 }
+
+output "config_parameter_arn" {
+  description = "ARN of the SSM parameter that holds the Worker's configuration, whether it exists or not; for roles that are managed elsewhere."
+  value       = local.config_parameter_arn
+}

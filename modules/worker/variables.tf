@@ -49,7 +49,7 @@ variable "worker_id" {
 }
 
 variable "role_name" {
-  description = "Name of the function's execution role, which gets the right to invoke the WorkerAssistant."
+  description = "Name of the function's execution role, which gets the rights to invoke the WorkerAssistant and to read the Worker's configuration."
   type        = string
   default     = null
 
@@ -60,10 +60,33 @@ variable "role_name" {
 }
 
 variable "attach_policy" {
-  description = "Attach the right to report to `role_name`. If false, attach the root module's `worker_policy_arn` to the function's role, or grant the role `lambda:InvokeFunction` on `orchestrator.worker_assistant_function_arn` elsewhere."
+  description = "Attach the rights to report and to read the configuration to `role_name`. If false, attach the root module's `worker_policy_arn` to the function's role, or grant the role `lambda:InvokeFunction` on `orchestrator.worker_assistant_function_arn` elsewhere. For a Worker with a configuration grant `ssm:GetParameter` on the output `config_parameter_arn` too."
   type        = bool
   default     = true
   nullable    = false
+}
+
+variable "config" {
+  description = <<-EOT
+    The Worker's configuration, an object of any keys: what `self.config` of the `Worker` class has over `DEFAULT_CONFIG` and
+    `SOSW_WORKER_CONFIG`. Written to the SSM parameter `/<name of the installation>/<function's name>/config`, a SecureString
+    under the account's AWS managed key `aws/ssm`, up to 4,095 bytes of JSON. It belongs to the function: of several Workers
+    of one function give it to one. Terraform's state holds it in plain text, so keep secrets in Secrets Manager, and their
+    names here. For a key of your own leave `config` out, write the parameter yourself, and grant the role `kms:Decrypt` on the key.
+  EOT
+  type        = any
+  default     = null
+
+  validation {
+    condition     = var.config == null || can(keys(var.config))
+    error_message = "config: must be an object, such as { width = 800 }."
+  }
+
+  # SSM takes 4,096 bytes in its standard tier: https://docs.aws.amazon.com/general/latest/gr/ssm.html. 3 bytes are 4 characters of base64.
+  validation {
+    condition     = length(base64encode(jsonencode(var.config))) <= 4095 / 3 * 4
+    error_message = "config: is larger than 4,095 bytes as JSON; keep what is large elsewhere, and its name or key here."
+  }
 }
 
 variable "timeout_seconds" {

@@ -49,10 +49,11 @@ Settings, from the environment:
 | `SOSW_WORKER_ASSISTANT` | `<SOSW_NAME>_worker_assistant` | name or ARN of the function that takes the reports |
 | `SOSW_WORKER_CONFIG` | none | configuration of the Worker, a JSON object |
 
-The role needs `lambda:InvokeFunction` on the WorkerAssistant and, if the Worker reads its configuration,
-`ssm:GetParameter` on its parameter.
+The role needs `lambda:InvokeFunction` on the WorkerAssistant and, where the Worker has a configuration in SSM,
+`ssm:GetParameter` on its parameter. The Terraform module `worker` grants both.
 
-A Worker's package needs this one and tenacity; boto3 is part of Lambda's runtimes. Both are imported when first used.
+A Worker's package needs this one and tenacity, as `sosw worker package` and `sosw package --layer` put it together;
+boto3 is part of Lambda's runtimes. Both are imported when first used.
 """
 
 # ruff: noqa: PLC0415 - boto3 and tenacity are imported when first used, so that a Worker that needs neither starts without
@@ -65,22 +66,29 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property, update_wrapper
-from threading import Lock
-from typing import Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self
 
+from sosw_runtime.contract import Answer, Event, Report
 from sosw_runtime.errors import Misconfigured, NotRetryable, ReportUndelivered, Unavailable
 from sosw_runtime.outcome_limits import replacement
+from sosw_runtime.worker_clients import client, connect_timeout_seconds
+from sosw_runtime.worker_config import Configuration, installation_name
+from sosw_runtime.worker_logs import powertools_keys
 
-__all__ = ["Event", "Handler", "NotRetryable", "ReportUndelivered", "Worker", "client", "worker"]
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # Python's own has no default before 3.13
 
-Event = dict[str, Any]
+    EventT = TypeVar("EventT", bound=Mapping[str, Any], default=Event)
+else:
+    from typing import TypeVar
 
-CONNECT_TIMEOUT_SECONDS: Final = 2.0
-READ_TIMEOUT_SECONDS: Final = 60.0
-PARAMETER_READ_TIMEOUT_SECONDS: Final = 5.0
-TRIES: Final = 3
+    EventT = TypeVar("EventT")
+
+__all__ = ["Event", "Handler", "NotRetryable", "Report", "ReportUndelivered", "Worker", "client", "worker"]
+
 LONGEST_MESSAGE: Final = 2_000
 
 #: How long a report may wait for its answer: the longest that the time left allows, for each costs a client of its own.
@@ -103,14 +111,18 @@ _REPEATED: Final = {
 logger = logging.getLogger(__name__)
 
 
-class Worker(ABC):
+class Worker(ABC, Generic[EventT]):
     """Base class of Workers; `handler()` makes what Lambda calls.
+
+    `Worker[ResizeEvent]` is a Worker whose events have more keys than `Event`, for type checkers.
 
     The instance is made by the first invocation and serves the following ones, one at a time. `stats`, `result` and
     `context` belong to an invocation and start anew with each; whatever else the instance holds stays.
     """
 
     DEFAULT_CONFIG: ClassVar[Mapping[str, Any]] = {}
+    CONFIG_REFRESH_SECONDS: ClassVar[float | None] = None
+    """How old `config` may be when a task begins; None reads it once per instance."""
 
     stats: defaultdict[str, float]
     """Counted by name, from 0: `self.stats["rows"] += 1`. Reported with the task, also with a failed one."""
@@ -118,15 +130,22 @@ class Worker(ABC):
     """Reported when the call returns None."""
     context: Any
     """Lambda's context of the invocation."""
+    _configuration: Configuration
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
         instance = super().__new__(cls)
+        instance._configuration = Configuration()
         instance._begin(None)
         return instance
 
     @abstractmethod
-    def __call__(self, event: Event) -> Mapping[str, Any] | None:
+    def __call__(self, event: EventT) -> Mapping[str, Any] | None:
         """Do the task: the payload's keys, `task_id`, `worker_id`, `job_id`, `attempt` and `created_at` (ms)."""
+
+    def remaining_seconds(self) -> float | None:
+        """Seconds until Lambda stops the invocation; None outside Lambda."""
+        milliseconds: Callable[[], float] | None = getattr(self.context, "get_remaining_time_in_millis", None)
+        return None if milliseconds is None else milliseconds() / 1000
 
     @classmethod
     def handler(cls) -> Handler:
@@ -135,32 +154,37 @@ class Worker(ABC):
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """Three layers, the later wins, nested objects merged key by key; read once per instance, when first used.
+        """Three layers, the later wins, nested objects merged key by key; read when first used.
 
         1. `DEFAULT_CONFIG` of the class.
         2. The environment variable `SOSW_WORKER_CONFIG`, a JSON object.
         3. The SSM parameter `/<SOSW_NAME>/<function name>/config`, a String or SecureString with a JSON object. It may
-           be missing. Outside Lambda, where `AWS_LAMBDA_FUNCTION_NAME` is not set, it is not read.
+           be missing. One that the role may not read is left out, and a warning in the log says so once. Outside
+           Lambda, where `AWS_LAMBDA_FUNCTION_NAME` is not set, it is not read.
 
-        Raises `Misconfigured` for a layer that is not a JSON object and for a parameter that the role may not read, and
-        `Unavailable` when SSM does not answer.
+        It stays the same within a task. With `CONFIG_REFRESH_SECONDS` it is read again in a task that begins so long
+        after; where SSM does not answer then, what was read before stays.
+
+        Raises `Misconfigured` for a layer that is not a JSON object, and `Unavailable` when SSM does not answer.
         """
-        return _merged(_merged(self.DEFAULT_CONFIG, _environment_config()), _parameter_config())
+        return self._configuration.read(self.DEFAULT_CONFIG)
 
     def _begin(self, context: Any) -> None:
         self.stats = defaultdict(int)
         self.result = {}
         self.context = context
+        if self._configuration.is_older_than(self.CONFIG_REFRESH_SECONDS):
+            self.__dict__.pop("config", None)
 
 
 class Handler:
     """A Lambda handler around a Worker: runs it and reports."""
 
-    def __init__(self, make: Callable[[], Worker]) -> None:
+    def __init__(self, make: Callable[[], Worker[Any]]) -> None:
         self._make = make
 
     @cached_property
-    def worker(self) -> Worker:
+    def worker(self) -> Worker[Any]:
         return self._make()
 
     @property
@@ -173,14 +197,19 @@ class Handler:
         """`Worker.config`, for a decorated function."""
         return self.worker.config
 
-    def __call__(self, event: Event, context: Any = None) -> dict[str, Any]:
+    def remaining_seconds(self) -> float | None:
+        """`Worker.remaining_seconds`, for a decorated function."""
+        return self.worker.remaining_seconds()
+
+    def __call__(self, event: Mapping[str, Any], context: Any = None) -> dict[str, Any]:
         """Do the task that `event` is, report it and return its result, as it was reported."""
         task = _Task(event, context)
         stats: Mapping[str, float] = {}
         try:
             self.worker._begin(context)
             stats = self.worker.stats
-            returned = self.worker(_without_token(event))
+            with powertools_keys(task._ids):
+                returned = self.worker(_without_token(event))
             result = _json_object("result", self.worker.result if returned is None else returned)
             stats = _json_object("stats", stats)
         except Exception as error:
@@ -189,18 +218,21 @@ class Handler:
         return task.completed(result, stats)
 
 
-def worker(function: Callable[[Event, Any], Mapping[str, Any] | None]) -> Handler:
-    """Make a plain Lambda handler a Worker. `stats` and `config` are attributes of the decorated function."""
+def worker(function: Callable[[EventT, Any], Mapping[str, Any] | None]) -> Handler:
+    """Make a plain Lambda handler a Worker.
+
+    `stats`, `config` and `remaining_seconds()` are attributes of the decorated function.
+    """
     handler = Handler(lambda: _FunctionWorker(function))
     update_wrapper(handler, function)
     return handler
 
 
-class _FunctionWorker(Worker):
-    def __init__(self, function: Callable[[Event, Any], Mapping[str, Any] | None]) -> None:
+class _FunctionWorker(Worker[EventT]):
+    def __init__(self, function: Callable[[EventT, Any], Mapping[str, Any] | None]) -> None:
         self._function = function
 
-    def __call__(self, event: Event) -> Mapping[str, Any] | None:
+    def __call__(self, event: EventT) -> Mapping[str, Any] | None:
         return self._function(event, self.context)
 
 
@@ -208,7 +240,7 @@ class _Task:
     """The task of an event, towards the WorkerAssistant; of an event without `task_id` nothing is reported."""
 
     def __init__(self, event: object, context: Any) -> None:
-        fields: Event = event if isinstance(event, dict) else {}
+        fields: dict[str, Any] = event if isinstance(event, dict) else {}
         names = ("task_id", "worker_id", "job_id", "attempt")
         self._ids = {name: fields[name] for name in names if name in fields}
         self._repeated = {name: fields[key] for name, key in _REPEATED.items() if key in fields}
@@ -252,8 +284,22 @@ class _Task:
         logger.log(level, "%s%s", message, ids, extra=self._ids)
 
 
-def _without_token(event: Event) -> Event:
+def _without_token(event: Mapping[str, Any]) -> Mapping[str, Any]:
     return {key: value for key, value in event.items() if key != "sosw_token"} if isinstance(event, dict) else event
+
+
+_taker: Callable[[Report], Answer] | None = None
+
+
+@contextmanager
+def reporting_to(take: Callable[[Report], Answer]) -> Iterator[None]:
+    """Hand the reports of this process to `take` instead of the WorkerAssistant, for runs without AWS."""
+    global _taker  # noqa: PLW0603  whichever thread a Worker runs in
+    before, _taker = _taker, take
+    try:
+        yield
+    finally:
+        _taker = before
 
 
 def _milliseconds_left(context: Any) -> Callable[[], float]:
@@ -265,7 +311,7 @@ def _milliseconds_left(context: Any) -> Callable[[], float]:
     return lambda: 1000 * (end - time.monotonic())
 
 
-def _deliver(report: Mapping[str, Any], left: Callable[[], float]) -> dict[str, Any]:
+def _deliver(report: Mapping[str, Any], left: Callable[[], float]) -> Mapping[str, Any]:
     """The WorkerAssistant's answer. While there is time, a call that AWS did not serve or that failed is repeated.
 
     Raises `Misconfigured` when there is no such function, or not for this role, and `Unavailable` when no time is left
@@ -274,11 +320,13 @@ def _deliver(report: Mapping[str, Any], left: Callable[[], float]) -> dict[str, 
     from botocore.exceptions import BotoCoreError, ClientError
     from tenacity import Retrying, retry_if_exception, retry_if_result, wait_random_exponential
 
-    function = os.environ.get("SOSW_WORKER_ASSISTANT") or f"{_name()}_worker_assistant"
     payload = json.dumps(report)
+    if _taker is not None:
+        return _taker(json.loads(payload))
+    function = os.environ.get("SOSW_WORKER_ASSISTANT") or f"{installation_name()}_worker_assistant"
 
     def invoke() -> tuple[dict[str, Any], bool]:
-        lambda_ = _client("lambda", _read_timeout(left()), tries=1)
+        lambda_ = client("lambda", read_timeout_seconds=_read_timeout(left()), tries=1)
         response = lambda_.invoke(FunctionName=function, InvocationType="RequestResponse", Payload=payload)
         return _parsed_answer(response["Payload"].read()), "FunctionError" in response
 
@@ -325,11 +373,7 @@ def _read_timeout(left_ms: float) -> float:
 
 def _longest(read_timeout_seconds: float) -> float:
     """How long a call may take, in seconds."""
-    return _connect_timeout(read_timeout_seconds) + read_timeout_seconds
-
-
-def _connect_timeout(read_timeout_seconds: float) -> float:
-    return min(CONNECT_TIMEOUT_SECONDS, read_timeout_seconds)
+    return connect_timeout_seconds(read_timeout_seconds) + read_timeout_seconds
 
 
 def _parsed_answer(text: bytes) -> dict[str, Any]:
@@ -338,85 +382,6 @@ def _parsed_answer(text: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return answer if isinstance(answer, dict) else {}
-
-
-_clients: dict[tuple[str, float, int], Any] = {}
-_clients_lock = Lock()
-
-
-def client(service: str, *, read_timeout_seconds: float = READ_TIMEOUT_SECONDS) -> Any:
-    """The boto3 client of a service, e.g. `client("s3")`: made once per process, when first asked for, by any thread.
-
-    It waits 2 s for a connection and `read_timeout_seconds` for an answer; 3 tries in all, with exponential back-off.
-    """
-    return _client(service, read_timeout_seconds, tries=TRIES)
-
-
-def _client(service: str, read_timeout_seconds: float, *, tries: int) -> Any:
-    import boto3
-    from botocore.config import Config
-
-    with _clients_lock:
-        key = (service, read_timeout_seconds, tries)
-        if key not in _clients:
-            config = Config(
-                connect_timeout=_connect_timeout(read_timeout_seconds),
-                read_timeout=read_timeout_seconds,
-                retries={"mode": "standard", "total_max_attempts": tries},
-            )
-            make: Callable[..., Any] = boto3.client
-            _clients[key] = make(service, config=config)
-        return _clients[key]
-
-
-def _name() -> str:
-    return os.environ.get("SOSW_NAME") or "sosw"
-
-
-def _environment_config() -> dict[str, Any]:
-    text = os.environ.get("SOSW_WORKER_CONFIG")
-    return _parsed_config("SOSW_WORKER_CONFIG", text) if text else {}
-
-
-def _parameter_config() -> dict[str, Any]:
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
-    if not function:
-        return {}
-    parameter = f"/{_name()}/{function}/config"
-    try:
-        ssm = client("ssm", read_timeout_seconds=PARAMETER_READ_TIMEOUT_SECONDS)
-        text = ssm.get_parameter(Name=parameter, WithDecryption=True)["Parameter"]["Value"]
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code == "ParameterNotFound":
-            return {}
-        if code == "AccessDeniedException":
-            raise Misconfigured(f"SSM parameter {parameter}: the role needs ssm:GetParameter on it: {error}") from error
-        raise Unavailable(f"SSM parameter {parameter} could not be read: {error}") from error
-    except BotoCoreError as error:
-        raise Unavailable(f"SSM parameter {parameter} could not be read: {error}") from error
-    return _parsed_config(f"SSM parameter {parameter}", text)
-
-
-def _parsed_config(source: str, text: str) -> dict[str, Any]:
-    """Errors never quote the text, which may hold secrets."""
-    try:
-        config = json.loads(text)
-    except ValueError as error:
-        raise Misconfigured(f"{source}: not JSON ({error}); a JSON object is needed") from None
-    if not isinstance(config, dict):
-        raise Misconfigured(f"{source}: a JSON {type(config).__name__}; a JSON object is needed")
-    return config
-
-
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = _merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-    return merged
 
 
 def _json_object(name: str, value: object) -> dict[str, Any]:

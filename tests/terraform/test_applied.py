@@ -97,6 +97,25 @@ def test_a_second_worker_of_one_function_and_alias_is_refused(applied: Applied) 
     assert iam.list_role_policies(RoleName="resize")["PolicyNames"] == policies, "its removal takes nothing away"
 
 
+def test_the_configuration_is_there_before_the_worker_is_registered(applied: Applied) -> None:
+    parameter = applied.client("ssm").get_parameter(Name="/sosw/resize/config", WithDecryption=True)["Parameter"]
+
+    assert parameter["Type"] == "SecureString"
+    assert json.loads(parameter["Value"])["width"] == 800
+    assert "module.resize.aws_ssm_parameter.config" in applied.comes_after(
+        "module.resize.aws_dynamodb_table_item.registration"
+    )
+
+
+def test_a_role_has_one_policy_for_all_that_a_worker_may(applied: Applied) -> None:
+    iam = applied.client("iam")
+    [name] = iam.list_role_policies(RoleName="resize")["PolicyNames"]
+    policy = iam.get_role_policy(RoleName="resize", PolicyName=name)["PolicyDocument"]
+    statements = (json.loads(policy) if isinstance(policy, str) else policy)["Statement"]
+
+    assert {statement["Action"] for statement in statements} == {"lambda:InvokeFunction", "ssm:GetParameter"}
+
+
 def test_a_job_is_scheduled_once_its_rule_may_hand_it_over(applied: Applied) -> None:
     assert applied.comes_after("module.nightly.aws_cloudwatch_event_target.this") > {
         "module.sosw.aws_lambda_permission.jobs",

@@ -100,10 +100,113 @@ run "defaults" {
   }
 
   assert {
-    condition = jsonencode(data.aws_iam_policy_document.report.statement[*].actions) == jsonencode([["lambda:InvokeFunction"]]) && (
-      jsonencode(data.aws_iam_policy_document.report.statement[*].resources) == jsonencode([[var.orchestrator.worker_assistant_function_arn]])
+    condition = (
+      jsonencode(data.aws_iam_policy_document.report.statement[*].actions) == jsonencode([["lambda:InvokeFunction"], ["ssm:GetParameter"]])
+      && jsonencode(data.aws_iam_policy_document.report.statement[*].resources) == jsonencode([
+        [var.orchestrator.worker_assistant_function_arn],
+        ["arn:aws:ssm:eu-central-1:111122223333:parameter/sosw/resize/config"],
+      ])
     )
-    error_message = "The right is to invoke the WorkerAssistant, and nothing more."
+    error_message = "The rights are to invoke the WorkerAssistant and to read the Worker's own configuration, and nothing more."
+  }
+
+  assert {
+    condition     = length(aws_ssm_parameter.config) == 0
+    error_message = "Without a configuration there is no parameter."
+  }
+
+  assert {
+    condition     = output.config_parameter_arn == "arn:aws:ssm:eu-central-1:111122223333:parameter/sosw/resize/config"
+    error_message = "Roles that are managed elsewhere are granted the right by this ARN."
+  }
+}
+
+run "configuration" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    orchestrator = {
+      name                          = "media"
+      registry_table_name           = "media_registry"
+      orchestrator_role_arn         = "arn:aws-cn:iam::111122223333:role/media_orchestrator_cn-north-1"
+      worker_assistant_function_arn = "arn:aws-cn:lambda:cn-north-1:111122223333:function:media_worker_assistant"
+    }
+    function_name = "arn:aws-cn:lambda:cn-north-1:111122223333:function:resize"
+    worker_id     = "media.resize"
+    qualifier     = "live"
+    config        = { width = 800, source = { bucket = "images", prefixes = ["a/", "b/"] }, dry = false, limit = null }
+  }
+
+  assert {
+    condition     = aws_ssm_parameter.config[0].name == "/media/resize/config" && aws_ssm_parameter.config[0].type == "SecureString"
+    error_message = "The parameter is where the Worker looks for it, whatever the Worker's id and alias, and encrypted."
+  }
+
+  assert {
+    condition     = jsondecode(aws_ssm_parameter.config[0].value) == { width = 800, source = { bucket = "images", prefixes = ["a/", "b/"] }, dry = false, limit = null }
+    error_message = "Values keep their types."
+  }
+
+  assert {
+    condition     = jsonencode(data.aws_iam_policy_document.report.statement[1].resources) == jsonencode(["arn:aws-cn:ssm:cn-north-1:111122223333:parameter/media/resize/config"])
+    error_message = "The role may read what was written."
+  }
+}
+
+run "configuration_of_secrets" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    config = sensitive({ password = "s3cr3t" })
+  }
+
+  assert {
+    condition     = length(aws_ssm_parameter.config) == 1
+    error_message = "Terraform plans a configuration that it may not show."
+  }
+}
+
+run "configuration_of_the_largest_size" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    config = { text = join("", [for i in range(1021) : "xxxx"]) }
+  }
+
+  assert {
+    condition     = length(aws_ssm_parameter.config[0].value) == 4095
+    error_message = "SSM takes it in its standard tier."
+  }
+}
+
+run "configuration_of_a_role_managed_elsewhere" {
+  command = plan
+
+  module {
+    source = "./modules/worker"
+  }
+
+  variables {
+    role_name     = null
+    attach_policy = false
+    config        = {}
+  }
+
+  assert {
+    condition     = length(aws_iam_role_policy.report) == 0 && aws_ssm_parameter.config[0].value == "{}"
+    error_message = "The parameter is written, and the role is left alone."
   }
 }
 

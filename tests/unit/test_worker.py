@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import subprocess
@@ -17,9 +18,11 @@ from typing import Any, ClassVar
 
 import boto3
 import pytest
+from aws_lambda_powertools import Logger
 from moto import mock_aws
 
 from sosw_runtime import worker as worker_module
+from sosw_runtime import worker_clients, worker_config
 from sosw_runtime.errors import Misconfigured, Unavailable
 from sosw_runtime.worker import Event, Handler, NotRetryable, ReportUndelivered, Worker, client, worker
 
@@ -118,7 +121,7 @@ class _Call(BaseHTTPRequestHandler):
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "_clients", {})
+    monkeypatch.setattr(worker_clients, "_clients", {})
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
 
 
@@ -567,8 +570,81 @@ class TestDecoratedFunction:
         assert resize({}, None) == {"width": 3}
 
 
+class ImagesEvent(Event):
+    """An event with the keys of its payload."""
+
+    images: list[str]
+
+
+class Typed(Worker[ImagesEvent]):
+    def __call__(self, event: ImagesEvent) -> dict[str, Any]:
+        return {"images": len(event["images"]), "attempt": event["attempt"]}
+
+
+def test_a_worker_may_say_what_its_events_hold(assistant: Assistant) -> None:
+    assert Typed.handler()({**TASK, "images": ["a", "b"]}) == {"images": 2, "attempt": 2}
+
+
+class TestRemainingSeconds:
+    def test_it_is_lambdas(self, assistant: Assistant, monkeypatch: pytest.MonkeyPatch) -> None:
+        @worker
+        def handler(event: Event, context: Any) -> dict[str, Any]:
+            return {"left": handler.remaining_seconds(), "same": handler.worker.remaining_seconds()}
+
+        assert handler(TASK, Context(monkeypatch, seconds=12.5)) == {"left": 12.5, "same": 12.5}
+
+    def test_outside_lambda_it_is_unknown(self) -> None:
+        assert Resize().remaining_seconds() is None
+        assert worker(lambda event, context: None).remaining_seconds() is None
+
+
+class TestPowertoolsLogs:
+    def test_each_service_carries_the_ids_while_a_task_runs(self, assistant: Assistant) -> None:
+        streams = {name: io.StringIO() for name in ("resize", "database")}
+        loggers = {name: Logger(service=name, stream=stream) for name, stream in streams.items()}
+        again = Logger(service="resize")
+        loggers["database"].append_keys(attempt="of connecting", database="main")
+
+        @worker
+        def handler(event: Event, context: Any) -> None:
+            again.info("at work")
+            loggers["database"].info("at work")
+            raise ConnectionError
+
+        with pytest.raises(ConnectionError):
+            handler(TASK)
+        for logger in loggers.values():
+            logger.info("between tasks")
+
+        written = {
+            name: [json.loads(line) for line in stream.getvalue().splitlines()] for name, stream in streams.items()
+        }
+        ids = {"task_id": "t-1", "worker_id": "resize", "job_id": "j-1", "attempt": 2}
+        for at_work, between in written.values():
+            assert ids.items() <= at_work.items()
+            assert not {"task_id", "worker_id", "job_id"} & between.keys()
+            assert "t0k3n" not in json.dumps(at_work)
+        assert "attempt" not in written["resize"][1]
+        assert written["database"][1]["attempt"] == "of connecting"
+        assert written["database"][0]["database"] == "main"
+
+    def test_a_worker_without_powertools_never_loads_it(self) -> None:
+        program = (
+            "import sys; from sosw_runtime import worker\n"
+            "handler = worker.worker(lambda event, context: {}); handler({'task': 1})\n"
+            "print('aws_lambda_powertools' in sys.modules)"
+        )
+        runtime = Path(worker_module.__file__).parents[1]
+        done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=runtime)
+        assert done.stdout == "False\n"
+
+
 class Configured(Resize):
     DEFAULT_CONFIG: ClassVar[Mapping[str, Any]] = {"width": 1, "source": {"bucket": "default", "prefix": "in/"}}
+
+
+class Fresh(Configured):
+    CONFIG_REFRESH_SECONDS: ClassVar[float | None] = 0
 
 
 @mock_aws
@@ -598,6 +674,36 @@ class TestConfig:
         assert warm.config["width"] == 3
         assert Configured().config["width"] == 4
 
+    def test_it_is_read_again_by_a_task_that_begins_later(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Hourly(Configured):
+            CONFIG_REFRESH_SECONDS = 3600
+
+        now = 1_800_000_000.0
+        monkeypatch.setattr(worker_config, "time", SimpleNamespace(time=lambda: now))
+        self.put_parameter("/sosw/resize/config", '{"width": 3}')
+        handler = Hourly.handler()
+        handler({})
+        assert handler.config["width"] == 3
+        self.put_parameter("/sosw/resize/config", '{"width": 4}')
+
+        now += 3599
+        handler({})
+        assert handler.config["width"] == 3
+        now += 1
+        assert handler.config["width"] == 3, "it stays the same within a task"
+        handler({})
+        assert handler.config["width"] == 4
+        now += 3599
+        handler({})
+        self.put_parameter("/sosw/resize/config", '{"width": 5}')
+        assert handler.config["width"] == 4
+
+    def test_a_test_may_put_another_in_its_place(self) -> None:
+        warm = Configured()
+        warm.config = {"width": 9}
+        warm._begin(None)
+        assert warm.config == {"width": 9}
+
     def test_the_parameter_follows_the_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SOSW_NAME", "acme")
         self.put_parameter("/acme/resize/config", '{"width": 5}')
@@ -621,21 +727,41 @@ class TestConfig:
             _ = Configured().config
 
 
-@pytest.mark.parametrize(
-    ("trouble", "error", "message"),
-    [
-        ("denied", Misconfigured, "/sosw/resize/config: the role needs ssm:GetParameter"),
-        ("drops the connection", Unavailable, "/sosw/resize/config could not be read"),
-    ],
-)
-def test_a_parameter_that_cannot_be_read_is_never_taken_for_a_missing_one(
-    assistant: Assistant, monkeypatch: pytest.MonkeyPatch, trouble: str, error: type[Exception], message: str
-) -> None:
-    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "resize")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", f"{assistant.url}/2015-03-31/functions/ssm")
-    assistant.troubles = [trouble] * 3
-    with pytest.raises(error, match=message):
-        _ = Configured().config
+class TestConfigOfATroubledService:
+    @pytest.fixture(autouse=True)
+    def in_lambda(self, environment: None, assistant: Assistant, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "resize")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", f"{assistant.url}/2015-03-31/functions/ssm")
+
+    def test_a_parameter_that_cannot_be_read_is_never_taken_for_a_missing_one(self, assistant: Assistant) -> None:
+        assistant.troubles = ["drops the connection"] * 3
+        with pytest.raises(Unavailable, match="/sosw/resize/config could not be read"):
+            _ = Configured().config
+
+    def test_without_the_right_the_lower_layers_hold_and_a_line_says_so_once(
+        self, assistant: Assistant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setenv("SOSW_WORKER_CONFIG", '{"width": 2, "secret": "s3cr3t"}')
+        assistant.troubles = ["denied"] * 3
+        fresh = Fresh()
+        for _ in range(3):
+            fresh._begin(None)
+            assert fresh.config["width"] == 2
+        assert len(assistant.functions) == 3
+        [record] = caplog.records
+        assert record.levelname == "WARNING"
+        assert record.getMessage().startswith("SSM parameter /sosw/resize/config is left out of the configuration")
+        assert "s3cr3t" not in caplog.text
+
+    def test_where_ssm_is_out_what_was_read_before_stays(
+        self, assistant: Assistant, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assistant.troubles = ["denied", *["drops the connection"] * 3]
+        fresh = Fresh()
+        before = fresh.config
+        fresh._begin(None)
+        assert fresh.config == before
+        assert "the configuration is kept as it was: SSM parameter /sosw/resize/config could not be read" in caplog.text
 
 
 def test_a_client_is_made_once_whoever_asks_first() -> None:

@@ -13,10 +13,14 @@ from typing import Any, ClassVar
 
 import weather
 
-from sosw_runtime.worker import Worker
+from sosw_runtime.worker import Event, Worker
 
 
-class Collect(Worker):
+class DaysEvent(Event):
+    date_list: list[str]
+
+
+class Collect(Worker[DaysEvent]):
     DEFAULT_CONFIG: ClassVar[Mapping[str, Any]] = {
         "station": {
             "answers_after_seconds": 0,
@@ -25,7 +29,7 @@ class Collect(Worker):
         },
     }
 
-    def __call__(self, event: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, event: DaysEvent) -> dict[str, Any]:
         dates = event["date_list"]
         self._ask_station(dates, is_first_attempt=event.get("attempt") == 1)
         span = weather.days(dates)

@@ -10,9 +10,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
 import sosw_runtime
-from sosw_runtime.cli import failures, jobs, output, tasks, workers
+from sosw_runtime.cli import failures, jobs, output, tasks, worker_package, workers
 from sosw_runtime.cli.import_config import import_config
 from sosw_runtime.cli.package import package
+from sosw_runtime.cli.run import run as run_worker
 from sosw_runtime.errors import SoswError
 
 app = typer.Typer(
@@ -22,10 +23,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(package)
+app.command("run")(run_worker)
 app.command("import-config")(import_config)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(workers.app, name="workers")
+app.add_typer(worker_package.app, name="worker")
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,48 +1,34 @@
-"""`sosw package`: the zip that all Essentials run from, the same bytes on every run and every machine."""
+"""`sosw package`: the zip that all Essentials run from, and the layer that all Workers share."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-import subprocess
-import sys
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import distribution, distributions
-from importlib.resources import as_file, files
-from importlib.resources.abc import Traversable
+from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import typer
 
 import sosw_runtime
-from sosw_runtime.cli import output
+from sosw_runtime.cli import archive, layer, output, pip
+from sosw_runtime.cli.pip import Architecture, Python
 from sosw_runtime.domain.periods import ENTRY_POINT_GROUP, PERIODS
-from sosw_runtime.errors import Refused, SoswError
+from sosw_runtime.errors import Refused
 
-Python = Literal["3.11", "3.12", "3.13"]
-Architecture = Literal["arm64", "x86_64"]
-
-# The C library of each runtime, as N of glibc 2.N: Amazon Linux 2 up to Python 3.11, Amazon Linux 2023 after it.
-# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
-GLIBC_MINOR: dict[Python, int] = {"3.11": 26, "3.12": 34, "3.13": 34}
-OLDEST_GLIBC_MINOR = 17  # manylinux2014, https://peps.python.org/pep-0599/
-WHEEL_MACHINE: dict[Architecture, str] = {"arm64": "aarch64", "x86_64": "x86_64"}
-
-# Files that record where and how a package was installed: they differ between machines.
-INSTALL_RECORDS = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
-# Parts of the runtime that no Essential imports.
-NOT_FOR_LAMBDA = {"cli", "testing.py", "__pycache__"}
+# The parts of the runtime that no Essential imports.
+NOT_FOR_LAMBDA = {"cli", "testing", "__pycache__"}
 
 # https://packaging.python.org/en/latest/specifications/version-specifiers/#version-matching, without wildcards
 PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+")
 
-
-class PackageNotBuilt(SoswError):
-    """pip could not build or install a part of the package."""
+PythonOption = Annotated[Python, typer.Option("--python", help="Version of the Lambda runtime.")]
+ArchitectureOption = Annotated[Architecture, typer.Option("--architecture", help="Instruction set of the functions.")]
+FolderOption = Annotated[Path, typer.Option("--output", help="Folder that receives the zip.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
 @dataclass(frozen=True)
@@ -64,8 +50,9 @@ class OwnPackage:
 
 
 def package(
-    python: Annotated[Python, typer.Option(help="Version of the Lambda runtime.")] = "3.13",
-    architecture: Annotated[Architecture, typer.Option(help="Instruction set of the functions.")] = "arm64",
+    *,
+    python: PythonOption = "3.13",
+    architecture: ArchitectureOption = "arm64",
     requirements: Annotated[
         list[str] | None,
         typer.Option(
@@ -75,16 +62,32 @@ def package(
             "or NAME==VERSION. Repeatable.",
         ),
     ] = None,
-    folder: Annotated[Path, typer.Option("--output", help="Folder that receives the zip.")] = Path("build"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    for_workers: Annotated[
+        bool,
+        typer.Option(
+            "--layer",
+            help="Build the Workers' layer instead: the Worker's side of the runtime, for any Python and architecture.",
+        ),
+    ] = False,
+    folder: FolderOption = Path("build"),
+    as_json: AsJson = False,
 ) -> None:
-    """Build the Essentials' package for AWS Lambda."""
+    """Build the Essentials' package for AWS Lambda, or the Workers' layer."""
+    if for_workers:
+        if requirements:
+            raise Refused("--with", requirements[0], "expected none with --layer, which holds the Worker's side alone")
+        show(asdict(layer.build(folder, output.print_message)), as_json=as_json)
+        return
     built = build(folder, python, architecture, output.print_message, requirements or ())
+    show(asdict(built), as_json=as_json, note=f"  with {', '.join(built.included)}" if built.included else "")
+
+
+def show(built: Mapping[str, Any], *, as_json: bool, note: str = "") -> None:
+    """Print what was built: its `package`, `sha256` and `bytes`, and as JSON all of it."""
     if as_json:
-        output.print_json(asdict(built))
+        output.print_json(built)
     else:
-        included = f"  with {', '.join(built.included)}" if built.included else ""
-        output.print_line(f"{built.package}  {built.bytes / 1_000_000:.1f} MB  sha256 {built.sha256}{included}")
+        output.print_line(f"{built['package']}  {built['bytes'] / 1_000_000:.1f} MB  sha256 {built['sha256']}{note}")
 
 
 def build(
@@ -114,22 +117,16 @@ def build(
         print_step(f"Installing {requirement}")
         own.append(_install_own_package(requirement, python, architecture))
     print_step(f"Installing the pinned dependencies for Python {python} on {architecture}")
-    contents = {**_install_dependencies(python, architecture), **dict(_runtime_files(version))}
+    contents = {**pip.pinned(python, architecture), **dict(_runtime_files(version))}
     for added in own:
         if taken := sorted(contents.keys() & added.files.keys()):
             expected = f"expected a package without {taken[0]}, which is in the zip already"
             raise Refused("--with", added.requirement, expected)
         contents |= added.files
     print_step(f"Writing {path}")
-    folder.mkdir(parents=True, exist_ok=True)
-    # Two builds of the same package may run at once.
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as scratch:
-        unfinished = Path(scratch) / path.name
-        _write_zip(unfinished, contents)
-        unfinished.replace(path)
-    data = path.read_bytes()
+    written = archive.write(path, contents)
     pins = tuple(added.pin for added in own)
-    return Package(str(path), version, python, architecture, hashlib.sha256(data).hexdigest(), len(data), pins)
+    return Package(str(path), version, python, architecture, written.sha256, written.bytes, pins)
 
 
 def _check_requirement(requirement: str) -> None:
@@ -144,100 +141,29 @@ def _is_wheel(requirement: str) -> bool:
 def _install_own_package(requirement: str, python: Python, architecture: Architecture) -> OwnPackage:
     with tempfile.TemporaryDirectory() as built, tempfile.TemporaryDirectory() as installed:
         if Path(requirement).is_dir():
-            # pip would compile a folder for this machine, so a wheel is built first. The installation checks that the
-            # wheel fits the functions' Python.
-            _pip(
+            # A wheel first: a folder that pip installs itself may hold code compiled for this machine. Whether it fits
+            # the Python of the functions is for the installation to say.
+            pip.run(
                 "wheel", "--no-deps", "--ignore-requires-python", "--wheel-dir", built, str(Path(requirement).resolve())
             )
             (wheel,) = Path(built).iterdir()
             source = str(wheel)
         else:
             source = str(Path(requirement).resolve()) if _is_wheel(requirement) else requirement
-        _install(Path(installed), python, architecture, source)
+        pip.install(Path(installed), python, architecture, "--no-deps", source)
         (about,) = distributions(path=[installed])
         for name in about.entry_points.select(group=ENTRY_POINT_GROUP).names:
             if re.sub("[0-9]+", "N", name) in PERIODS:
                 raise Refused("--with", requirement, f"expected another name for its period than the language's {name}")
-        return OwnPackage(requirement, f"{about.name}=={about.version}", dict(_installed_files(Path(installed))))
-
-
-def _install_dependencies(python: Python, architecture: Architecture) -> dict[str, bytes]:
-    with (
-        tempfile.TemporaryDirectory() as installed,
-        as_file(files("sosw_runtime.cli") / "essentials.txt") as lock,
-    ):
-        _install(Path(installed), python, architecture, "--require-hashes", "--requirement", str(lock))
-        return dict(_installed_files(Path(installed)))
-
-
-def _install(target: Path, python: Python, architecture: Architecture, *what: str) -> None:
-    machine = WHEEL_MACHINE[architecture]
-    platforms = [f"manylinux_2_{n}_{machine}" for n in range(GLIBC_MINOR[python], OLDEST_GLIBC_MINOR - 1, -1)]
-    _pip(
-        *("install", "--target", str(target), "--no-compile", "--no-deps", "--only-binary", ":all:"),
-        *("--implementation", "cp", "--python-version", python),
-        *(option for platform in platforms for option in ("--platform", platform)),
-        *what,
-    )
-
-
-def _pip(command: str, *arguments: str) -> None:
-    pip = subprocess.run(  # noqa: S603  no shell, and what the user gave is a path or a name==version
-        [
-            *(sys.executable, "-m", "pip", command, "--quiet", "--disable-pip-version-check", "--no-input"),
-            *arguments,
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if pip.returncode != 0:
-        raise PackageNotBuilt(f"the package could not be built: pip: {_pip_error(pip.stderr)}")
-
-
-def _pip_error(stderr: str) -> str:
-    lines = stderr.splitlines() or ["it printed no error"]
-    return next((line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")), lines[-1])
-
-
-def _installed_files(installed: Path) -> Iterator[tuple[str, bytes]]:
-    for path in installed.rglob("*"):
-        name = path.relative_to(installed)
-        # pip writes console scripts, which start with the path of this machine's Python, to bin.
-        if path.is_file() and name.parts[0] != "bin" and not _is_install_record(name):
-            yield name.as_posix(), path.read_bytes()
-
-
-def _is_install_record(name: Path) -> bool:
-    return name.parts[0].endswith(".dist-info") and name.name in INSTALL_RECORDS
+        return OwnPackage(requirement, f"{about.name}=={about.version}", dict(pip.installed_files(Path(installed))))
 
 
 def _runtime_files(version: str) -> Iterator[tuple[str, bytes]]:
     for part in files(sosw_runtime).iterdir():
         if part.name not in NOT_FOR_LAMBDA:
-            yield from _files_under(part, f"sosw_runtime/{part.name}")
+            yield from archive.tree(part, f"sosw_runtime/{part.name}")
     about = f"sosw_runtime-{version}.dist-info"
     yield f"{about}/METADATA", f"Metadata-Version: 2.1\nName: sosw-runtime\nVersion: {version}\n".encode()
     entry_points = distribution("sosw-runtime").read_text("entry_points.txt")
     if entry_points:
         yield f"{about}/entry_points.txt", entry_points.encode()
-
-
-def _files_under(part: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
-    if part.is_file():
-        yield name, part.read_bytes()
-    else:
-        for child in part.iterdir():
-            if child.name != "__pycache__":
-                yield from _files_under(child, f"{name}/{child.name}")
-
-
-def _write_zip(path: Path, contents: dict[str, bytes]) -> None:
-    # Stored, not deflated: zlib and its replacements (zlib-ng, Apple's) compress the same input to different bytes, and
-    # each difference would change all functions in the next plan. Lambda unpacks the zip at deployment.
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in sorted(contents.items()):
-            member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            member.create_system = 3  # Unix, also when written elsewhere
-            member.external_attr = 0o100644 << 16
-            archive.writestr(member, data)

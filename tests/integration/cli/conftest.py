@@ -15,11 +15,18 @@ from sosw_runtime.cli.app import run
 from sosw_runtime.domain.task import Status, Task
 from sosw_runtime.storage import tasks
 from tests.support.installation import Installation
+from tests.support.isolation import link
 
 RETENTION_DAYS = 30
 
 #: What a Worker is invoked with.
 Event = Mapping[str, Any]
+
+
+@pytest.fixture(scope="session")
+def boto3_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like Lambda's own: boto3, what it needs, and nothing else."""
+    return link({"boto3"}, tmp_path_factory.mktemp("var_runtime"))
 
 
 class Command:

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import subprocess
-import sys
 import zipfile
 from hashlib import sha256
-from importlib.metadata import distribution, version
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 
 import sosw_runtime
 from sosw_runtime.cli.app import run
-from sosw_runtime.cli.package import Architecture, Package, Python, build
+from sosw_runtime.cli.package import Package, build
+from sosw_runtime.cli.pip import Architecture
+from tests.support.isolation import THIS_MACHINE, THIS_PYTHON, in_isolation
 
 ESSENTIALS = ["scheduler", "orchestrator", "scavenger", "worker_assistant"]
-PYTHONS: dict[int, Python] = {11: "3.11", 12: "3.12", 13: "3.13"}
-THIS_PYTHON = PYTHONS[sys.version_info.minor]
-THIS_MACHINE: Architecture = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 
 
 @pytest.fixture(scope="module")
@@ -42,21 +36,6 @@ def unpacked(built: Package, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with zipfile.ZipFile(built.package) as archive:
         archive.extractall(folder)
     return folder
-
-
-@pytest.fixture(scope="module")
-def boto3_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder like Lambda's own: boto3, what it needs, and nothing else."""
-    folder = tmp_path_factory.mktemp("var_runtime")
-    for name in required_by("boto3"):
-        for top in {Path(str(file)).parts[0] for file in distribution(name).files or []} - {"..", "__pycache__"}:
-            (folder / top).symlink_to(Path(str(distribution(name).locate_file(top))))
-    return folder
-
-
-def required_by(name: str) -> set[str]:
-    needs = [Requirement(text) for text in distribution(name).requires or []]
-    return {name}.union(*(required_by(need.name) for need in needs if need.marker is None or need.marker.evaluate()))
 
 
 def test_a_second_build_has_the_same_bytes(built: Package, tmp_path: Path) -> None:
@@ -80,7 +59,7 @@ def test_every_handler_imports_with_the_package_and_boto3_alone(
     essential: str, unpacked: Path, boto3_alone: Path
 ) -> None:
     imported = in_isolation(
-        unpacked, boto3_alone, f"from sosw_runtime.essentials.{essential} import handler; print(handler.__module__)"
+        [unpacked, boto3_alone], f"from sosw_runtime.essentials.{essential} import handler; print(handler.__module__)"
     )
 
     assert imported == f"sosw_runtime.essentials.{essential}"
@@ -88,30 +67,10 @@ def test_every_handler_imports_with_the_package_and_boto3_alone(
 
 def test_the_package_knows_its_own_version(unpacked: Path, boto3_alone: Path) -> None:
     version = in_isolation(
-        unpacked, boto3_alone, "from importlib.metadata import version; print(version('sosw-runtime'))"
+        [unpacked, boto3_alone], "from importlib.metadata import version; print(version('sosw-runtime'))"
     )
 
     assert version == sosw_runtime.__version__
-
-
-def in_isolation(unpacked: Path, boto3_alone: Path, program: str) -> str:
-    """What the program prints in a Python that sees its own library, the package and boto3: no site-packages."""
-    ended = subprocess.run(
-        [
-            sys.executable,
-            "-I",
-            "-S",
-            "-B",
-            "-c",
-            f"import sys; sys.path[:0] = {[str(unpacked), str(boto3_alone)]!r}; {program}",
-        ],
-        env={"PATH": os.environ["PATH"], "AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout.strip()
 
 
 def test_what_lambda_brings_and_what_the_command_needs_stay_out(members: dict[str, zipfile.ZipInfo]) -> None:
@@ -232,7 +191,7 @@ def test_periods_of_the_users_own_packages_are_found_and_run(extended: Package, 
         "len(days_of('this_quarter', date(2024, 5, 15))), *days_of('fridays', date(2024, 5, 15)))"
     )
 
-    shown = in_isolation(Path(extended.package), boto3_alone, program)
+    shown = in_isolation([Path(extended.package), boto3_alone], program)
 
     assert shown == "['fridays', 'this_quarter'] 45 2024-05-03 2024-05-10"
 

@@ -56,6 +56,9 @@ module "resize" {
   role_name       = aws_iam_role.worker.name
   timeout_seconds = aws_lambda_function.worker.timeout
   max_concurrency = 1
+
+  # Known only once it is applied.
+  config = { revision = terraform_data.earlier.id, width = 800 }
 }
 
 # The same function under the same alias.

@@ -81,6 +81,36 @@ run "no_role" {
   expect_failures = [var.role_name]
 }
 
+run "configuration_that_is_no_object" {
+  command = plan
+
+  variables {
+    config = ["width"]
+  }
+
+  expect_failures = [var.config]
+}
+
+run "configuration_of_a_text" {
+  command = plan
+
+  variables {
+    config = "{}"
+  }
+
+  expect_failures = [var.config]
+}
+
+run "configuration_that_ssm_does_not_take" {
+  command = plan
+
+  variables {
+    config = { text = "x${join("", [for i in range(1021) : "xxxx"])}" }
+  }
+
+  expect_failures = [var.config]
+}
+
 run "timeout_over_lambdas" {
   command = plan
 

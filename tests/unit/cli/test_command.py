@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 import typer
 
 import sosw_runtime
-from sosw_runtime.cli import package
+from sosw_runtime.cli import archive
 from sosw_runtime.cli.app import app, run
 
 JOB = {
@@ -126,7 +126,7 @@ def test_json_without_an_end_to_its_depth_is_one_line_and_exit_code_2(
 def test_a_folder_that_cannot_be_written_to_is_one_line_and_exit_code_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sosw_runtime.cli.package._install_dependencies", lambda *_: {})
+    monkeypatch.setattr("sosw_runtime.cli.pip.pinned", lambda *_: {})
     (tmp_path / "build").write_text("a file, no folder")
 
     assert run(["package", "--output", str(tmp_path / "build" / "new")]) == 1
@@ -134,20 +134,20 @@ def test_a_folder_that_cannot_be_written_to_is_one_line_and_exit_code_1(
 
 
 def test_a_package_may_be_built_twice_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sosw_runtime.cli.package._install_dependencies", lambda *_: {})
-    write_zip = package._write_zip
+    monkeypatch.setattr("sosw_runtime.cli.pip.pinned", lambda *_: {})
+    write_members = archive._write_members
 
-    def build_again_meanwhile(path: Path, contents: dict[str, bytes]) -> None:
-        monkeypatch.setattr(package, "_write_zip", write_zip)
-        write_zip(path, contents)
+    def build_again_meanwhile(path: Path, contents: Mapping[str, bytes], executables: Set[str]) -> None:
+        monkeypatch.setattr(archive, "_write_members", write_members)
+        write_members(path, contents, executables)
         assert run(["package", "--output", str(tmp_path)]) == 0
 
-    monkeypatch.setattr(package, "_write_zip", build_again_meanwhile)
+    monkeypatch.setattr(archive, "_write_members", build_again_meanwhile)
 
     assert run(["package", "--output", str(tmp_path)]) == 0
     [built] = tmp_path.iterdir()
-    with zipfile.ZipFile(built) as archive:
-        assert archive.testzip() is None
+    with zipfile.ZipFile(built) as package:
+        assert package.testzip() is None
 
 
 def test_a_wrong_setting_is_one_line(

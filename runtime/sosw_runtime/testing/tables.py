@@ -1,4 +1,4 @@
-"""For tests, of users and of this package: the tables as Terraform makes them, and registrations."""
+"""The tables as Terraform makes them, and registrations."""
 
 from __future__ import annotations
 
