@@ -272,7 +272,7 @@ locals {
   # Keys that have a meaning in every job, or whose plural has one.
   reserved_attributes = [
     "attempt", "created_at", "date_list", "day", "end_date", "isolate_day", "isolate_month", "isolate_week", "job_id",
-    "job_schema_name", "labourer_id", "lambda_name", "month", "period", "priority", "sosw_installation", "sosw_token",
+    "job_schema_name", "labourer_id", "lambda_name", "month", "payload", "period", "priority", "sosw_installation", "sosw_token",
     "start_at", "start_date", "task_id", "time_zone", "week", "worker", "worker_id",
   ]
 }

@@ -86,3 +86,5 @@ class Job(TypedDict, total=False):
     isolate_days: bool
     isolate_weeks: bool
     isolate_months: bool
+    payload: dict[str, Any]
+    """Keys that every task gets as they are."""

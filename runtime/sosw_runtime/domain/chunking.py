@@ -19,13 +19,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    Strict,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
 )
 
-from sosw_runtime.domain import periods
-from sosw_runtime.domain.job import RESERVED_BY_0_1_0, RESERVED_KEYS, Job, refuse_bool
+from sosw_runtime.domain import periods, spelling
+from sosw_runtime.domain.job import RESERVED_BY_0_1_0, RESERVED_KEYS, WORDS, Job, Switch, misspelled, refuse_bool
 from sosw_runtime.errors import Refused
 
 #: Key of a payload's days, `YYYY-MM-DD` each.
@@ -35,15 +36,15 @@ DATE_LIST: Final = "date_list"
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
 LARGEST_PAYLOAD: Final = 350 * 1024
 
-#: Pydantic's context for job schemas from the tables, which version 0.1.0 may have written.
-AS_STORED: Final = {"reserved": RESERVED_BY_0_1_0}
-
 _SPANS: Final = ("days", "weeks", "months")
 _FLAG: Final = re.compile(r"isolate_(?P<isolated>.+)|max_(?P<batched>.+)_per_batch")
 _NAME: Final = re.compile(r"[A-Za-z]\w*(?<!s)", re.ASCII)
-_WORDS: Final = Job.model_fields.keys() | {"lambda_name", DATE_LIST, *_SPANS}
-_SWITCH: Final = TypeAdapter(bool)
-_BATCH_SIZE: Final[TypeAdapter[int]] = TypeAdapter(Annotated[int, BeforeValidator(refuse_bool), Field(ge=1)])
+#: The name of a flag with another beginning or ending, such as `isolated_stores` or `stores_per_batch`.
+_FLAG_LIKE: Final = re.compile(r"isolat[a-z]*_(?P<isolated>\w+)|(?:max_|min_)?(?P<batched>\w+?)_per_[a-z]+")
+_WORDS: Final = {*WORDS, *_SPANS}
+
+#: Pydantic's context for job schemas from the tables, which version 0.1.0 may have written.
+AS_STORED: Final = {"taken": RESERVED_BY_0_1_0 | _WORDS - {"payload"}}
 
 _T = TypeVar("_T")
 
@@ -66,7 +67,7 @@ def _bare_names(attributes: object) -> object:
 
 
 def _check_names(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-    taken = _WORDS | (info.context or {}).get("reserved", RESERVED_KEYS)
+    taken = (info.context or {}).get("taken", RESERVED_KEYS | _WORDS)
     for number, name in enumerate(names):
         if not _NAME.fullmatch(name):
             raise ValueError(
@@ -88,30 +89,67 @@ class JobSchema(BaseModel):
     chunkable_attrs: Annotated[tuple[str, ...], BeforeValidator(_bare_names), AfterValidator(_check_names)]
 
 
-def payloads(
-    job: Job, schemas: Mapping[str, JobSchema], today: date, reserved: Set[str] = RESERVED_KEYS
-) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How strictly a job is read."""
+
+    reserved: Set[str]  # keys that no value may give its tasks
+    flag: TypeAdapter[bool]
+    batch_size: TypeAdapter[int]
+    refuses_misspelled: bool  # whether a key is refused that is nearly a word of the language
+
+
+def _text_to_int(value: object) -> object:
+    """The number that a text of digits names, as jobs of sosw 0.7 have it; any other value unchanged."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+#: Rules for a new job.
+NEW: Final = Rules(
+    RESERVED_KEYS,
+    flag=TypeAdapter(Switch),
+    batch_size=TypeAdapter(Annotated[int, BeforeValidator(_text_to_int), Field(ge=1), Strict()]),
+    refuses_misspelled=True,
+)
+
+#: Rules for an accepted job: version 0.1.0 may have accepted it, and its tasks must stay the same.
+ACCEPTED: Final = Rules(
+    RESERVED_BY_0_1_0,
+    flag=TypeAdapter(bool),
+    batch_size=TypeAdapter(Annotated[int, BeforeValidator(refuse_bool), Field(ge=1)]),
+    refuses_misspelled=False,
+)
+
+
+def payloads(job: Job, schemas: Mapping[str, JobSchema], today: date, rules: Rules = NEW) -> Iterator[dict[str, Any]]:
     """The payload of every task of a job, lazily and always in the same order: by day, then from outer to inner value.
 
-    Payloads share values: treat them as read-only. A value that would give its tasks a `reserved` key is refused; for
-    an accepted job the reserved keys are `RESERVED_BY_0_1_0`.
+    Payloads share values: treat them as read-only.
 
     Raises:
-        Refused: before the first payload, if the job is invalid.
+        Refused: before the first payload, if the job is invalid; at a payload with a key that `payload` has as well.
     """
-    return iter(_plan(job, schemas, today, reserved))
+    plan = _plan(job, schemas, today, rules)
+    return _with_quoted(job.payload, plan) if job.payload else iter(plan)
+
+
+def _with_quoted(quoted: Mapping[str, Any], plan: _Plan) -> Iterator[dict[str, Any]]:
+    for payload in plan:
+        for key in quoted.keys() & payload.keys():
+            raise Refused(f"payload.{key}", quoted[key], f"expected it once, as the job has {key} outside of payload")
+        yield {**payload, **quoted}
 
 
 def payload_texts(
-    job: Job, schemas: Mapping[str, JobSchema], today: date, start: int = 0, reserved: Set[str] = RESERVED_KEYS
+    job: Job, schemas: Mapping[str, JobSchema], today: date, start: int = 0, rules: Rules = NEW
 ) -> Iterator[str]:
     """The payloads from task number `start` on, as they are stored: JSON without spaces.
 
     Raises:
-        Refused: before the first payload, if the job is invalid; at a payload that is too large or that JSON cannot
-            hold, such as an infinite number or half of a surrogate pair.
+        Refused: before the first payload, if the job is invalid; at a payload that is too large, that JSON cannot hold,
+            such as an infinite number or half of a surrogate pair, or with a key that `payload` has as well.
     """
-    for number, payload in enumerate(islice(payloads(job, schemas, today, reserved), start, None), start):
+    for number, payload in enumerate(islice(payloads(job, schemas, today, rules), start, None), start):
         try:
             text = json.dumps(payload, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
             size = len(text.encode())
@@ -245,6 +283,7 @@ class _Reader:
 
     attributes: tuple[str, ...]  # from outer to inner, in the singular
     hint: str  # added to the error for an unknown attribute
+    rules: Rules
 
     def place(self, keys: Mapping[str, object], path: str = "", outermost: int = 0) -> _Place:
         """The contents at a path, where attributes from number `outermost` inward can have values."""
@@ -261,11 +300,15 @@ class _Reader:
                 if number is None:
                     raise Refused(here, value, self._known_flags())
                 if flag["batched"]:
-                    batch_sizes[number] = _validated(_BATCH_SIZE, here, value, "expected a whole number from 1")
+                    batch_sizes[number] = _validated(
+                        self.rules.batch_size, here, value, "expected a whole number from 1"
+                    )
                     flags[number] = _Flag(here, value)
-                elif _validated(_SWITCH, here, value, "expected true or false"):
+                elif _validated(self.rules.flag, here, value, "expected true or false"):
                     flags.setdefault(number, _Flag(here, value))
             elif (number := self._number(key)) is None:
+                if self.rules.refuses_misspelled and (flag_name := self._intended_flag(key)):
+                    raise misspelled(here, value, flag_name)
                 payload[key] = value
             elif value is not None:
                 if number < outermost:
@@ -304,14 +347,29 @@ class _Reader:
                 return number
         return None
 
+    def _intended_flag(self, key: str) -> str | None:
+        """The flag that a key was probably meant to be."""
+        flags = [*self._isolating(), *self._batching()]
+        if (word := spelling.intended(key, flags)) is not None:
+            return word
+        found = _FLAG_LIKE.fullmatch(key)
+        if found is None:
+            return None
+        name = plural((found["isolated"] or found["batched"]).removesuffix("s"))
+        flag = f"isolate_{name}" if found["isolated"] else f"max_{name}_per_batch"
+        return flag if flag in flags else None
+
+    def _isolating(self) -> list[str]:
+        return [f"isolate_{name}" for name in (*_SPANS, *map(plural, self.attributes))]
+
+    def _batching(self) -> list[str]:
+        return [f"max_{name}_per_batch" for name in map(plural, self.attributes)]
+
     def _order(self) -> str:
         return " > ".join(self.attributes)
 
     def _known_flags(self) -> str:
-        attributes = [plural(attribute) for attribute in self.attributes]
-        isolating = [f"isolate_{name}" for name in (*_SPANS, *attributes)]
-        batching = [f"max_{name}_per_batch" for name in attributes]
-        return f"expected one of {', '.join(isolating + batching)}{self.hint}"
+        return f"expected one of {', '.join([*self._isolating(), *self._batching()])}{self.hint}"
 
 
 def _validated(adapter: TypeAdapter[_T], path: str, value: object, expected: str) -> _T:
@@ -321,25 +379,27 @@ def _validated(adapter: TypeAdapter[_T], path: str, value: object, expected: str
         raise Refused(path, value, expected) from invalid
 
 
-def _plan(job: Job, schemas: Mapping[str, JobSchema], today: date, reserved: Set[str]) -> _Plan:
+def _plan(job: Job, schemas: Mapping[str, JobSchema], today: date, rules: Rules) -> _Plan:
     days = job.dates(today)
     keys = job.keys if days is None else {key: value for key, value in job.keys.items() if key != DATE_LIST}
-    place = _reader(job, schemas).place(keys).within(_NOWHERE)
-    plan = _cut_plan(place, reserved) or _Whole(place.bare())
+    place = _reader(job, schemas, rules).place(keys).within(_NOWHERE)
+    plan = _cut_plan(place, rules.reserved) or _Whole(place.bare())
     if days is None:
         return plan
     spans = periods.spans(days, by_day=job.isolate_days, by_week=job.isolate_weeks, by_month=job.isolate_months)
     return _Branches(DATE_LIST, [([day.isoformat() for day in span], plan) for span in spans])
 
 
-def _reader(job: Job, schemas: Mapping[str, JobSchema]) -> _Reader:
+def _reader(job: Job, schemas: Mapping[str, JobSchema], rules: Rules) -> _Reader:
     known = f"the Worker's job schemas are {', '.join(sorted(schemas))}" if schemas else "the Worker has no job schemas"
     if job.job_schema_name is None:
         default = schemas.get("default")
-        return _Reader(default.chunkable_attrs, "") if default else _Reader((), f"; no job schema is named and {known}")
+        if default is None:
+            return _Reader((), f"; no job schema is named and {known}", rules)
+        return _Reader(default.chunkable_attrs, "", rules)
     if job.job_schema_name not in schemas:
         raise Refused("job_schema_name", job.job_schema_name, f"expected a known one: {known}")
-    return _Reader(schemas[job.job_schema_name].chunkable_attrs, "")
+    return _Reader(schemas[job.job_schema_name].chunkable_attrs, "", rules)
 
 
 def _cut_plan(place: _Place, reserved: Set[str]) -> _Plan | None:

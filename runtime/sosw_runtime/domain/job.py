@@ -13,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    Strict,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -20,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import from_json, to_json
 
-from sosw_runtime.domain import periods
+from sosw_runtime.domain import periods, spelling
 from sosw_runtime.errors import Refused
 
 #: Keys of a Worker's event that a job must not set; `labourer_id` and `attempts` are for code of sosw 0.7.
@@ -68,6 +69,7 @@ _EXPECTED: Final = {
     "period": f"one of {', '.join(periods.PERIODS)}, or a period of your own",
     "start_date": "a day as YYYY-MM-DD",
     "end_date": f"a day as YYYY-MM-DD, at most {periods.MOST_DAYS} days from start_date on",
+    "payload": "an object: keys that every task gets as they are, such as {'tenant': 'acme'}",
     "isolate_days": "true or false",
     "isolate_weeks": "true or false",
     "isolate_months": "true or false",
@@ -100,6 +102,14 @@ def _parse_day(value: object) -> object:
 Day = Annotated[date, BeforeValidator(_parse_day)]
 
 
+def _text_to_bool(value: object) -> object:
+    """The value of the text `true` or `false`, as jobs of sosw 0.7 have it; any other value unchanged."""
+    return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
+
+
+Switch = Annotated[bool, BeforeValidator(_text_to_bool), Strict()]
+
+
 class Job(BaseModel):
     """A request of the business. Keys that are not fields are kept: attributes, flags that cut them, and payload.
 
@@ -117,9 +127,10 @@ class Job(BaseModel):
     period: str | None = None
     start_date: Day | None = None
     end_date: Day | None = None  # included
-    isolate_days: bool = False
-    isolate_weeks: bool = False
-    isolate_months: bool = False
+    payload: dict[str, Any] = Field(default_factory=dict)  # goes to every task as it is, whatever its keys are called
+    isolate_days: Switch = False
+    isolate_weeks: Switch = False
+    isolate_months: Switch = False
 
     @property
     def keys(self) -> dict[str, Any]:
@@ -211,6 +222,15 @@ def _days(date_list: object) -> list[date]:
         ) from invalid
 
 
+#: Keys that belong to the language in every job.
+WORDS: Final = (*Job.model_fields, "lambda_name", "date_list")
+
+
+def misspelled(key: str, value: object, word: str) -> Refused:
+    """The refusal of a key that is nearly a word of the language."""
+    return Refused(key, value, f"expected {word}, or the key within `payload` if the tasks are to have it")
+
+
 def _reserved_key_refusal(key: str, value: object) -> Refused:
     return Refused(key, value, "expected another name, as every task has this one of its own")
 
@@ -248,6 +268,8 @@ def parse(event: object, zone: str = "UTC") -> Request:
         job = json_object("job", envelope["job"])
     for key, value in job.items():
         _check_json(key, value)
+        if key not in WORDS and (word := spelling.intended(key, WORDS)) is not None:
+            raise misspelled(key, value, word)
     try:
         request = Request.model_validate(
             {"job": job, "id": envelope.get("id"), "time": envelope.get("time")}, context={"zone": zone}
@@ -257,9 +279,9 @@ def parse(event: object, zone: str = "UTC") -> Request:
         field = str(error["loc"][-1] if len(error["loc"]) == 1 else error["loc"][1])
         value = None if error["type"] == "missing" else error["input"]
         raise Refused(field, value, f"expected {_EXPECTED[field]}") from invalid
-    for key, value in request.job.keys.items():
-        if key in RESERVED_KEYS:
-            raise _reserved_key_refusal(key, value)
+    for prefix, keys in (("", request.job.keys), ("payload.", request.job.payload)):
+        for key in keys.keys() & RESERVED_KEYS:
+            raise _reserved_key_refusal(f"{prefix}{key}", keys[key])
     for field, value in _fields_beyond_limits(request):
         raise Refused(field, job.get(field, value), f"expected {_EXPECTED[field]}")
     return request

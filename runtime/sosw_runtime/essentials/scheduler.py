@@ -16,9 +16,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from sosw_runtime import aws, telemetry
 from sosw_runtime.domain import pacing, periods
-from sosw_runtime.domain.chunking import AS_STORED, JobSchema, payload_texts
+from sosw_runtime.domain.chunking import ACCEPTED, AS_STORED, JobSchema, payload_texts
 from sosw_runtime.domain.job import (
-    RESERVED_BY_0_1_0,
     Job,
     Request,
     is_id,
@@ -69,9 +68,11 @@ class _Spec:
     shards: int
 
     def to_json(self) -> str:
+        # Version 0.1.0, to which `payload` is a key like any other, leaves a job with it to a later version.
+        key = "job_with_payload" if self.job.payload else "job"
         return json.dumps(
             {
-                "job": self.job.model_dump(mode="json", exclude_unset=True),
+                key: self.job.model_dump(mode="json", exclude_unset=True),
                 "schemas": {name: schema.model_dump(mode="json") for name, schema in self.schemas.items()},
                 "shards": self.shards,
             }
@@ -83,7 +84,13 @@ class _Spec:
         schemas = {
             name: JobSchema.model_validate(schema, context=AS_STORED) for name, schema in values["schemas"].items()
         }
-        return cls(Job.model_validate(values["job"]), schemas, values["shards"])
+        job = values.get("job_with_payload") or _as_meant_by_0_1_0(values["job"])
+        return cls(Job.model_validate(job), schemas, values["shards"])
+
+
+def _as_meant_by_0_1_0(job: dict[str, Any]) -> dict[str, Any]:
+    """A stored job in which `payload` is a key of its own, for the tasks."""
+    return {**job, "payload": {"payload": job["payload"]}} if "payload" in job else job
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,7 +407,7 @@ def _count_tasks(invocation: Invocation, spec: _Spec, today: date) -> int:
 def _tasks_from(record: JobRecord, spec: _Spec, start: int) -> Iterator[Task]:
     """The tasks of an accepted job from a number on; the same on every call."""
     delayed = _is_delayed(record)
-    payloads = payload_texts(spec.job, spec.schemas, record.today, start, RESERVED_BY_0_1_0)
+    payloads = payload_texts(spec.job, spec.schemas, record.today, start, ACCEPTED)
     for number, payload in enumerate(payloads, start):
         task = Task(
             task_id=task_id(record.job_id, number),

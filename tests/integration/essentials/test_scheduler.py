@@ -519,6 +519,28 @@ def test_a_job_of_0_1_0_with_keys_reserved_now_is_resumed(sosw: Installation) ->
     assert sosw.submit({"job": {**PHOTO, "sosw_tokens": ["a"]}})["tasks"] == 1, "its Worker takes jobs as before"
 
 
+def test_the_keys_within_payload_come_to_every_task_of_a_resumed_job(sosw: Installation) -> None:
+    sosw.register()
+    in_a_hurry(sosw, {"job": {**PHOTO, "job_id": "album", "payload": {"period": "mine"}}}, looks=0)
+    assert sosw.all_tasks() == []
+
+    assert sosw.submit({"resume": "album"})["tasks"] == 1
+
+    assert json.loads(sosw.task().payload) == {"photo": "cat.jpg", "period": "mine"}
+
+
+def test_a_payload_that_0_1_0_accepted_stays_a_key_of_its_own(sosw: Installation) -> None:
+    sosw.register()
+    job = {**PHOTO, "job_id": "album", "payload": {"period": "mine"}}
+    spec = jobs.compress(json.dumps({"job": job, "schemas": {}, "shards": 1}))
+    jobs.accept(sosw.tables, job_record(total=1), spec, Cursor("album", 0, "holder", NOON))
+    sosw.clock.advance(MINUTE)
+
+    assert sosw.submit({"resume": "album"})["tasks"] == 1
+
+    assert json.loads(sosw.task().payload) == {"photo": "cat.jpg", "payload": {"period": "mine"}}
+
+
 @pytest.mark.usefixtures("stopped_before_the_cursor")
 def test_a_job_whose_scheduler_stopped_is_left_alone_until_its_lease_ends(
     sosw: Installation, lambdas: FakeLambda

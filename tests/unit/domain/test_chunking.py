@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sosw_runtime.domain.chunking import AS_STORED, LARGEST_PAYLOAD, JobSchema, payload_texts, payloads
+from sosw_runtime.domain.chunking import ACCEPTED, AS_STORED, LARGEST_PAYLOAD, JobSchema, payload_texts, payloads
 from sosw_runtime.domain.job import RESERVED_BY_0_1_0, RESERVED_KEYS, Job, parse
 from sosw_runtime.errors import Refused
 
@@ -54,7 +54,7 @@ class TestPayload:
             "payload": {"isolate_stores": True},
         }
 
-        assert tasks(job) == [{"date_list": ["2024-05-15"], "bucket": "photos", "payload": {"isolate_stores": True}}]
+        assert tasks(job) == [{"date_list": ["2024-05-15"], "bucket": "photos", "isolate_stores": True}]
 
     @pytest.mark.parametrize(
         "values",
@@ -316,9 +316,96 @@ class TestJobSchemas:
         stored = JobSchema.model_validate({"chunkable_attrs": [name]}, context=AS_STORED)
         assert stored.chunkable_attrs == (name,)
 
+    def test_an_attribute_called_payload_is_refused_unless_it_is_stored(self) -> None:
+        with pytest.raises(ValidationError, match="'payload' has a meaning of its own"):
+            JobSchema(chunkable_attrs=("payload",))
+        JobSchema.model_validate({"chunkable_attrs": ["payload"]}, context=AS_STORED)
+
     def test_what_0_1_0_reserved_is_refused_where_it_is_stored_too(self) -> None:
         with pytest.raises(ValidationError, match="'attempt' has a meaning of its own"):
             JobSchema.model_validate({"chunkable_attrs": ["attempt"]}, context=AS_STORED)
+
+
+class TestMisspelled:
+    @pytest.mark.parametrize(
+        ("key", "word"),
+        [
+            ("perod", "period"),
+            ("periods", "period"),
+            ("timezone", "time_zone"),
+            ("star_date", "start_date"),
+            ("wokrer", "worker"),
+            ("payloads", "payload"),
+            ("isolated_days", "isolate_days"),
+            ("isolation_stores", "isolate_stores"),
+            ("isolate_strores", None),
+            ("isolat_store", "isolate_stores"),
+            ("max_store_per_bach", None),
+            ("max_stores_per_bach", "max_stores_per_batch"),
+            ("stores_per_batch", "max_stores_per_batch"),
+            ("max_store_per_task", "max_stores_per_batch"),
+        ],
+    )
+    def test_a_key_that_is_nearly_a_word_is_refused_with_the_word(self, key: str, word: str | None) -> None:
+        refused = refusal({key: True, "stores": ["x"]})
+
+        assert refused.field == key
+        if word is not None:
+            assert refused.expected == f"expected {word}, or the key within `payload` if the tasks are to have it"
+
+    def test_a_flag_that_is_misspelled_within_a_value_is_refused(self) -> None:
+        refused = refusal({"sections": {"a": {"isolated_stores": True, "stores": ["x"]}}})
+
+        assert (refused.field, refused.value) == ("sections.a.isolated_stores", True)
+
+    @pytest.mark.parametrize("key", ["day", "bucket", "order_id", "started_at", "work", "rows_per_page", "max_depth"])
+    def test_a_key_that_is_like_no_word_goes_to_the_tasks(self, key: str) -> None:
+        assert tasks({key: 1}) == [{key: 1}]
+
+    def test_of_an_accepted_job_every_key_goes_to_the_tasks(self) -> None:
+        job = Job.model_validate({"worker": "crawl", "perod": "last_week", "isolate_stores": "yes", "stores": ["x"]})
+
+        [text] = payload_texts(job, SHOP, TODAY, rules=ACCEPTED)
+        assert json.loads(text) == {"stores": ["x"], "perod": "last_week"}
+
+
+class TestQuoted:
+    def test_keys_within_payload_go_to_every_task_whatever_they_are_called(self) -> None:
+        quoted = {"perod": 1, "period": "x", "isolate_stores": True, "tenant": None}
+
+        assert tasks({"payload": quoted, "isolate_stores": True, "stores": ["x", "y"]}) == [
+            {"stores": ["x"], **quoted},
+            {"stores": ["y"], **quoted},
+        ]
+
+    @pytest.mark.parametrize("job", [{"bucket": 2}, {"isolate_buckets": True, "buckets": [1]}, {"period": "today"}])
+    def test_a_key_that_the_job_gives_its_tasks_otherwise_is_refused(self, job: dict[str, Any]) -> None:
+        schemas = {"default": JobSchema(chunkable_attrs=("bucket",))}
+        quoted = {"bucket": 1, "buckets": 1, "date_list": []}
+
+        found = payloads(parse({"worker": "crawl", "payload": quoted, **job}).job, schemas, TODAY)
+        with pytest.raises(Refused, match=r"payload\.(bucket|buckets|date_list): .* outside of payload"):
+            list(found)
+
+    @pytest.mark.parametrize("key", sorted(RESERVED_KEYS))
+    def test_a_key_of_every_task_is_refused(self, key: str) -> None:
+        refused = refusal({"payload": {key: "mine"}})
+
+        assert (refused.field, refused.value) == (f"payload.{key}", "mine")
+
+
+class TestFlags:
+    @pytest.mark.parametrize("value", [1, 0, "yes", "on", 1.0, "", []])
+    def test_a_flag_is_true_or_false(self, value: object) -> None:
+        for flag in ("isolate_stores", "isolate_days"):
+            refused = refusal({flag: value, "stores": ["x"], "period": "today"})
+            assert (refused.field, refused.expected) == (flag, "expected true or false")
+
+    @pytest.mark.parametrize("value", [True, 0, -1, 1.0, "1.0", "", "two", "²"])
+    def test_a_size_is_a_whole_number(self, value: object) -> None:
+        refused = refusal({"max_stores_per_batch": value, "stores": ["x"]})
+
+        assert (refused.field, refused.expected) == ("max_stores_per_batch", "expected a whole number from 1")
 
 
 class TestRefusal:
@@ -384,9 +471,9 @@ class TestRefusal:
 
         if key in RESERVED_BY_0_1_0:
             with pytest.raises(Refused, match="expected another name"):
-                list(payload_texts(job, SHOP, TODAY, reserved=RESERVED_BY_0_1_0))
+                list(payload_texts(job, SHOP, TODAY, rules=ACCEPTED))
         else:
-            found = payload_texts(job, SHOP, TODAY, reserved=RESERVED_BY_0_1_0)
+            found = payload_texts(job, SHOP, TODAY, rules=ACCEPTED)
             assert list(map(json.loads, found)) == [{"sections": ["a"], key: "mine"}]
 
     def test_without_job_schemas_only_days_can_be_cut(self) -> None:
