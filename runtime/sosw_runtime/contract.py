@@ -48,6 +48,8 @@ class Report(TypedDict):
     stats: NotRequired[dict[str, Any]]
     error: NotRequired[ReportedError]
     retryable: NotRequired[bool]
+    retry_after_seconds: NotRequired[float]
+    """From the report until the next attempt, 0 to 366 days; of a failed task."""
 
 
 class Answer(TypedDict):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final, Self
 
-from sosw_runtime.outcome_limits import to_json
+from sosw_runtime.outcome_limits import LONGEST_RETRY_AFTER_SECONDS, to_json
 
 #: Most characters of a value or a field's name in an error, so that a payload never fills a log.
 _MOST_CHARACTERS: Final = 80
@@ -74,6 +75,28 @@ class JobInterrupted(SoswError):
 
 class NotRetryable(SoswError):
     """Raised by a Worker for a task that no other try can save: it is dead at once."""
+
+
+class Retry(SoswError):
+    """Raised by a Worker to have its task tried again after a time of its own, such as an API's `Retry-After`.
+
+    The attempt counts towards the Worker's maximum, as any that fails.
+    """
+
+    def __init__(self, reason: str = "", *, after: timedelta) -> None:
+        """Of an attempt.
+
+        Args:
+            reason: why, for people.
+            after: from now until the next attempt, from 0 to 366 days. It starts within a minute of then.
+
+        Raises:
+            ValueError: `after` is outside of that.
+        """
+        if not timedelta(0) <= after <= timedelta(seconds=LONGEST_RETRY_AFTER_SECONDS):
+            raise ValueError(f"after: {after} is refused; expected 0 to 366 days")
+        self.after = after
+        super().__init__(reason or f"to be tried again after {after}")
 
 
 class ReportUndelivered(SoswError):

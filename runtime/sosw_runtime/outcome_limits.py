@@ -11,6 +11,9 @@ LARGEST_VALUE: Final = 16 * 1024
 #: Most levels of JSON, so that every version of Python can read and write it.
 DEEPEST_VALUE: Final = 200
 
+#: Most seconds for which a Worker may put its next attempt off: 366 days.
+LONGEST_RETRY_AFTER_SECONDS: Final = 366 * 24 * 3600
+
 _STRING_OR_BRACKET: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]')
 
 

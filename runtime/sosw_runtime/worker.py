@@ -72,7 +72,7 @@ from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self
 
 from sosw_runtime.contract import Answer, Event, Report
-from sosw_runtime.errors import Misconfigured, NotRetryable, ReportUndelivered, Unavailable
+from sosw_runtime.errors import Misconfigured, NotRetryable, ReportUndelivered, Retry, Unavailable
 from sosw_runtime.outcome_limits import replacement
 from sosw_runtime.worker_clients import client, connect_timeout_seconds
 from sosw_runtime.worker_config import Configuration, installation_name
@@ -87,7 +87,7 @@ else:
 
     EventT = TypeVar("EventT")
 
-__all__ = ["Event", "Handler", "NotRetryable", "Report", "ReportUndelivered", "Worker", "client", "worker"]
+__all__ = ["Event", "Handler", "NotRetryable", "Report", "ReportUndelivered", "Retry", "Worker", "client", "worker"]
 
 LONGEST_MESSAGE: Final = 2_000
 
@@ -259,12 +259,14 @@ class _Task:
         name = type(error).__name__
         retryable = not isinstance(error, NotRetryable)
         self._log(logging.WARNING, f"failed with {name}, {'worth' if retryable else 'not worth'} another try")
-        report = {
+        report: dict[str, Any] = {
             "action": "mark_task_as_failed",
             "error": {"type": _shortened(name), "message": _shortened(_message(error))},
             "retryable": retryable,
             "stats": {} if _json_problem(stats) else _kept(stats),
         }
+        if isinstance(error, Retry):
+            report["retry_after_seconds"] = error.after.total_seconds()
         try:
             self._report(report)
         except Exception as undelivered:  # noqa: BLE001 - whatever it is, Lambda must see the task's own error

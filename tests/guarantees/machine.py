@@ -46,6 +46,7 @@ _ENDINGS: Final[Mapping[str, Callable[[Event], list[dict[str, Any]]]]] = {
     "badly": lambda event: [failed(event)],
     "badly, as version 0.1.0 says it": lambda event: [failed(event, has_token=False), _exhausted(event)],
     "badly, by its destination": lambda event: [_exhausted(event)],
+    "badly, and asks for a time": lambda event: [failed(event, retry_after=2)],
     "for good": lambda event: [failed(event, retryable=False)],
     "without a word": lambda event: [],
 }

@@ -14,7 +14,7 @@ import pytest
 from sosw_runtime.errors import Unavailable
 from sosw_runtime.storage.items import Item
 from tests.guarantees.flows import FLOWS, WORKER, Flow
-from tests.support.events import completed, destination_record
+from tests.support.events import completed, destination_record, failed
 from tests.support.snapshots import Snapshot
 from tests.support.world import World
 
@@ -68,18 +68,19 @@ def written(world: World) -> Mapping[str, set[str]]:
 
 
 def _submit_urgent(world: World) -> None:
-    world.register(WORKER, 2)
-    world.submit(WORKER, 2, priority=5)
+    world.register(WORKER, 3)
+    world.submit(WORKER, 3, priority=5)
     world.pause(WORKER, True)
     world.pause(WORKER, False)
     world.tick("orchestrator")
 
 
 def _end_unusually(world: World) -> None:
-    """One task tells stats, one never ran; the sweep goes by pages, and the job cannot be closed at first."""
-    told, dropped = world.events
+    """Tasks tell stats, never run and ask for a time; the sweep goes by pages, and closing the job fails at first."""
+    told, dropped, put_off = world.events
     world.report({**completed(told), "stats": {"calls": 2}})
     world.report(destination_record(dropped, "EventAgeExceeded", invocations=0))
+    world.report(failed(put_off, retry_after=60))
     world.events.clear()
     with mock.patch("sosw_runtime.storage.tasks._SWEPT_AT_ONCE", 1):
         world.tick("scavenger")

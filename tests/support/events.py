@@ -39,17 +39,21 @@ def completed(event: Event, *, names_attempt: bool = True, has_token: bool = Tru
     return {**report, "attempt": attempt, **(repeated(event) if has_token else {})}
 
 
-def failed(event: Event, *, retryable: bool = True, has_token: bool = True) -> dict[str, Any]:
-    """A Worker's report that it failed."""
+def failed(
+    event: Event, *, retryable: bool = True, retry_after: float | None = None, has_token: bool = True
+) -> dict[str, Any]:
+    """A Worker's report that it failed, and maybe wants its next attempt after some seconds."""
     task_id, attempt = event.attempt
     error = {"type": "Broken", "message": "as asked"}
-    report = {
+    report: dict[str, Any] = {
         "action": "mark_task_as_failed",
         "task_id": task_id,
         "attempt": attempt,
         "error": error,
         "retryable": retryable,
     }
+    if retry_after is not None:
+        report["retry_after_seconds"] = retry_after
     return report | repeated(event) if has_token else report
 
 

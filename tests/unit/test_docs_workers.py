@@ -94,6 +94,7 @@ class TestWorkers:
     def test_errors_are_worth_another_try_or_not(self) -> None:
         assert outcome("collect", {"station": "north"}).completed
         assert outcome("collect", {"station": "busy"}).retryable
+        assert outcome("collect", {"station": "resting"}).retry_after_seconds == 3600
         closed = outcome("collect", {"station": "closed"})
         assert (closed.failed, closed.retryable) == (True, False)
 
@@ -145,7 +146,11 @@ def test_every_block_has_its_test() -> None:
 def test_event_and_report_are_of_their_shapes() -> None:
     texts = {block.role: json.loads(block.text) for block in BLOCKS if block.role in {"event", "report"}}
     assert texts["event"].keys() == {"images", *contract.Event.__annotations__}
-    assert texts["report"].keys() == contract.Report.__annotations__.keys() - {"error", "retryable"}
+    assert texts["report"].keys() == contract.Report.__annotations__.keys() - {
+        "error",
+        "retryable",
+        "retry_after_seconds",
+    }
 
 
 def test_the_console_shows_what_the_page_shows(folder: Path) -> None:

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ from moto import mock_aws
 from sosw_runtime import worker as worker_module
 from sosw_runtime import worker_clients, worker_config
 from sosw_runtime.errors import Misconfigured, Unavailable
-from sosw_runtime.worker import Event, Handler, NotRetryable, ReportUndelivered, Worker, client, worker
+from sosw_runtime.worker import Event, Handler, NotRetryable, ReportUndelivered, Retry, Worker, client, worker
 
 #: As version 0.1.0 hands it out, and as this one does.
 OLD_TASK = {"task_id": "t-1", "worker_id": "resize", "job_id": "j-1", "attempt": 2, "created_at": 1, "secret": "s3cr3t"}
@@ -161,6 +161,8 @@ class Resize(Worker):
                 raise ConnectionError("upstream is down")
             case "give up":
                 raise NotRetryable("the image is no image")
+            case "wait":
+                raise Retry("too many requests", after=timedelta(minutes=5))
             case "fill the result":
                 self.result["width"] = 7
                 return None
@@ -248,6 +250,18 @@ class TestFailed:
             Resize.handler()({**TASK, "then": "give up"})
         assert assistant.reports[0]["retryable"] is False
         assert assistant.reports[0]["error"] == {"type": "NotRetryable", "message": "the image is no image"}
+
+    def test_a_retry_is_reported_with_its_time(self, assistant: Assistant) -> None:
+        with pytest.raises(Retry):
+            Resize.handler()({**TASK, "then": "wait"})
+        assert assistant.reports[0]["retry_after_seconds"] == 300
+        assert assistant.reports[0]["retryable"] is True
+        assert assistant.reports[0]["error"] == {"type": "Retry", "message": "too many requests"}
+
+    @pytest.mark.parametrize("after", [timedelta(seconds=-1), timedelta(days=367)])
+    def test_a_retry_that_nobody_could_wait_for_is_refused(self, after: timedelta) -> None:
+        with pytest.raises(ValueError, match=r"after: .* is refused; expected 0 to 366 days"):
+            Retry(after=after)
 
     def test_a_constructor_that_raises_fails_the_task_alone(self, assistant: Assistant) -> None:
         class Fragile(Resize):

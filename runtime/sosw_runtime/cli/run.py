@@ -114,6 +114,8 @@ def _show(payload: dict[str, Any], outcome: Outcome, number: int, *, as_json: bo
         "duration_ms": outcome.duration_ms,
         "report": outcome.report,
     }
+    if outcome.retry_after_seconds is not None:
+        told["retry_after_seconds"] = outcome.retry_after_seconds
     if as_json:
         output.print_json(told)
         return

@@ -39,7 +39,7 @@ def decision_on_failure(
     """Decide on a task whose current attempt failed or whose lease ended.
 
     An attempt that never ran is always spared. The delay grows with the number of spared attempts, so that tasks of a
-    Worker that is stopped for a day are tried less and less often.
+    Worker that is stopped for a day are tried less and less often. A time that the Worker asked for replaces the delay.
 
     Args:
         task: as it is after the attempt.
@@ -57,6 +57,8 @@ def decision_on_failure(
         return Die("the Worker said that another try is of no use")
     if policy is not None and (death := _death_if_exhausted(task, policy)):
         return death
+    if task.retry_at is not None:
+        return Retry(max(now, task.retry_at), spare=False)
     return Retry(now + round(1000 * delay_seconds(known, task.counted_attempts, uniform)), spare=False)
 
 

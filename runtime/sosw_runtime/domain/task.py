@@ -181,6 +181,7 @@ class Task:
     stats: str | None = None  # JSON
     error: str | None = None  # JSON: type and message
     retryable: bool = True  # False: the Worker said that a retry is of no use
+    retry_at: int | None = None  # ms, of a failed attempt: when the Worker wants the next one; None: it did not say
     never_ran: bool = False  # True: AWS dropped the event before an invocation
     due_at: int | None = None  # ms, only while waiting
     closed_at: int | None = None  # ms, once closed
@@ -262,6 +263,7 @@ class Task:
             result=None,
             stats=None,
             retryable=True,
+            retry_at=None,
             never_ran=False,
             due_at=None,
             closed_at=None,

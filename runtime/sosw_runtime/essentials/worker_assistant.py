@@ -11,7 +11,7 @@ from sosw_runtime import telemetry
 from sosw_runtime.domain.task import Error, Status, Task
 from sosw_runtime.errors import NotRetryable, Refused, ReportUndelivered
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext
-from sosw_runtime.outcome_limits import replacement, replacement_of_json, to_json
+from sosw_runtime.outcome_limits import LONGEST_RETRY_AFTER_SECONDS, replacement, replacement_of_json, to_json
 from sosw_runtime.storage import tokens
 from sosw_runtime.storage.moves import Recorded, Report, note, report, reported_note
 from sosw_runtime.storage.tables import Deadline
@@ -42,6 +42,7 @@ class _WorkerReport(BaseModel):
     result: Any = None
     error: Any = None
     retryable: bool = True
+    retry_after_seconds: float | None = Field(default=None, ge=0, le=LONGEST_RETRY_AFTER_SECONDS)
 
     def report(self) -> Report:
         completed = self.action == "mark_task_as_completed"
@@ -53,6 +54,7 @@ class _WorkerReport(BaseModel):
             stats=_to_kept_json(self.stats),
             error=None if completed else _error(self.error),
             retryable=self.retryable,
+            retry_after_ms=_milliseconds(None if completed else self.retry_after_seconds),
             worker_id=self.worker_id,
             token=self.token,
         )
@@ -307,6 +309,10 @@ def _reason(reported: Report, found: Task) -> str:
 
 def _refusal(task_id: str | None, reason: str, state: str = "unknown") -> dict[str, Any]:
     return {"task_id": task_id, "accepted": False, "state": state, "reason": reason}
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(1000 * seconds)
 
 
 def _to_kept_json(value: object) -> str | None:

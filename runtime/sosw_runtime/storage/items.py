@@ -28,6 +28,7 @@ _WHEN_SET: Final = (
     "result",
     "stats",
     "error",
+    "retry_at",
     "closed_at",
     "duration_ms",
 )

@@ -62,6 +62,7 @@ class Report:
     stats: str | None = None  # JSON
     error: Error | None = None
     retryable: bool = True
+    retry_after_ms: int | None = None  # from the report until the next attempt; None: as the Worker's policy has it
     never_ran: bool = False
     worker_id: str | None = None  # None: a Worker packaged with version 0.1.0, or one of sosw 0.7
     token: str | None = None  # from the attempt's event
@@ -277,6 +278,7 @@ def _write_report(tables: Tables, reported: Report, now: int) -> Recorded:
             "stats": reported.stats,
             "error": None if reported.error is None else reported.error.to_json(),
             "retryable": None if reported.retryable else False,
+            "retry_at": None if reported.retry_after_ms is None else now + reported.retry_after_ms,
             "never_ran": reported.never_ran or None,
         },
         # The error may be an earlier attempt's.
@@ -715,6 +717,7 @@ def _closed_task(task: Task, status: Status, move: Move, at: int, reason: str | 
         token=None,
         note=None,
         lease_until=None,
+        retry_at=None,
         due_at=None,
     )
     return closed_task.moved(move, at, reason)

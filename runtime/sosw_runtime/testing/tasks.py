@@ -38,6 +38,7 @@ class Outcome:
     stats: dict[str, Any]
     error: ReportedError | None  # of a failed task
     retryable: bool  # whether another try is worth it; False of a completed task
+    retry_after_seconds: float | None  # until that try, where the Worker raised `Retry`
     report: Report | None  # what the Worker sent; None of a function that leaves it to Lambda's destinations
     duration_ms: int
     exception: BaseException | None  # what the Worker raised
@@ -141,6 +142,7 @@ def run_task(
         stats=told.get("stats", {}),
         error=told.get("error"),
         retryable=not completed and told.get("retryable", True),
+        retry_after_seconds=told.get("retry_after_seconds"),
         report=told,
         duration_ms=duration_ms,
         exception=exception,
@@ -191,6 +193,7 @@ def _of_lambda(returned: Any, exception: BaseException | None, duration_ms: int)
         stats={},
         error=error,
         retryable=error is not None and not isinstance(exception, NotRetryable),
+        retry_after_seconds=None,
         report=None,
         duration_ms=duration_ms,
         exception=exception,

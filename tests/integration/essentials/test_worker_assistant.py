@@ -78,6 +78,18 @@ def test_a_completed_task_is_noted_with_result_and_stats(second_later: Installat
     assert (last.at, last.move, last.attempt, last.reason) == (NOON + SECOND, Move.REPORT, 1, None)
 
 
+@pytest.mark.parametrize("seconds", [0, 0.5, 3600])
+def test_a_failed_task_keeps_the_time_that_its_worker_asked_for(second_later: Installation, seconds: float) -> None:
+    second_later.report({**FAILED, "retry_after_seconds": seconds})
+    assert second_later.task().retry_at == NOON + SECOND + 1000 * seconds
+
+
+@pytest.mark.parametrize("seconds", [-1, 366 * 86_400 + 1, "soon"])
+def test_a_time_that_cannot_be_is_refused(second_later: Installation, seconds: object) -> None:
+    with pytest.raises(Refused, match=r"retry_after_seconds: .* is refused"):
+        second_later.report({**FAILED, "retry_after_seconds": seconds})
+
+
 def test_a_failed_task_is_noted_with_its_error(second_later: Installation) -> None:
     error = {"type": "StoreDown", "message": "the store did not answer"}
     answer = second_later.report({**FAILED, "attempt": 1, "error": error, "stats": {"calls": 2}})

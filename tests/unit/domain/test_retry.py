@@ -82,6 +82,18 @@ def test_a_task_that_another_try_cannot_help_dies_whatever_attempts_it_has() -> 
     )
 
 
+@pytest.mark.parametrize(("asked", "due"), [(NOON + 7 * SECOND, NOON + 7 * SECOND), (NOON - SECOND, NOON)])
+def test_a_time_that_the_worker_asked_for_replaces_the_delay(asked: int, due: int) -> None:
+    for policy in (POLICY, None):
+        task = failed(attempt=2, retry_at=asked)
+        assert decision_on_failure(task, policy, NOON, longest, cancelled=False) == Retry(due, spare=False)
+
+
+def test_a_time_that_the_worker_asked_for_adds_no_attempt() -> None:
+    task = failed(attempt=3, retry_at=NOON + SECOND)
+    assert decision_on_failure(task, POLICY, NOON, longest, cancelled=False) == Die("attempt 3 of 3 failed")
+
+
 def test_an_attempt_that_never_ran_is_spared_even_if_it_was_the_last() -> None:
     task = failed(attempt=3, never_ran=True)
     assert decision_on_failure(task, POLICY, NOON, longest, cancelled=False) == Retry(NOON + 30 * SECOND, spare=True)
