@@ -91,7 +91,7 @@ def enqueue(tasks: int, meter: Meter) -> Outcome:
 
 def _bare(dynamodb: DynamoDBClient) -> float:
     """Tasks a second that bare calls write: the first of the same items, in their order, to tables of the same kind."""
-    tables = Tables.by(dynamodb, NAME)
+    tables = Tables.with_client(dynamodb, NAME)
     first = [candidate.task_id for candidate in queue_head(tables, WORKER, shards=QUEUE_SHARDS, limit=BARE_TASKS)]
     found = find(tables, first)
     puts = [{"PutRequest": {"Item": to_item(found[task_id])}} for task_id in first]

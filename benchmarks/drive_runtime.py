@@ -58,7 +58,7 @@ class Driver:
             },
         )
         # It has reported before: the first reports of a Worker's life cost a write more.
-        tables = Tables.by(dynamodb, NAME)
+        tables = Tables.with_client(dynamodb, NAME)
         tokens.note_token_seen(tables, WORKER, Deadline(0, lambda: 0))
         self._stream = Stream(dynamodb, f"{NAME}_tasks")
         self._schedule(setup.queued + LIMIT)

@@ -113,7 +113,7 @@ def _filter(aws: MiniStack) -> None:
 
 
 def _run(aws: MiniStack, worker: str) -> Run:
-    tables, client = Tables.by(aws.client("dynamodb"), NAME), aws.client("lambda")
+    tables, client = Tables.with_client(aws.client("dynamodb"), NAME), aws.client("lambda")
     job = {"worker": worker, "start_date": "2012-01-01", "end_date": "2012-02-29", "isolate_days": True}
     submitted = time.time_ns() // 1_000_000
     answer = client.invoke(FunctionName=f"{NAME}_scheduler", Payload=json.dumps({"job": job}).encode())

@@ -156,7 +156,7 @@ def watch(aws: MiniStack, job_id: str) -> None:
 
 def collect(aws: MiniStack, worker: str, alarm_queue_url: str, *, dead: int) -> Evidence:
     """The tables and the alarms once nothing moves any more, or after a tick's time."""
-    tables, sqs = Tables.by(aws.client("dynamodb"), NAME), aws.client("sqs")
+    tables, sqs = Tables.with_client(aws.client("dynamodb"), NAME), aws.client("sqs")
     alarms: list[Mapping[str, Any]] = []
     deadline = time.monotonic() + TICK_SECONDS
     while True:

@@ -66,7 +66,7 @@ def outcome(deployment: Deployment) -> Outcome:
     worker = deployment.outputs["worker_id"]
     job = {"worker": worker, "isolate_endings": True, "endings": list(SAID)}
     demo.sosw("jobs", "submit", "-", aws=deployment.aws, stdin=json.dumps(job))
-    tables, lambda_ = Tables.by(deployment.client("dynamodb"), demo.NAME), deployment.client("lambda")
+    tables, lambda_ = Tables.with_client(deployment.client("dynamodb"), demo.NAME), deployment.client("lambda")
 
     def all_closed() -> bool:
         # What waits is queued again on the Scavenger's tick, which comes every minute by itself.

@@ -45,7 +45,7 @@ class Installation(AbstractContextManager["Installation"]):
     def __init__(self, dynamodb: DynamoDBClient, name: str, lambdas: FakeLambda, clock: Clock | None = None) -> None:
         self.name = name
         self.client = dynamodb  # of the tables
-        self.tables = Tables.by(dynamodb, name)
+        self.tables = Tables.with_client(dynamodb, name)
         self.lambdas = lambdas
         self.clock = clock or Clock()
         self.rights = Rights(name)

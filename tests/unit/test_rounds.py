@@ -33,7 +33,7 @@ class Rounds:
 
     def invocation(self, ms: int) -> Invocation:
         """With so much time left."""
-        tables = Tables.by(mock.Mock(), "sosw")
+        tables = Tables.with_client(mock.Mock(), "sosw")
         return Invocation(Settings(), tables, "r", self.clock.now + ms, reserve=0, clock=self.clock.read)
 
     def serve(self, work: dict[str, Turns], ms: int) -> Served:

@@ -74,7 +74,7 @@ def log_if_failed(outcome: Counters | Exception, logger: Logger, message: str, *
     """Log and count a failure, whose work the next tick finds again; the counters of what was done."""
     if isinstance(outcome, Exception):
         logger.error(message, exc_info=outcome, extra=extra)
-        return Counters(Failures=1, Outages=int(_is_transient(outcome)))
+        return Counters(Failures=1, Outages=int(_is_outage(outcome)))
     return outcome
 
 
@@ -121,13 +121,13 @@ def run_batch(
     try:
         return work(batch)
     except Exception as error:  # noqa: BLE001 - logged and counted
-        if len(batch) == 1 or _is_transient(error):
+        if len(batch) == 1 or _is_outage(error):
             return log_if_failed(error, logger, message, **(about(batch[0]) if len(batch) == 1 else {}))
         logger.warning("batch of %d failed; each by itself: %s", len(batch), error)
     return run_all(lambda part: work([part]), batch, threads, logger, message, about)
 
 
-def _is_transient(error: Exception) -> bool:
+def _is_outage(error: Exception) -> bool:
     """Whether AWS was at fault, or its configuration, and not what was asked of it."""
     if isinstance(error, ClientError):
         reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}

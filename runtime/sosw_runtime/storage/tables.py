@@ -94,7 +94,7 @@ class Tables:
         return cls(aws.dynamodb(), name, aws.dynamodb_once(), aws.dynamodb_brief())
 
     @classmethod
-    def by(cls, client: DynamoDBClient, name: str) -> Self:
+    def with_client(cls, client: DynamoDBClient, name: str) -> Self:
         """The tables of the installation `name`, with one client, for callers that neither enqueue nor claim."""
         return cls(client, name, client, client)
 

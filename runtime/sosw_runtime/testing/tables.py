@@ -18,7 +18,7 @@ _TYPES: Final = {"closed_at": "N"}
 
 def create_tables(dynamodb_client: DynamoDBClient, name: str = "sosw") -> None:
     """Create the tables `<name>_tasks`, `_retry_tasks`, `_closed_tasks` and `_registry`, with on-demand capacity."""
-    tables = Tables.by(dynamodb_client, name)
+    tables = Tables.with_client(dynamodb_client, name)
     definitions = [
         _table(
             tables.tasks,
@@ -67,7 +67,7 @@ def register_worker(
         pydantic.ValidationError: an input is wrong.
     """
     valid = registration if isinstance(registration, Registration) else Registration.model_validate(registration)
-    put_registration(Tables.by(dynamodb_client, name), valid, require_token=require_token)
+    put_registration(Tables.with_client(dynamodb_client, name), valid, require_token=require_token)
     return valid
 
 

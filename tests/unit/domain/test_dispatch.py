@@ -128,7 +128,7 @@ def test_a_plan_uses_each_slot_once(limit: int, occupied: set[int], finished: li
 class Planner:
     """An Orchestrator that has planned, and carries its plan out step by step."""
 
-    limit: int
+    highest_limit: int  # since it planned
     steps: list[Slot | int] = field(default_factory=list)  # a finished slot to hand on, or a free one to fill
 
 
@@ -148,9 +148,11 @@ class Dispatches(RuleBasedStateMachine):
 
     @rule(limit=LIMITS)
     def apply(self, limit: int) -> None:
-        """Somebody applies another limit; those at work with a higher one come to their end."""
+        """Somebody applies another limit; those that were at work at a higher one come to their end."""
         self.limit = limit
-        self.planners = [planner for planner in self.planners if planner.limit <= limit]
+        self.planners = [planner for planner in self.planners if planner.highest_limit <= limit]
+        for planner in self.planners:
+            planner.highest_limit = limit
 
     @rule(data=st.data(), new_work=st.booleans())
     def look(self, data: st.DataObject, new_work: bool) -> None:
