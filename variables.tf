@@ -239,7 +239,7 @@ variable "alarms" {
 }
 
 variable "closed_jobs" {
-  description = "An existing SNS `topic` for closed jobs: every job is published with its counts once all its tasks are closed. Null publishes none. If the topic is encrypted, give its key as `kms_key_arn`: the Scavenger's role gets its rights on it."
+  description = "An existing SNS `topic` for closed jobs: every job is published with its counts once all its tasks are counted; the last ones may be archived a moment later. Null publishes none. If the topic is encrypted, give its key as `kms_key_arn`: the Scavenger's role gets its rights on it."
   type = object({
     topic = object({ arn = string, kms_key_arn = optional(string) })
   })

@@ -59,7 +59,7 @@ class Driver:
         )
         # It has reported before: the first reports of a Worker's life cost a write more.
         tables = Tables.with_client(dynamodb, NAME)
-        tokens.note_token_seen(tables, WORKER, Deadline(0, lambda: 0))
+        tokens.record_token_seen(tables, WORKER, Deadline(0, lambda: 0))
         self._stream = Stream(dynamodb, f"{NAME}_tasks")
         self._schedule(setup.queued + LIMIT)
         self._stream.wait(is_new, setup.queued + LIMIT)

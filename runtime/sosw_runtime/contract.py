@@ -55,10 +55,11 @@ class Report(TypedDict):
 class Answer(TypedDict):
     """What the WorkerAssistant answers to a report."""
 
-    task_id: str
+    task_id: str | None
+    """None if the event carried no task."""
     accepted: bool
-    state: str | None
-    """Where the task stands now; None of a task that is gone."""
+    state: str
+    """The task's status; `unknown` if no such task is in the tasks table."""
     reason: str | None
     """Why the report is not accepted."""
 

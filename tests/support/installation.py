@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Essential = Literal["scheduler", "orchestrator", "scavenger", "worker_assistant"]
 
-ESSENTIALS: Final[Mapping[Essential, Callable[[Any, Any], dict[str, Any]]]] = {
+ESSENTIALS: Final[Mapping[Essential, Callable[[Any, Any], Any]]] = {
     "scheduler": scheduler.handler,
     "orchestrator": orchestrator.handler,
     "scavenger": scavenger.handler,
@@ -65,7 +65,8 @@ class Installation(AbstractContextManager["Installation"]):
     def run(self, essential: Essential, event: Any, context: FakeContext | None = None) -> dict[str, Any]:
         """One invocation of an Essential: its answer."""
         with self.rights.of(essential):
-            return ESSENTIALS[essential](event, context or FakeContext())
+            answer: dict[str, Any] = ESSENTIALS[essential](event, context or FakeContext())
+        return answer
 
     def register(
         self, worker_id: str = "resize", *, require_token: bool = True, token_seen: bool = True, **inputs: Any
@@ -74,7 +75,7 @@ class Installation(AbstractContextManager["Installation"]):
         registration = builders.registration(worker_id, **inputs)
         registry.put_registration(self.tables, registration, require_token=require_token)
         if token_seen:
-            tokens.note_token_seen(self.tables, worker_id, builders.ONE_TRY)
+            tokens.record_token_seen(self.tables, worker_id, builders.ONE_TRY)
         return registration
 
     def submit(self, event: Any, context: FakeContext | None = None) -> dict[str, Any]:

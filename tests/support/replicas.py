@@ -1,4 +1,4 @@
-"""What reads show that are not consistent: those of indexes, and others that did not ask for it."""
+"""What queries and scans show that are not consistent: those of indexes, slots and jobs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Replicas:
     def answer(self, call: Call, request: AWSPreparedRequest) -> dict[str, Any] | None:
         """What a read shows that lags. None: what stands.
 
-        What people write (registrations, controls) is told as it stands.
+        What the registry holds of a Worker never lags here, nor do GetItem and BatchGetItem.
         """
         if not self.lag or call.operation not in {"Query", "Scan"}:
             return None

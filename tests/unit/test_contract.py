@@ -10,7 +10,7 @@ import pytest
 from sosw_runtime import contract
 from sosw_runtime.domain.job import RESERVED_KEYS, Job, parse
 from sosw_runtime.domain.task import Task
-from sosw_runtime.essentials.worker_assistant import _WorkerReport
+from sosw_runtime.essentials.worker_assistant import _refusal, _WorkerReport
 from tests.support import builders
 
 
@@ -26,6 +26,10 @@ def test_an_event_is_what_a_task_hands_to_its_worker() -> None:
 
 def test_a_report_is_what_the_worker_assistant_reads() -> None:
     assert keys(contract.Report) == _WorkerReport.model_fields.keys()
+
+
+def test_an_answer_has_what_the_worker_assistant_answers() -> None:
+    assert keys(contract.Answer) == _refusal("t-1", "it is over").keys()
 
 
 def test_a_job_has_the_fields_of_the_language() -> None:

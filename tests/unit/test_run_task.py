@@ -151,7 +151,7 @@ def test_a_second_report_of_an_attempt_is_not_accepted(caplog: pytest.LogCapture
         for _ in range(2):
             Resize.handler()({"task_id": "t-1", "attempt": 1, "images": ["a"]})
 
-    assert "report not accepted: not running" in caplog.text
+    assert "report not accepted: the task is completed already" in caplog.text
 
 
 def test_the_module_needs_neither_pytest_nor_moto() -> None:

@@ -29,7 +29,7 @@ def build(folder: Path, print_step: Callable[[str], None]) -> Layer:
     """Write `sosw-worker-layer-<version>.zip` to the folder, whole or not at all.
 
     Raises:
-        PackageNotBuilt: see there.
+        PackageNotBuilt: pip failed.
         OSError: the folder cannot be written to.
     """
     version = sosw_runtime.__version__

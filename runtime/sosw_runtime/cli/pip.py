@@ -34,7 +34,7 @@ def pinned(python: Python, architecture: Architecture, names: Set[str] | None = 
     """The files of the runtime's pinned dependencies, or of those that are named, by their name in a zip.
 
     Raises:
-        PackageNotBuilt: see there.
+        PackageNotBuilt: pip failed.
     """
     lock = (files("sosw_runtime.cli") / "essentials.txt").read_text(encoding="utf-8")
     requirements = [
@@ -52,7 +52,7 @@ def installed(python: Python, architecture: Architecture, *what: str) -> dict[st
     """The files of what pip is told to install, by their name in a zip.
 
     Raises:
-        PackageNotBuilt: see there.
+        PackageNotBuilt: pip failed.
     """
     with tempfile.TemporaryDirectory() as target:
         install(Path(target), python, architecture, *what)
@@ -63,7 +63,7 @@ def install(target: Path, python: Python, architecture: Architecture, *what: str
     """Install into a folder.
 
     Raises:
-        PackageNotBuilt: see there.
+        PackageNotBuilt: pip failed.
     """
     machine = _WHEEL_MACHINE[architecture]
     platforms = [f"manylinux_2_{n}_{machine}" for n in range(_GLIBC_MINOR[python], _OLDEST_GLIBC_MINOR - 1, -1)]
@@ -79,7 +79,7 @@ def run(command: str, *arguments: str) -> None:
     """Run a command of pip.
 
     Raises:
-        PackageNotBuilt: see there.
+        PackageNotBuilt: pip failed.
     """
     pip = subprocess.run(  # noqa: S603  no shell, and what the user gave is a path or a name==version
         [

@@ -17,13 +17,14 @@ import typer
 from sosw_runtime.cli import inputs, output
 from sosw_runtime.cli import preview as tasks_of_job
 from sosw_runtime.cli.inputs import FileRefused
-from sosw_runtime.cli.options import AsJson, Limit
+from sosw_runtime.cli.options import AsJson
 from sosw_runtime.domain.job import json_object
 from sosw_runtime.errors import Refused
 from sosw_runtime.testing import Outcome, run_task
 from sosw_runtime.testing.tasks import Runnable
 
 _DEFAULT_NAME: Final = "handler"
+_DEFAULT_LIMIT: Final = 10
 
 
 def run(
@@ -50,7 +51,7 @@ def run(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="Day from which periods count, as YYYY-MM-DD."),
     ] = None,
-    limit: Limit = 10,
+    limit: Annotated[int | None, typer.Option(min=1, help="Most tasks of the job to run, by default 10.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a Worker in this process as Lambda would call it, without AWS: its reports go nowhere.
@@ -58,21 +59,25 @@ def run(
     What the Worker prints goes to standard error. Exit code 1 if a task failed.
     """
     if payload is not None and job is None:
+        for option, value in (("--schema", schema), ("--today", today), ("--limit", limit)):
+            if value is not None:
+                raise Refused(option, str(value), "expected none with --payload, which is one task")
         payloads = iter([json_object("--payload", payload)])
     elif job is not None and payload is None:
         texts = inputs.read_text(job), None if schema is None else inputs.read_text(schema)
         payloads = map(json.loads, tasks_of_job.preview(*texts, None if today is None else today.date()))
     else:
-        raise Refused("--payload", payload, "expected either --payload or --job")
+        raise FileRefused("FILE: expected either --payload or --job beside it")
+    most = limit or _DEFAULT_LIMIT
     worker = _load(handler)
     failed = False
-    for number, each in enumerate(islice(payloads, limit)):
+    for number, each in enumerate(islice(payloads, most)):
         with redirect_stdout(sys.stderr):
             outcome = run_task(worker, each, number=number)
         failed = failed or outcome.failed
         _show(each, outcome, number, as_json=as_json)
     if next(payloads, None) is not None:
-        output.print_message(f"There are more than {limit} tasks; see --limit.")
+        output.print_message(f"There are more than {most} tasks; see --limit.")
     raise typer.Exit(1 if failed else 0)
 
 

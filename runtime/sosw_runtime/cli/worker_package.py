@@ -76,9 +76,11 @@ def build(
         _check_overlap(str(requirements), required.keys() & dict(worker_side.modules()).keys())
     print_step("Installing the pinned dependencies of Workers")
     # A Worker that requires one of them itself decides on its version.
-    pinned = pip.pinned(python, architecture, worker_side.DEPENDENCIES)
-    is_required = not required.keys().isdisjoint(pinned)
-    contents = {**({} if is_required else pinned), **required, **dict(worker_side.modules())}
+    contents = {**required, **dict(worker_side.modules())}
+    for dependency in sorted(worker_side.DEPENDENCIES):
+        pinned = pip.pinned(python, architecture, {dependency})
+        if required.keys().isdisjoint(pinned):
+            contents |= pinned
     _check_overlap(str(source), own.keys() & contents.keys())
     contents |= {name: file.read_bytes() for name, file in own.items()}
     print_step(f"Writing {path}")

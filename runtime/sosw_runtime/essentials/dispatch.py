@@ -173,7 +173,7 @@ class _Filler:
             lease_until = slot.claimed_at + self._worker.valid_registration.lease_ms
             try:
                 task = moves.claim(
-                    self._invocation.tables, slot, lease_until, deadline, require_token=self._worker.requires_token
+                    self._invocation.tables, slot, lease_until, deadline, asks_for_token=self._worker.asks_for_token
                 )
             except NotWritten:
                 # The task is still queued. The slot is freed now instead of by the tick.
@@ -196,12 +196,12 @@ class _Filler:
     def _start(self, task: Task, slot: Slot, deadline: Deadline) -> Counters:
         try:
             # Without escapes, as the Scheduler measured it: they could make it three times as long.
-            event = task.event(self._invocation.settings.name, with_token=self._worker.sends_token)
+            event = task.event(self._invocation.settings.name, with_token=self._worker.gets_token)
             payload = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
         except (TypeError, ValueError) as error:
             return self._fail_for_good(task, Error("UnreadablePayload", str(error)))
         if deadline.has_passed():
-            self._unclaim(task, slot, "the claim took too long")
+            self._unclaim(task, slot, "claim undone", "it took too long")
             return Counters()
         try:
             invoke(self._worker.valid_registration, task, payload, deadline)
@@ -209,7 +209,7 @@ class _Filler:
             return self._fail_for_good(task, Error("ImpossibleEvent", str(impossible)))
         except InvokeRefused as refusal:
             self._refused = True
-            self._unclaim(task, slot, str(refusal))
+            self._unclaim(task, slot, "invoke refused", str(refusal))
             return Counters(Refused=1)
         logger.info("dispatched", extra={**telemetry.ids(task), "slot": slot.index})
         return Counters(Dispatched=1)
@@ -220,9 +220,9 @@ class _Filler:
         moves.report(self._invocation.tables, failure, self._invocation.clock())
         return Counters()
 
-    def _unclaim(self, task: Task, slot: Slot, reason: str) -> None:
-        """Queue a task again that AWS did not accept, and free its slot."""
-        logger.warning("invoke refused", extra={**telemetry.ids(task), "reason": reason})
+    def _unclaim(self, task: Task, slot: Slot, event: str, reason: str) -> None:
+        """Queue a task again whose Worker was not invoked, and free its slot."""
+        logger.warning(event, extra={**telemetry.ids(task), "reason": reason})
         moves.unclaim(self._invocation.tables, task, slot.rank, self._worker.shards, self._invocation.clock(), reason)
         slots.free(self._invocation.tables, slot)
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
-#: Counts by metric name. `Failures` is everything that failed, `Outages` those of them that were transient.
+#: Counts by metric name. `Failures` is everything that failed, `Outages` the part that was the fault of AWS or its
+#: configuration, not of the argument.
 Counters = Counter[str]
 
 

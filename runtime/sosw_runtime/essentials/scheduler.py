@@ -192,7 +192,7 @@ def accept_job(invocation: Invocation, request: Request) -> tuple[JobRecord, Hel
     record = JobRecord(
         job_id=job.job_id or request.event_id or invocation.request_id,
         worker_id=registration.worker_id,
-        total=_count_tasks(invocation, spec, today),
+        total=_check_and_count_tasks(invocation, spec, today),
         today=today,
         created_at=now,
         first_start=max(now, job.start_at or now),
@@ -389,7 +389,7 @@ def _accepted_job(tables: Tables, job_id: Any) -> JobRecord:
     return record
 
 
-def _count_tasks(invocation: Invocation, spec: _Spec, today: date) -> int:
+def _check_and_count_tasks(invocation: Invocation, spec: _Spec, today: date) -> int:
     """The number of a job's tasks. Cuts and checks each of them.
 
     Raises:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from sosw_runtime import telemetry
+from sosw_runtime.contract import Answer
 from sosw_runtime.domain.task import Error, Status, Task
 from sosw_runtime.errors import NotRetryable, Refused, ReportUndelivered
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext
@@ -175,7 +176,7 @@ class _DestinationRecord(BaseModel):
                 return Error(self.requestContext.condition, f"the Worker {what}")
 
 
-def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: LambdaContext | None) -> Answer:
     """Record one report or destination record.
 
     Args:
@@ -210,7 +211,7 @@ def handler(event: dict[str, Any], context: LambdaContext | None) -> dict[str, A
         logger.warning("report without its token", extra=telemetry.ids(found))
         telemetry.count("worker_assistant", name, {"ReportsWithoutToken": 1})
     if found is not None and recorded.accepted and _shows_token(reported, found):
-        _note_token_seen(invocation, found.worker_id)
+        _record_token_seen(invocation, found.worker_id)
     answer = _answer(reported, recorded)
     task = {} if found is None else telemetry.ids(found)
     attempt = {} if reported.attempt is None else {"attempt": reported.attempt}
@@ -254,10 +255,10 @@ def _shows_token(reported: Report, found: Task) -> bool:
     )
 
 
-def _note_token_seen(invocation: Invocation, worker_id: str) -> None:
+def _record_token_seen(invocation: Invocation, worker_id: str) -> None:
     """Note that a Worker sends tokens. Where that fails the report stands, and the next one shows it again."""
     try:
-        tokens.note_token_seen(invocation.tables, worker_id, Deadline(invocation.clock(), invocation.clock))
+        tokens.record_token_seen(invocation.tables, worker_id, Deadline(invocation.clock(), invocation.clock))
     except Exception:
         logger.warning("token not noted", exc_info=True, extra={"worker_id": worker_id})
 
@@ -284,7 +285,7 @@ def _parse(event: dict[str, Any]) -> _WorkerReport | _DestinationRecord:
         raise Refused(field, value, first["msg"]) from None
 
 
-def _answer(reported: Report, recorded: Recorded) -> dict[str, Any]:
+def _answer(reported: Report, recorded: Recorded) -> Answer:
     if recorded.accepted:
         state = Status.COMPLETED if reported.completed else Status.FAILED
         return {"task_id": reported.task_id, "accepted": True, "state": state.value, "reason": None}
@@ -307,7 +308,7 @@ def _reason(reported: Report, found: Task) -> str:
     return "the token is not that of the attempt"
 
 
-def _refusal(task_id: str | None, reason: str, state: str = "unknown") -> dict[str, Any]:
+def _refusal(task_id: str | None, reason: str, state: str = "unknown") -> Answer:
     return {"task_id": task_id, "accepted": False, "state": state, "reason": reason}
 
 

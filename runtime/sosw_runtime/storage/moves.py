@@ -143,11 +143,11 @@ def _put_if_missing(tables: Tables, task: Task, fence: Mapping[str, Any]) -> boo
 
 
 def claim(
-    tables: Tables, slot: Slot, lease_until: int, deadline: Deadline, *, require_token: bool = False
+    tables: Tables, slot: Slot, lease_until: int, deadline: Deadline, *, asks_for_token: bool = False
 ) -> Task | None:
     """Start an attempt in a slot that was taken for it. From queued to running; the running task.
 
-    With `require_token` a report of the attempt must carry the claim, which the Worker gets in its event.
+    With `asks_for_token` a report of the attempt must carry the claim, which the Worker gets in its event.
 
     Conditional on the rank that the claim saw. No task has the same rank twice, so that an overtaken claim fails,
     however late it arrives:
@@ -169,7 +169,7 @@ def claim(
             "attempt": attempt,
             "slot": slot.index,
             "claim": slot.claim,
-            "token": slot.claim if require_token else None,
+            "token": slot.claim if asks_for_token else None,
             "started_at": slot.claimed_at,
             "lease_until": lease_until,
         },

@@ -41,19 +41,19 @@ class WorkerRecord:
     shards: int = 1  # of its queue: the most that it ever had, so that a lowered number hides no task
     noted_shards: int = 0  # as the health item has it; 0: never noted
     marked_gone: bool = False  # the health item says that it was not registered any more, and nothing of it ran
-    sends_token: bool = False  # whether its tasks' events bring the token of their attempt
+    gets_token: bool = False  # whether its tasks' events bring the token of their attempt
     token_seen: bool = False  # whether a report of it ever carried one
     problem: Misconfigured | None = None  # why there is no registration, or it cannot be read
     is_registered: bool = True  # False: it is not any more
 
     @property
-    def requires_token(self) -> bool:
+    def asks_for_token(self) -> bool:
         """Whether a report of its tasks must carry the token of the attempt.
 
         Lambda's records carry it with the event. A report by code does once the Worker's package is known to repeat it.
         """
         reports_by_lambda = self.registration is not None and self.registration.report_by == "destination"
-        return self.sends_token and (self.token_seen or reports_by_lambda)
+        return self.gets_token and (self.token_seen or reports_by_lambda)
 
     @property
     def level(self) -> Level:
@@ -195,7 +195,7 @@ def _worker(worker_id: str, parts: Mapping[str, Item | None]) -> WorkerRecord:
         max(noted_shards, 1 if valid is None else valid.queue_shards),
         noted_shards,
         marked_gone=health is not None and "gone" in health,
-        sends_token=parts["worker"] is not None and parts["worker"].get("require_token") == {"BOOL": True},
+        gets_token=parts["worker"] is not None and parts["worker"].get("require_token") == {"BOOL": True},
         token_seen=values.get("token_seen", False),
         problem=problem,
         is_registered=parts["worker"] is not None,

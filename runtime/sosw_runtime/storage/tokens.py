@@ -8,7 +8,7 @@ from sosw_runtime.storage.items import Item, encoded
 from sosw_runtime.storage.tables import ConditionFailed, Deadline, Tables, write, write_by
 
 
-def note_token_seen(tables: Tables, worker_id: str, deadline: Deadline) -> None:
+def record_token_seen(tables: Tables, worker_id: str, deadline: Deadline) -> None:
     """Note that a report of a Worker carried its token: from now on each of its attempts asks for it.
 
     Cost: 1 write unit.

@@ -45,7 +45,7 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """The contrary of `completed`."""
+        """The opposite of `completed`."""
         return not self.completed
 
 
@@ -55,7 +55,7 @@ class FakeWorkerAssistant(AbstractContextManager["FakeWorkerAssistant"]):
     def __init__(self) -> None:
         self.reports: list[Report] = []
         """In the order in which they came, with those that were not accepted."""
-        self._ended: set[tuple[str, int | None]] = set()
+        self._ended: dict[tuple[str, int | None], str] = {}
         self._taking = reporting_to(self._take)
 
     def __enter__(self) -> FakeWorkerAssistant:
@@ -71,9 +71,9 @@ class FakeWorkerAssistant(AbstractContextManager["FakeWorkerAssistant"]):
         self.reports.append(report)
         attempt = report["task_id"], report.get("attempt")
         accepted = attempt not in self._ended
-        self._ended.add(attempt)
-        state = report["action"].removeprefix("mark_task_as_")
-        return Answer(task_id=attempt[0], accepted=accepted, state=state, reason=None if accepted else "not running")
+        state = self._ended.setdefault(attempt, report["action"].removeprefix("mark_task_as_"))
+        reason = None if accepted else f"the task is {state} already"
+        return Answer(task_id=attempt[0], accepted=accepted, state=state, reason=reason)
 
 
 @dataclass

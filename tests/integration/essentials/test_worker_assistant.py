@@ -434,7 +434,7 @@ def test_a_report_stands_where_its_token_cannot_be_noted(
     def out_for_tea(*_: object) -> None:
         raise Unavailable("throttled")
 
-    monkeypatch.setattr(tokens, "note_token_seen", out_for_tea)
+    monkeypatch.setattr(tokens, "record_token_seen", out_for_tea)
     [call] = lambdas.accepted
     assert unseen.report({**COMPLETED, "attempt": 1, "token": call.event["sosw_token"]})["accepted"]
     assert unseen.task().status is Status.COMPLETED

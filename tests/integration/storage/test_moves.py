@@ -136,7 +136,7 @@ def test_a_claim_has_a_token_only_where_the_worker_requires_one(sosw: Installati
     sosw.put(queued(0), queued(1))
     for number, require_token in enumerate((False, True)):
         place = slot(queued(number), claim=f"claim-{number}")
-        task = moves.claim(sosw.tables, place, NOW, NO_DEADLINE, require_token=require_token)
+        task = moves.claim(sosw.tables, place, NOW, NO_DEADLINE, asks_for_token=require_token)
         assert task is not None
         assert task.required_token == (f"claim-{number}" if require_token else None)
         assert sosw.task(number) == task

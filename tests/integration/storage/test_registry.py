@@ -146,7 +146,7 @@ def test_whether_reports_need_a_token_stands_beside_the_specification(sosw: Inst
         sosw.client.put_item(TableName=sosw.tables.registry, Item=item)
         [found] = registry.workers(sosw.tables)
         assert found == registry.find_workers(sosw.tables, ["resize"])["resize"]
-        assert found.sends_token is bool(require_token)
+        assert found.gets_token is bool(require_token)
         if require_token is not None:
             sosw.register(require_token=require_token, token_seen=False)
             assert registry.workers(sosw.tables) == [found]
@@ -156,35 +156,35 @@ def test_a_token_is_asked_for_once_a_report_carried_one(sosw: Installation) -> N
     for require_token in (True, False):
         sosw.register("resize", require_token=require_token, token_seen=False)
         [found] = registry.workers(sosw.tables)
-        assert not found.requires_token
-    tokens.note_token_seen(sosw.tables, "resize", ONE_TRY)
+        assert not found.asks_for_token
+    tokens.record_token_seen(sosw.tables, "resize", ONE_TRY)
     for require_token in (True, False):
         sosw.register("resize", require_token=require_token, token_seen=False)
         [found] = registry.workers(sosw.tables)
         assert found == registry.find_workers(sosw.tables, ["resize"])["resize"]
-        assert found.requires_token is require_token
+        assert found.asks_for_token is require_token
     tokens.forget_token_seen(sosw.tables, "resize")
     for report_by in ("code", "destination"):
         sosw.register("resize", token_seen=False, report_by=report_by)
         [found] = registry.workers(sosw.tables)
-        assert found.requires_token is (report_by == "destination"), "Lambda's records carry it with the event"
+        assert found.asks_for_token is (report_by == "destination"), "Lambda's records carry it with the event"
 
 
 def test_a_pause_and_a_token_seen_stand_side_by_side(sosw: Installation) -> None:
     sosw.register("resize", token_seen=False)
     paused = Control(paused=True, since=NOON, reason="migration")
     registry.put_control(sosw.tables, "resize", paused)
-    tokens.note_token_seen(sosw.tables, "resize", ONE_TRY)
+    tokens.record_token_seen(sosw.tables, "resize", ONE_TRY)
     [found] = registry.workers(sosw.tables)
-    assert (found.control, found.requires_token) == (paused, True)
+    assert (found.control, found.asks_for_token) == (paused, True)
     registry.put_control(sosw.tables, "resize", Control())
     [found] = registry.workers(sosw.tables)
-    assert (found.control, found.requires_token) == (Control(), True)
+    assert (found.control, found.asks_for_token) == (Control(), True)
     registry.put_control(sosw.tables, "resize", paused)
     for _ in range(2):
         tokens.forget_token_seen(sosw.tables, "resize")
         [found] = registry.workers(sosw.tables)
-        assert (found.control, found.requires_token) == (paused, False)
+        assert (found.control, found.asks_for_token) == (paused, False)
 
 
 def test_a_registration_is_stored_and_read_whole(sosw: Installation) -> None:

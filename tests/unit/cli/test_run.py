@@ -137,7 +137,11 @@ def test_what_cannot_be_run_is_one_line_and_exit_code_2(
     assert refusal(f"{worker}:nobody", "--payload", "{}") == (
         f"sosw: NAME: nobody is refused; expected a handler in {worker}, such as `handler = Resize.handler()`\n"
     )
-    assert refusal(worker) == "sosw: --payload: None is refused; expected either --payload or --job\n"
+    assert refusal(worker) == "sosw: FILE: expected either --payload or --job beside it\n"
+    for ignored in (["--limit", "3"], ["--today", "2026-01-01"]):
+        assert refusal(worker, "--payload", "{}", *ignored).endswith(
+            "expected none with --payload, which is one task\n"
+        )
     assert refusal(worker, "--payload", "{}", "--job", job).startswith("sosw: --payload: '{}' is refused; ")
     assert refusal(worker, "--payload", "[1]") == "sosw: --payload: [1] is refused; expected a JSON object\n"
     assert refusal(worker, "--payload", '{"task_id": 1}').startswith("sosw: task_id: 1 is refused; ")
