@@ -214,6 +214,13 @@ data "aws_iam_policy_document" "worker_assistant" {
       variable = "dynamodb:Attributes"
       values   = ["pk", "sk", "token_seen"]
     }
+
+    # By its answer an update could read the whole item.
+    condition {
+      test     = "StringEqualsIfExists"
+      variable = "dynamodb:ReturnValues"
+      values   = ["NONE"]
+    }
   }
 }
 

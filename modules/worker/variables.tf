@@ -68,7 +68,7 @@ variable "attach_policy" {
 
 variable "config" {
   description = <<-EOT
-    The Worker's configuration, an object of any keys: what `self.config` of the `Worker` class has over `DEFAULT_CONFIG` and
+    The Worker's configuration, an object of any keys, written as a literal (its values may be unknown at plan): what `self.config` of the `Worker` class has over `DEFAULT_CONFIG` and
     `SOSW_WORKER_CONFIG`. Written to the SSM parameter `/<name of the installation>/<function's name>/config`, a SecureString
     under the account's AWS managed key `aws/ssm`, up to 4,095 bytes of JSON. It belongs to the function: of several Workers
     of one function give it to one. Terraform's state holds it in plain text, so keep secrets in Secrets Manager, and their
@@ -80,6 +80,12 @@ variable "config" {
   validation {
     condition     = var.config == null || can(keys(var.config))
     error_message = "config: must be an object, such as { width = 800 }."
+  }
+
+  # https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-su-create.html
+  validation {
+    condition     = var.config == null || !can(regex("^(?i:aws|ssm)", var.orchestrator.name))
+    error_message = "config: cannot be written for the installation \"${var.orchestrator.name}\", since SSM takes no parameter whose name begins with aws or ssm; leave config out, and set SOSW_WORKER_CONFIG in the function's environment."
   }
 
   # SSM takes 4,096 bytes in its standard tier: https://docs.aws.amazon.com/general/latest/gr/ssm.html. 3 bytes are 4 characters of base64.

@@ -15,6 +15,12 @@ from sosw_runtime.errors import Misconfigured, Unavailable
 from sosw_runtime.worker_clients import client
 
 _READ_TIMEOUT_SECONDS: Final = 5.0
+#: SSM gives an account 40 reads a second by default, which many instances that start at once use up for some seconds.
+#: https://docs.aws.amazon.com/general/latest/gr/ssm.html
+_TRIES: Final = 6
+#: Seconds after which a parameter that the role may not read is asked for again: a new right is not seen at once.
+#: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html
+_DENIED_SECONDS: Final = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -30,25 +36,32 @@ class Configuration:
     def __init__(self) -> None:
         self._config: dict[str, Any] | None = None
         self._read_at = 0.0
+        self._parameter: dict[str, Any] | None = None  # as last read; {} if there was none
+        self._is_denied = False
         self._told_of_the_right = False
 
     def is_older_than(self, seconds: float | None) -> bool:
-        """Whether it was read, and so long ago; never if `seconds` is None."""
+        """Whether it was read, and so long ago; never if `seconds` is None.
+
+        One whose parameter the role may not read is older after a minute at the latest.
+        """
+        if self._is_denied:
+            seconds = _DENIED_SECONDS if seconds is None else min(seconds, _DENIED_SECONDS)
         # Wall time: it goes on while Lambda holds a function frozen.
         return self._config is not None and seconds is not None and time.time() - self._read_at >= seconds
 
     def read(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
         """The layers merged, the later ones over the earlier: `defaults`, the environment, the SSM parameter.
 
-        Where SSM does not answer, what was read before stays, with a warning. A parameter that the role may not read is
-        taken for a missing one, with a warning, once.
+        Where SSM does not answer, or denies it, what was read before stays, with a warning. A parameter that the role
+        could never read is taken for a missing one, with a warning, once.
 
         Raises:
             Misconfigured: a layer is not a JSON object.
             Unavailable: SSM does not answer, and nothing was read before.
         """
         try:
-            self._config = _merged(_merged(defaults, _environment()), self._parameter())
+            self._config = _merged(_merged(defaults, _environment()), self._read_parameter())
         except Unavailable as unavailable:
             if self._config is None:
                 raise
@@ -56,7 +69,7 @@ class Configuration:
         self._read_at = time.time()
         return self._config
 
-    def _parameter(self) -> dict[str, Any]:
+    def _read_parameter(self) -> dict[str, Any]:
         from botocore.exceptions import BotoCoreError, ClientError
 
         function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
@@ -64,23 +77,29 @@ class Configuration:
             return {}
         parameter = f"/{installation_name()}/{function}/config"
         try:
-            ssm = client("ssm", read_timeout_seconds=_READ_TIMEOUT_SECONDS)
+            ssm = client("ssm", read_timeout_seconds=_READ_TIMEOUT_SECONDS, tries=_TRIES)
             text = ssm.get_parameter(Name=parameter, WithDecryption=True)["Parameter"]["Value"]
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            if code == "AccessDeniedException":
+            self._is_denied = code == "AccessDeniedException"
+            if self._is_denied:
                 self._tell_of_the_right(parameter)
-            if code in ("AccessDeniedException", "ParameterNotFound"):
-                return {}
+                return self._parameter or {}
+            # Of names that begin with `aws` or `ssm` SSM says that they cannot be.
+            if code in ("ParameterNotFound", "ValidationException"):
+                self._parameter = {}
+                return self._parameter
             raise Unavailable(f"SSM parameter {parameter} could not be read: {error}") from error
         except BotoCoreError as error:
             raise Unavailable(f"SSM parameter {parameter} could not be read: {error}") from error
-        return _parsed(f"SSM parameter {parameter}", text)
+        self._is_denied = False
+        self._parameter = _parsed(f"SSM parameter {parameter}", text)
+        return self._parameter
 
     def _tell_of_the_right(self, parameter: str) -> None:
         if not self._told_of_the_right:
             logger.warning(
-                "SSM parameter %s is left out of the configuration: the role lacks ssm:GetParameter on it, or "
+                "SSM parameter %s is not read for the configuration: the role lacks ssm:GetParameter on it, or "
                 "kms:Decrypt on its key",
                 parameter,
             )

@@ -85,8 +85,9 @@ run "defaults" {
         actions   = ["dynamodb:UpdateItem"]
         resources = ["arn:aws:dynamodb:eu-central-1:111122223333:table/sosw_registry"]
         conditions = {
-          "dynamodb:Attributes"  = ["ForAllValues:StringEquals", "pk", "sk", "token_seen"]
-          "dynamodb:LeadingKeys" = ["ForAllValues:StringEquals", "control"]
+          "dynamodb:Attributes"   = ["ForAllValues:StringEquals", "pk", "sk", "token_seen"]
+          "dynamodb:LeadingKeys"  = ["ForAllValues:StringEquals", "control"]
+          "dynamodb:ReturnValues" = ["StringEqualsIfExists", "NONE"]
         }
       },
     ])

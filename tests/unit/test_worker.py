@@ -67,6 +67,16 @@ class Assistant(ThreadingHTTPServer):
         """A caller that hung up is part of the stories here."""
 
 
+_REFUSALS = {
+    "throttled": (429, "TooManyRequestsException"),
+    "fails": (502, "ServiceException"),
+    "is not ready": (409, "ResourceConflictException"),
+    "denied": (403, "AccessDeniedException"),
+    "absent": (404, "ResourceNotFoundException"),
+    "cannot have the name": (400, "ValidationException"),
+}
+
+
 class _Call(BaseHTTPRequestHandler):
     server: Assistant
 
@@ -85,16 +95,10 @@ class _Call(BaseHTTPRequestHandler):
                 self.server.released.wait(10)
             case "drops the connection":
                 self.close_connection = True
-            case "throttled":
-                self._refuse(429, "TooManyRequestsException")
-            case "fails":
-                self._refuse(502, "ServiceException")
-            case "is not ready":
-                self._refuse(409, "ResourceConflictException")
-            case "denied":
-                self._refuse(403, "AccessDeniedException")
-            case "absent":
-                self._refuse(404, "ResourceNotFoundException")
+            case trouble if trouble in _REFUSALS:
+                self._refuse(*_REFUSALS[trouble])
+            case "has a parameter":
+                self._answer(200, {"Parameter": {"Value": '{"width": 7}'}})
             case "raises":
                 error = {"errorType": "Unavailable", "errorMessage": "DynamoDB"}
                 self._answer(200, error, {"X-Amz-Function-Error": "Unhandled"})
@@ -748,7 +752,7 @@ class TestConfigOfATroubledService:
         monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", f"{assistant.url}/2015-03-31/functions/ssm")
 
     def test_a_parameter_that_cannot_be_read_is_never_taken_for_a_missing_one(self, assistant: Assistant) -> None:
-        assistant.troubles = ["drops the connection"] * 3
+        assistant.troubles = ["drops the connection"] * 6
         with pytest.raises(Unavailable, match="/sosw/resize/config could not be read"):
             _ = Configured().config
 
@@ -764,13 +768,48 @@ class TestConfigOfATroubledService:
         assert len(assistant.functions) == 3
         [record] = caplog.records
         assert record.levelname == "WARNING"
-        assert record.getMessage().startswith("SSM parameter /sosw/resize/config is left out of the configuration")
+        assert record.getMessage().startswith("SSM parameter /sosw/resize/config is not read for the configuration")
         assert "s3cr3t" not in caplog.text
+
+    def test_a_right_that_comes_late_is_used_a_minute_later(
+        self, assistant: Assistant, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = 1_800_000_000.0
+        monkeypatch.setattr(worker_config, "time", SimpleNamespace(time=lambda: now))
+        assistant.troubles = ["denied", "has a parameter"]
+        worker = Configured()
+        assert worker.config["width"] == Configured.DEFAULT_CONFIG["width"]
+        now += 59
+        worker._begin(None)
+        assert worker.config["width"] == Configured.DEFAULT_CONFIG["width"]
+        now += 1
+        worker._begin(None)
+        assert worker.config["width"] == 7
+
+    def test_a_right_that_is_taken_away_takes_nothing_back(
+        self, assistant: Assistant, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assistant.troubles = ["has a parameter", "denied", "denied"]
+        fresh = Fresh()
+        for _ in range(3):
+            fresh._begin(None)
+            assert fresh.config["width"] == 7
+        assert len(caplog.records) == 1
+
+    def test_a_name_that_ssm_cannot_have_is_no_parameter(self, assistant: Assistant) -> None:
+        assistant.troubles = ["cannot have the name"]
+        assert Configured().config == Configured.DEFAULT_CONFIG
+
+    def test_a_throttled_parameter_is_asked_for_again(
+        self, assistant: Assistant, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assistant.troubles = ["throttled"] * 5 + ["has a parameter"]
+        assert Configured().config["width"] == 7
 
     def test_where_ssm_is_out_what_was_read_before_stays(
         self, assistant: Assistant, caplog: pytest.LogCaptureFixture
     ) -> None:
-        assistant.troubles = ["denied", *["drops the connection"] * 3]
+        assistant.troubles = ["denied", *["drops the connection"] * 6]
         fresh = Fresh()
         before = fresh.config
         fresh._begin(None)

@@ -66,6 +66,8 @@ def run(
     elif job is not None and payload is None:
         texts = inputs.read_text(job), None if schema is None else inputs.read_text(schema)
         payloads = map(json.loads, tasks_of_job.preview(*texts, None if today is None else today.date()))
+    elif payload is not None:
+        raise Refused("--payload", payload, "expected either --payload or --job")
     else:
         raise FileRefused("FILE: expected either --payload or --job beside it")
     most = limit or _DEFAULT_LIMIT

@@ -18,6 +18,13 @@ app = typer.Typer(help="Make a function of your own a Worker.", no_args_is_help=
 
 _REQUIREMENTS: Final = "requirements.txt"
 
+#: What Lambda takes, https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+_MB: Final = 2**20
+_LARGEST_UPLOAD: Final = 50 * _MB
+_LARGEST_UNZIPPED: Final = 250 * _MB
+#: The largest that is stored without compression; its zip has some bytes more.
+_LARGEST_STORED: Final = 45 * _MB
+
 
 @dataclass(frozen=True)
 class WorkerPackage:
@@ -85,7 +92,17 @@ def build(
     contents |= {name: file.read_bytes() for name, file in own.items()}
     print_step(f"Writing {path}")
     executables = frozenset(name for name, file in own.items() if file.stat().st_mode & 0o100)
-    written = archive.write(path, contents, executables)
+    size = sum(map(len, contents.values()))
+    if size > _LARGEST_UNZIPPED:
+        raise FileRefused(
+            f"DIR: {source} is refused; expected at most {_LARGEST_UNZIPPED // _MB} MB with what it requires, which "
+            f"Lambda unpacks; it has {size // _MB} MB: build a container image"
+        )
+    written = archive.write(path, contents, executables, deflated=size > _LARGEST_STORED)
+    if written.bytes > _LARGEST_UPLOAD:
+        print_step(
+            f"Lambda takes {_LARGEST_UPLOAD // _MB} MB from a file: upload the zip to S3, and deploy it from there"
+        )
     return WorkerPackage(str(path), python, architecture, written.sha256, written.bytes)
 
 

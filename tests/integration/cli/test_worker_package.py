@@ -13,6 +13,7 @@ import pytest
 import sosw_runtime
 from sosw_runtime.cli import layer, worker_package, worker_side
 from sosw_runtime.cli.app import run
+from sosw_runtime.cli.inputs import FileRefused
 from sosw_runtime.cli.pip import Architecture
 from sosw_runtime.cli.worker_package import WorkerPackage
 from tests.support.cache import ROOT
@@ -247,3 +248,27 @@ def test_requirements_that_cannot_be_installed_are_named(
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith(f"sosw: {source}/requirements.txt: the package could not be built: pip: Could not find a ")
     assert not (tmp_path / "build").exists()
+
+
+def test_a_package_too_large_to_be_stored_is_compressed(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source / "rows.txt").write_text("0" * 200_000)
+    monkeypatch.setattr(worker_package, "_LARGEST_STORED", 300_000)
+    monkeypatch.setattr(worker_package, "_LARGEST_UPLOAD", 100)
+    told: list[str] = []
+
+    made = worker_package.build(source, tmp_path / "build", THIS_PYTHON, THIS_MACHINE, print_step=told.append)
+
+    assert made.bytes < 200_000
+    assert told[-1] == "Lambda takes 0 MB from a file: upload the zip to S3, and deploy it from there"
+
+
+def test_a_package_that_lambda_could_not_unpack_is_refused(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_package, "_LARGEST_UNZIPPED", 1000)
+
+    with pytest.raises(FileRefused, match="expected at most 0 MB with what it requires"):
+        built(source, tmp_path / "build")
+    assert not list((tmp_path / "build").glob("*.zip"))

@@ -137,9 +137,9 @@ def test_a_package_may_be_built_twice_at_once(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("sosw_runtime.cli.pip.pinned", lambda *_: {})
     write_members = archive._write_members
 
-    def build_again_meanwhile(path: Path, contents: Mapping[str, bytes], executables: Set[str]) -> None:
+    def build_again_meanwhile(path: Path, contents: Mapping[str, bytes], executables: Set[str], how: int) -> None:
         monkeypatch.setattr(archive, "_write_members", write_members)
-        write_members(path, contents, executables)
+        write_members(path, contents, executables, how)
         assert run(["package", "--output", str(tmp_path)]) == 0
 
     monkeypatch.setattr(archive, "_write_members", build_again_meanwhile)
