@@ -27,36 +27,36 @@ locals {
 
   alarm_topic_name = "${var.name}_alarms"
   alarm_topic_arn = (
-    var.alarms.topic == null
+    local.alarms.topic == null
     ? "arn:${local.partition}:sns:${local.region}:${local.account}:${local.alarm_topic_name}"
-    : var.alarms.topic.arn
+    : local.alarms.topic.arn
   )
   # Keys of the given topics: the Scavenger publishes to these topics and needs rights on the keys.
   topic_kms_key_arns = distinct(compact([
-    try(var.alarms.topic.kms_key_arn, null),
-    try(var.closed_jobs.topic.kms_key_arn, null),
+    try(local.alarms.topic.kms_key_arn, null),
+    try(local.closed_jobs.topic.kms_key_arn, null),
   ]))
 
   rejected_jobs_queue_name = "${var.name}_rejected_jobs"
   rejected_jobs_queue_arn  = "arn:${local.partition}:sqs:${local.region}:${local.account}:${local.rejected_jobs_queue_name}"
 
   package = {
-    path = var.runtime.package
-    s3   = var.runtime.s3
+    path = local.runtime.package
+    s3   = local.runtime.s3
   }
   environment = merge(
     {
       SOSW_NAME                    = var.name
-      SOSW_PINNED_VERSION          = var.runtime.version
+      SOSW_PINNED_VERSION          = local.runtime.version
       SOSW_ALARM_TOPIC_ARN         = local.alarm_topic_arn
       SOSW_TIMEZONE                = var.time_zone
-      POWERTOOLS_LOG_LEVEL         = var.logging.level
+      POWERTOOLS_LOG_LEVEL         = local.logging.level
       POWERTOOLS_METRICS_NAMESPACE = var.name
     },
     var.closed_tasks_retention_days == null ? {} : {
       SOSW_CLOSED_TASKS_RETENTION_DAYS = tostring(var.closed_tasks_retention_days)
     },
-    var.closed_jobs == null ? {} : { SOSW_JOBS_TOPIC_ARN = var.closed_jobs.topic.arn },
+    local.closed_jobs == null ? {} : { SOSW_JOBS_TOPIC_ARN = local.closed_jobs.topic.arn },
   )
 
   # Rights on the key to read and write tables (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html),
@@ -68,8 +68,8 @@ locals {
       scavenger        = ["dynamodb", "lambda", "sns"]
       worker_assistant = ["dynamodb", "lambda"]
     } :
-    essential => var.encryption == null ? null : {
-      key_arn  = var.encryption.kms_key_arn
+    essential => local.encryption == null ? null : {
+      key_arn  = local.encryption.kms_key_arn
       services = services
       actions = [
         "kms:Decrypt",
@@ -89,10 +89,10 @@ module "tables" {
   source = "./modules/tables"
 
   name                   = var.name
-  point_in_time_recovery = var.tables.point_in_time_recovery
-  deletion_protection    = var.tables.deletion_protection
-  encryption             = var.tables.encryption
-  kms_key_arn            = one(var.encryption[*].kms_key_arn)
+  point_in_time_recovery = local.tables.point_in_time_recovery
+  deletion_protection    = local.tables.deletion_protection
+  encryption             = local.tables.encryption
+  kms_key_arn            = one(local.encryption[*].kms_key_arn)
   tags                   = var.tags
 }
 
@@ -107,11 +107,11 @@ module "scheduler" {
   package              = local.package
   environment          = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "scheduler" })
   policy_json          = data.aws_iam_policy_document.scheduler.json
-  memory_mb            = var.essentials.scheduler.memory_mb
-  timeout_seconds      = var.essentials.scheduler.timeout_seconds
-  reserved_concurrency = var.essentials.scheduler.reserved_concurrency
-  log_retention_days   = var.logging.retention_days
-  iam                  = var.iam
+  memory_mb            = local.essentials.scheduler.memory_mb
+  timeout_seconds      = local.essentials.scheduler.timeout_seconds
+  reserved_concurrency = local.essentials.scheduler.reserved_concurrency
+  log_retention_days   = local.logging.retention_days
+  iam                  = local.iam
   kms                  = local.kms.scheduler
   tags                 = var.tags
 
@@ -138,11 +138,11 @@ module "orchestrator" {
   package              = local.package
   environment          = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "orchestrator" })
   policy_json          = data.aws_iam_policy_document.orchestrator.json
-  memory_mb            = var.essentials.orchestrator.memory_mb
-  timeout_seconds      = var.essentials.orchestrator.timeout_seconds
-  reserved_concurrency = var.essentials.orchestrator.reserved_concurrency
-  log_retention_days   = var.logging.retention_days
-  iam                  = var.iam
+  memory_mb            = local.essentials.orchestrator.memory_mb
+  timeout_seconds      = local.essentials.orchestrator.timeout_seconds
+  reserved_concurrency = local.essentials.orchestrator.reserved_concurrency
+  log_retention_days   = local.logging.retention_days
+  iam                  = local.iam
   kms                  = local.kms.orchestrator
   tags                 = var.tags
 
@@ -162,11 +162,11 @@ module "scavenger" {
   package              = local.package
   environment          = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "scavenger" })
   policy_json          = data.aws_iam_policy_document.scavenger.json
-  memory_mb            = var.essentials.scavenger.memory_mb
-  timeout_seconds      = var.essentials.scavenger.timeout_seconds
-  reserved_concurrency = var.essentials.scavenger.reserved_concurrency
-  log_retention_days   = var.logging.retention_days
-  iam                  = var.iam
+  memory_mb            = local.essentials.scavenger.memory_mb
+  timeout_seconds      = local.essentials.scavenger.timeout_seconds
+  reserved_concurrency = local.essentials.scavenger.reserved_concurrency
+  log_retention_days   = local.logging.retention_days
+  iam                  = local.iam
   kms                  = local.kms.scavenger
   tags                 = var.tags
 
@@ -185,11 +185,11 @@ module "worker_assistant" {
   package              = local.package
   environment          = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "worker_assistant" })
   policy_json          = data.aws_iam_policy_document.worker_assistant.json
-  memory_mb            = var.essentials.worker_assistant.memory_mb
-  timeout_seconds      = var.essentials.worker_assistant.timeout_seconds
-  reserved_concurrency = var.essentials.worker_assistant.reserved_concurrency
-  log_retention_days   = var.logging.retention_days
-  iam                  = var.iam
+  memory_mb            = local.essentials.worker_assistant.memory_mb
+  timeout_seconds      = local.essentials.worker_assistant.timeout_seconds
+  reserved_concurrency = local.essentials.worker_assistant.reserved_concurrency
+  log_retention_days   = local.logging.retention_days
+  iam                  = local.iam
   kms                  = local.kms.worker_assistant
   tags                 = var.tags
 
@@ -301,7 +301,7 @@ resource "aws_iam_policy" "report" {
   # Policies are global to an account: the region keeps two regions' policies apart.
   name        = "${var.name}_report_${local.region}"
   description = "Lets Workers report to ${local.function_names.worker_assistant}."
-  path        = var.iam.path
+  path        = local.iam.path
   policy      = data.aws_iam_policy_document.report.json
   tags        = var.tags
 
@@ -317,8 +317,8 @@ resource "aws_iam_policy" "report" {
 resource "aws_sqs_queue" "rejected_jobs" {
   name                      = local.rejected_jobs_queue_name
   message_retention_seconds = 1209600 # 14 days, SQS's maximum
-  sqs_managed_sse_enabled   = var.encryption == null ? true : null
-  kms_master_key_id         = one(var.encryption[*].kms_key_arn)
+  sqs_managed_sse_enabled   = local.encryption == null ? true : null
+  kms_master_key_id         = one(local.encryption[*].kms_key_arn)
   tags                      = var.tags
 }
 
@@ -328,10 +328,10 @@ resource "aws_sqs_queue_policy" "rejected_jobs" {
 }
 
 resource "aws_sns_topic" "alarms" {
-  count = var.alarms.topic == null ? 1 : 0
+  count = local.alarms.topic == null ? 1 : 0
 
   name              = local.alarm_topic_name
-  kms_master_key_id = one(var.encryption[*].kms_key_arn)
+  kms_master_key_id = one(local.encryption[*].kms_key_arn)
   tags              = var.tags
 }
 
@@ -344,7 +344,7 @@ resource "aws_sns_topic_policy" "alarms" {
 
 module "alarms" {
   source = "./modules/alarms"
-  count  = var.alarms.enabled ? 1 : 0
+  count  = local.alarms.enabled ? 1 : 0
 
   name                     = var.name
   topic_arn                = local.alarm_topic_arn

@@ -2,7 +2,7 @@ output "orchestrator" {
   description = "Input `orchestrator` of the `worker` and `job` modules."
   value = {
     name                          = var.name
-    version                       = var.runtime.version
+    version                       = local.runtime.version
     registry_table_name           = module.tables.names.registry
     scheduler_function_name       = module.scheduler.function_name
     scheduler_function_arn        = module.scheduler.function_arn
@@ -84,7 +84,7 @@ output "table_arns" {
 
 output "alarm_topic_arn" {
   description = "ARN of the SNS topic for alarms and dead tasks; subscribe to it."
-  value       = var.alarms.topic == null ? one(aws_sns_topic.alarms[*].arn) : var.alarms.topic.arn
+  value       = local.alarms.topic == null ? one(aws_sns_topic.alarms[*].arn) : local.alarms.topic.arn
 }
 
 output "alarm_names" {

@@ -159,7 +159,7 @@ data "aws_iam_policy_document" "scavenger" {
   }
 
   dynamic "statement" {
-    for_each = var.closed_jobs == null ? [] : [var.closed_jobs.topic.arn]
+    for_each = local.closed_jobs == null ? [] : [local.closed_jobs.topic.arn]
 
     content {
       sid       = "PublishClosedJobs"

@@ -1,11 +1,11 @@
 locals {
-  job = merge(
+  whole_job = merge(
     jsondecode(var.attributes),
-    { for key, value in var.job : key => value if value != null },
+    { for key, value in local.job : key => value if value != null },
   )
 
   # Angle brackets in the job cannot be taken for placeholders: jsonencode writes them as \u003c and \u003e.
-  input_template = "{\"id\": <id>, \"time\": <time>, \"job\": ${jsonencode(local.job)}}"
+  input_template = "{\"id\": <id>, \"time\": <time>, \"job\": ${jsonencode(local.whole_job)}}"
 
   rule_prefix = "${var.orchestrator.name}_job_"
 }
@@ -14,7 +14,7 @@ locals {
 resource "aws_cloudwatch_event_rule" "this" {
   name                = var.name == null ? null : "${local.rule_prefix}${var.name}"
   name_prefix         = var.name == null ? local.rule_prefix : null
-  description         = "A job of ${var.orchestrator.name} for the Worker ${var.job.worker}."
+  description         = "A job of ${var.orchestrator.name} for the Worker ${local.job.worker}."
   schedule_expression = var.schedule_expression
   state               = var.enabled ? "ENABLED" : "DISABLED"
   tags                = var.tags

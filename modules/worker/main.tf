@@ -32,13 +32,10 @@ locals {
     labels                = var.labels
     report_by             = var.report_by
     max_event_age_seconds = var.max_event_age_seconds
-    retry                 = var.retry
-    health_metrics        = var.health_metrics
+    retry                 = local.retry
+    health_metrics        = local.health_metrics
     queue_shards          = var.queue_shards
-    job_schemas = merge(
-      var.job_schemas,
-      { for name, schema in var.job_schemas_07 : name => { chunkable_attrs = schema.chunkable_attrs[*][0] } },
-    )
+    job_schemas           = local.job_schemas
   }
 }
 

@@ -13,3 +13,8 @@ output "config_parameter_arn" {
   description = "ARN of the SSM parameter that holds the Worker's configuration, whether it exists or not; for roles that are managed elsewhere."
   value       = local.config_parameter_arn
 }
+
+output "job_schemas" {
+  description = "Input `job_schemas` of the `job` module: what jobs of this Worker may be cut by."
+  value       = local.job_schemas
+}

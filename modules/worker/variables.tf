@@ -156,28 +156,50 @@ variable "max_event_age_seconds" {
 }
 
 variable "retry" {
-  description = "Most attempts of a task (1 to 100), and the delay before the next one: random, from 0 to the base, which doubles with each attempt up to the maximum."
-  type = object({
-    max_attempts       = optional(number, 3)
-    base_delay_seconds = optional(number, 30)
-    max_delay_seconds  = optional(number, 3600)
-  })
-  default  = {}
-  nullable = false
+  description = <<-EOT
+    Most attempts of a task (1 to 100), and the delay before the next one: random, from 0 to the base, which doubles with each attempt up to the maximum.
+
+    object({
+      max_attempts       = optional(number, 3)
+      base_delay_seconds = optional(number, 30)
+      max_delay_seconds  = optional(number, 3600)
+    })
+  EOT
+  type        = any
+  default     = {}
+  nullable    = false
 
   validation {
-    condition     = var.retry.max_attempts >= 1 && var.retry.max_attempts <= 100 && floor(var.retry.max_attempts) == var.retry.max_attempts
-    error_message = "retry.max_attempts: is ${var.retry.max_attempts}; must be a whole number from 1 (no retry) to 100."
+    condition     = templatefile(local.keys, { input = "retry", value = var.retry, shape = local.retry_shape }) == ""
+    error_message = templatefile(local.keys, { input = "retry", value = var.retry, shape = local.retry_shape })
   }
 
   validation {
-    condition     = var.retry.base_delay_seconds >= 0
-    error_message = "retry.base_delay_seconds: is ${var.retry.base_delay_seconds}; must not be negative."
+    condition     = templatefile(local.types, { input = "retry", value = var.retry, shape = local.retry_shape }) == ""
+    error_message = templatefile(local.types, { input = "retry", value = var.retry, shape = local.retry_shape })
   }
 
   validation {
-    condition     = var.retry.max_delay_seconds >= var.retry.base_delay_seconds
-    error_message = "retry.max_delay_seconds: ${var.retry.max_delay_seconds} is below base_delay_seconds (${var.retry.base_delay_seconds}); must be at least that."
+    condition     = try(var.retry.max_attempts >= 1 && var.retry.max_attempts <= 100 && floor(var.retry.max_attempts) == tonumber(var.retry.max_attempts), true)
+    error_message = "retry.max_attempts: is ${try(jsonencode(var.retry.max_attempts), "missing")}; must be a whole number from 1 (no retry) to 100."
+  }
+
+  validation {
+    condition     = try(var.retry.base_delay_seconds >= 0, true)
+    error_message = "retry.base_delay_seconds: is ${try(jsonencode(var.retry.base_delay_seconds), "missing")}; must not be negative."
+  }
+
+  validation {
+    condition = try(
+      try(coalesce(var.retry.max_delay_seconds), local.retry_defaults.max_delay_seconds)
+      >= try(coalesce(var.retry.base_delay_seconds), local.retry_defaults.base_delay_seconds),
+      true,
+    )
+    error_message = format(
+      "retry.max_delay_seconds: %v is below base_delay_seconds (%v); must be at least that.",
+      try(coalesce(var.retry.max_delay_seconds), local.retry_defaults.max_delay_seconds),
+      try(coalesce(var.retry.base_delay_seconds), local.retry_defaults.base_delay_seconds),
+    )
   }
 }
 
@@ -186,91 +208,121 @@ variable "health_metrics" {
     CloudWatch metrics of the Worker's dependencies, by a name of your own. `levels` maps a level (4 best, 3, 2, 1) to its threshold: the largest
     value of the level if `better` is `low`, the smallest if it is `high`. A value beyond all thresholds is level 0. Level 4 allows all of
     max_concurrency, 3 three quarters, 2 half; at 1 and 0 no task starts. The worst metric decides.
+
+    map(object({
+      namespace      = string
+      metric_name    = string
+      dimensions     = optional(map(string), {})
+      statistic      = optional(string, "Average")
+      period_seconds = optional(number, 60)
+      better         = optional(string, "low")
+      levels         = map(number)
+    }))
   EOT
-  type = map(object({
-    namespace      = string
-    metric_name    = string
-    dimensions     = optional(map(string), {})
-    statistic      = optional(string, "Average")
-    period_seconds = optional(number, 60)
-    better         = optional(string, "low")
-    levels         = map(number)
-  }))
-  default  = {}
-  nullable = false
+  type        = any
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = templatefile(local.keys, { input = "health_metrics", value = var.health_metrics, shape = { for name in try(keys(var.health_metrics), ["<name>"]) : name => local.health_metric_shape } }) == ""
+    error_message = templatefile(local.keys, { input = "health_metrics", value = var.health_metrics, shape = { for name in try(keys(var.health_metrics), ["<name>"]) : name => local.health_metric_shape } })
+  }
+
+  validation {
+    condition     = templatefile(local.types, { input = "health_metrics", value = var.health_metrics, shape = { for name in try(keys(var.health_metrics), ["<name>"]) : name => local.health_metric_shape } }) == ""
+    error_message = templatefile(local.types, { input = "health_metrics", value = var.health_metrics, shape = { for name in try(keys(var.health_metrics), ["<name>"]) : name => local.health_metric_shape } })
+  }
 
   # One invalid metric makes CloudWatch refuse the metrics of all Workers:
   # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Metric.html and API_Dimension.html
   validation {
     condition = alltrue([
-      for metric in values(var.health_metrics) :
-      can(regex("^[^:].{0,254}$", metric.namespace)) && can(regex("\\S", metric.namespace))
+      for name in try(keys(var.health_metrics), []) :
+      try(length(regexall("^[^:].{0,254}$", var.health_metrics[name].namespace)) == 1 && length(regexall("\\S", var.health_metrics[name].namespace)) > 0, true)
     ])
-    error_message = "health_metrics: namespace is ${join(", ", [for name, metric in var.health_metrics : "${jsonencode(metric.namespace)} in ${name}"])}; each must have 1 to 255 characters, not only blanks, and not start with a colon."
+    error_message = "health_metrics: namespace is ${join(", ", [for name in try(keys(var.health_metrics), []) : "${jsonencode(var.health_metrics[name].namespace)} in ${name}" if can(var.health_metrics[name].namespace)])}; each must have 1 to 255 characters, not only blanks, and not start with a colon."
   }
 
   validation {
     condition = alltrue([
-      for metric in values(var.health_metrics) :
-      can(regex("^.{1,255}$", metric.metric_name)) && can(regex("\\S", metric.metric_name))
+      for name in try(keys(var.health_metrics), []) :
+      try(length(regexall("^.{1,255}$", var.health_metrics[name].metric_name)) == 1 && length(regexall("\\S", var.health_metrics[name].metric_name)) > 0, true)
     ])
-    error_message = "health_metrics: metric_name is ${join(", ", [for name, metric in var.health_metrics : "${jsonencode(metric.metric_name)} in ${name}"])}; each must have 1 to 255 characters, not only blanks."
+    error_message = "health_metrics: metric_name is ${join(", ", [for name in try(keys(var.health_metrics), []) : "${jsonencode(var.health_metrics[name].metric_name)} in ${name}" if can(var.health_metrics[name].metric_name)])}; each must have 1 to 255 characters, not only blanks."
   }
 
   validation {
-    condition     = alltrue([for metric in values(var.health_metrics) : length(metric.dimensions) <= 30])
-    error_message = "health_metrics: dimensions has ${join(", ", [for name, metric in var.health_metrics : "${length(metric.dimensions)} in ${name}"])}; CloudWatch takes at most 30."
+    condition = alltrue([
+      for name in try(keys(var.health_metrics), []) :
+      try(length(var.health_metrics[name].dimensions) <= 30, true)
+    ])
+    error_message = "health_metrics: dimensions has ${join(", ", [for name in try(keys(var.health_metrics), []) : "${length(var.health_metrics[name].dimensions)} in ${name}" if can(length(var.health_metrics[name].dimensions))])}; CloudWatch takes at most 30."
   }
 
   validation {
-    condition = alltrue(flatten([
-      for metric in values(var.health_metrics) : [
-        for dimension in keys(metric.dimensions) : can(regex("^[ -9;-~][ -~]{0,254}$", dimension)) && can(regex("\\S", dimension))
-      ]
-    ]))
-    error_message = "health_metrics: dimensions is ${join(", ", [for name, metric in var.health_metrics : "${jsonencode(metric.dimensions)} in ${name}"])}; each name must have 1 to 255 ASCII characters, not only blanks, and not start with a colon."
+    condition = alltrue([
+      for name in try(keys(var.health_metrics), []) :
+      try(alltrue([
+        for dimension in keys(var.health_metrics[name].dimensions) : can(regex("^[ -9;-~][ -~]{0,254}$", dimension)) && can(regex("\\S", dimension))
+      ]), true)
+    ])
+    error_message = "health_metrics: dimensions is ${join(", ", [for name in try(keys(var.health_metrics), []) : "${jsonencode(var.health_metrics[name].dimensions)} in ${name}" if can(var.health_metrics[name].dimensions)])}; each name must have 1 to 255 ASCII characters, not only blanks, and not start with a colon."
   }
 
   validation {
-    condition = alltrue(flatten([
-      for metric in values(var.health_metrics) : [
-        for value in values(metric.dimensions) : can(regex("^[ -~]*[!-~][ -~]*$", value)) && try(length(value) <= 1024, false)
-      ]
-    ]))
-    error_message = "health_metrics: dimensions is ${join(", ", [for name, metric in var.health_metrics : "${jsonencode(metric.dimensions)} in ${name}"])}; each value must have 1 to 1,024 ASCII characters, not only blanks."
+    condition = alltrue([
+      for name in try(keys(var.health_metrics), []) :
+      try(alltrue([
+        for value in values(var.health_metrics[name].dimensions) : can(regex("^[ -~]*[!-~][ -~]*$", value)) && try(length(value) <= 1024, false)
+      ]), true)
+    ])
+    error_message = "health_metrics: dimensions is ${join(", ", [for name in try(keys(var.health_metrics), []) : "${jsonencode(var.health_metrics[name].dimensions)} in ${name}" if can(var.health_metrics[name].dimensions)])}; each value must have 1 to 1,024 ASCII characters, not only blanks."
   }
 
   validation {
-    condition     = alltrue([for metric in values(var.health_metrics) : contains(["Average", "Maximum", "Minimum", "Sum", "SampleCount"], metric.statistic)])
-    error_message = "health_metrics: statistic is ${join(", ", [for name, metric in var.health_metrics : "${metric.statistic} in ${name}"])}; each must be Average, Maximum, Minimum, Sum or SampleCount."
+    condition = alltrue([
+      for name in try(keys(var.health_metrics), []) :
+      try(contains(["Average", "Maximum", "Minimum", "Sum", "SampleCount"], tostring(var.health_metrics[name].statistic)), true)
+    ])
+    error_message = "health_metrics: statistic is ${join(", ", [for name in try(keys(var.health_metrics), []) : "${jsonencode(var.health_metrics[name].statistic)} in ${name}" if can(var.health_metrics[name].statistic)])}; each must be Average, Maximum, Minimum, Sum or SampleCount."
   }
 
   validation {
-    condition     = alltrue([for metric in values(var.health_metrics) : metric.period_seconds >= 60 && metric.period_seconds % 60 == 0])
-    error_message = "health_metrics: period_seconds is ${join(", ", [for name, metric in var.health_metrics : "${metric.period_seconds} in ${name}"])}; each must be a multiple of 60."
+    condition = alltrue([
+      for name in try(keys(var.health_metrics), []) :
+      try(var.health_metrics[name].period_seconds >= 60 && var.health_metrics[name].period_seconds % 60 == 0, true)
+    ])
+    error_message = "health_metrics: period_seconds is ${join(", ", [for name in try(keys(var.health_metrics), []) : "${jsonencode(var.health_metrics[name].period_seconds)} in ${name}" if can(var.health_metrics[name].period_seconds)])}; each must be a multiple of 60."
   }
 
   validation {
-    condition     = alltrue([for metric in values(var.health_metrics) : contains(["low", "high"], metric.better)])
-    error_message = "health_metrics: better is ${join(", ", [for name, metric in var.health_metrics : "${metric.better} in ${name}"])}; each must be low or high."
+    condition = alltrue([
+      for name in try(keys(var.health_metrics), []) :
+      try(contains(["low", "high"], tostring(var.health_metrics[name].better)), true)
+    ])
+    error_message = "health_metrics: better is ${join(", ", [for name in try(keys(var.health_metrics), []) : "${jsonencode(var.health_metrics[name].better)} in ${name}" if can(var.health_metrics[name].better)])}; each must be low or high."
   }
 
   validation {
-    condition     = alltrue([for metric in values(var.health_metrics) : length(metric.levels) > 0 && length(setsubtract(keys(metric.levels), ["4", "3", "2", "1"])) == 0])
-    error_message = "health_metrics: levels has the keys ${join("; ", [for name, metric in var.health_metrics : "${join(", ", keys(metric.levels))} in ${name}"])}; each must have one to four of the levels 4, 3, 2 and 1."
+    condition = alltrue([
+      for name in try(keys(var.health_metrics), []) :
+      try(length(var.health_metrics[name].levels) > 0 && length(setsubtract(keys(var.health_metrics[name].levels), ["4", "3", "2", "1"])) == 0, true)
+    ])
+    error_message = "health_metrics: levels has the keys ${join("; ", [for name in try(keys(var.health_metrics), []) : "${join(", ", keys(var.health_metrics[name].levels))} in ${name}" if can(keys(var.health_metrics[name].levels))])}; each must have one to four of the levels 4, 3, 2 and 1."
   }
 
-  # keys() sorts, from the worst level to the best.
+  # values() sorts by key, from the worst level to the best.
   validation {
-    condition = alltrue(flatten([
-      for metric in values(var.health_metrics) : [
-        for i in range(1, max(1, length(metric.levels))) :
-        metric.better == "low"
-        ? values(metric.levels)[i] < values(metric.levels)[i - 1]
-        : values(metric.levels)[i] > values(metric.levels)[i - 1]
-      ]
-    ]))
-    error_message = "health_metrics: levels is ${join("; ", [for name, metric in var.health_metrics : "${jsonencode(metric.levels)} in ${name}, where better = ${metric.better}"])}; from level 4 to 1 thresholds must rise where low is better and fall where high is."
+    condition = alltrue([
+      for name in try(keys(var.health_metrics), []) :
+      try(alltrue([
+        for i in range(1, max(1, length(var.health_metrics[name].levels))) :
+        try(coalesce(var.health_metrics[name].better), "low") == "low"
+        ? values(var.health_metrics[name].levels)[i] < values(var.health_metrics[name].levels)[i - 1]
+        : values(var.health_metrics[name].levels)[i] > values(var.health_metrics[name].levels)[i - 1]
+      ]), true)
+    ])
+    error_message = "health_metrics: levels is ${join("; ", [for name in try(keys(var.health_metrics), []) : "${jsonencode(var.health_metrics[name].levels)} in ${name}, where better = ${try(tostring(coalesce(var.health_metrics[name].better)), "low")}" if can(keys(var.health_metrics[name].levels))])}; from level 4 to 1 thresholds must rise where low is better and fall where high is."
   }
 }
 
@@ -284,21 +336,37 @@ locals {
 }
 
 variable "job_schemas" {
-  description = "Attributes by which jobs of this Worker may be cut: the schema `default` and named ones, each with its attributes from outer to inner, in the singular. Without a schema jobs are cut by days only."
-  type        = map(object({ chunkable_attrs = list(string) }))
+  description = <<-EOT
+    Attributes by which jobs of this Worker may be cut: the schema `default` and named ones, each with its attributes from outer to inner, in the singular. Without a schema jobs are cut by days only.
+
+    map(object({
+      chunkable_attrs = list(string)
+    }))
+  EOT
+  type        = any
   default     = {}
   nullable    = false
 
   validation {
-    condition     = alltrue([for schema in values(var.job_schemas) : length(distinct(schema.chunkable_attrs)) == length(schema.chunkable_attrs)])
+    condition     = templatefile(local.keys, { input = "job_schemas", value = var.job_schemas, shape = { for name in try(keys(var.job_schemas), ["<name>"]) : name => local.job_schema_shape } }) == ""
+    error_message = templatefile(local.keys, { input = "job_schemas", value = var.job_schemas, shape = { for name in try(keys(var.job_schemas), ["<name>"]) : name => local.job_schema_shape } })
+  }
+
+  validation {
+    condition     = templatefile(local.types, { input = "job_schemas", value = var.job_schemas, shape = { for name in try(keys(var.job_schemas), ["<name>"]) : name => local.job_schema_shape } }) == ""
+    error_message = templatefile(local.types, { input = "job_schemas", value = var.job_schemas, shape = { for name in try(keys(var.job_schemas), ["<name>"]) : name => local.job_schema_shape } })
+  }
+
+  validation {
+    condition     = alltrue([for schema in try(values(var.job_schemas), []) : try(length(distinct(schema.chunkable_attrs)) == length(schema.chunkable_attrs), true)])
     error_message = "job_schemas: chunkable_attrs names an attribute twice: ${jsonencode(var.job_schemas)}."
   }
 
   validation {
     condition = alltrue(flatten([
-      for schema in values(var.job_schemas) : [
-        for attribute in schema.chunkable_attrs :
-        can(regex("^([A-Za-rt-z]|[A-Za-z][A-Za-z0-9_]*[A-Za-rt-z0-9_])$", attribute)) && !contains(local.reserved_attributes, attribute)
+      for schema in try(values(var.job_schemas), []) : [
+        for attribute in try([for attribute in schema.chunkable_attrs : tostring(attribute)], []) :
+        try(can(regex("^([A-Za-rt-z]|[A-Za-z][A-Za-z0-9_]*[A-Za-rt-z0-9_])$", attribute)) && !contains(local.reserved_attributes, attribute), false)
       ]
     ]))
     error_message = "job_schemas: each of chunkable_attrs must be a singular of letters, digits and _ that starts with a letter, does not end with s and has no meaning of its own in every job, such as store: ${jsonencode(var.job_schemas)}."
@@ -312,8 +380,8 @@ variable "job_schemas_07" {
   nullable    = false
 
   validation {
-    condition     = length(setintersection(keys(var.job_schemas), keys(var.job_schemas_07))) == 0
-    error_message = "job_schemas_07: ${join(", ", setintersection(keys(var.job_schemas), keys(var.job_schemas_07)))} is in job_schemas as well; leave it out of one."
+    condition     = length(setintersection(try(keys(var.job_schemas), []), keys(var.job_schemas_07))) == 0
+    error_message = "job_schemas_07: ${join(", ", setintersection(try(keys(var.job_schemas), []), keys(var.job_schemas_07)))} is in job_schemas as well; leave it out of one."
   }
 
   validation {

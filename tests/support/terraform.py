@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 #: What a Terraform tree consists of.
-_TREE = ("*.tf", "modules/**/*", "examples/**/*", "tests/terraform/**/*", "tests/end_to_end/**/*.tf")
+_TREE = ("*.tf", "checks/*", "modules/**/*", "examples/**/*", "tests/terraform/**/*", "tests/end_to_end/**/*.tf")
 _NOT_INHERITED = ("AWS_", "TF_VAR_", "TF_CLI_ARGS", "TF_DATA_DIR", "TF_WORKSPACE")
 _UNSUPPORTED = {"Unsupported argument", "Unsupported block type", "Invalid resource type"}
 #: AWS services that the modules use, by the provider's names.

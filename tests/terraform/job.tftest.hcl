@@ -64,8 +64,9 @@ run "everything_given" {
       end_date        = "2026-01-31"
       isolate_days    = true
     }
-    attributes = jsonencode({ sections = ["a", "b"], isolate_sections = true, max_stores_per_batch = 500, note = "<b> & \"c\"" })
-    tags       = { team = "media" }
+    attributes  = jsonencode({ sections = ["a", "b"], isolate_sections = true, max_stores_per_batch = 500, note = "<b> & \"c\"" })
+    job_schemas = { stores = { chunkable_attrs = ["section", "store"] } }
+    tags        = { team = "media" }
   }
 
   assert {

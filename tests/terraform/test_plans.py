@@ -1,7 +1,7 @@
 """The plan tests of the modules, `*.tftest.hcl`, as `terraform test` runs them.
 
-Those in `inputs` are of what the variables refuse. They run on a module's `variables.tf` alone, without a provider:
-one is started, and asked for its whole schema, for every plan.
+Those in `inputs` are of what the variables refuse. They run on a module's `variables.tf` and `inputs.tf` alone, without
+a provider: one is started, and asked for its whole schema, for every plan.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.support.cache import ROOT
 from tests.support.terraform import Terraform, compatible_copy
 
 _TESTS = Path("tests/terraform")
-_VARIABLES_OF = {"root": ROOT, "job": ROOT / "modules" / "job", "worker": ROOT / "modules" / "worker"}
+_MODULES = {"root": Path(), "job": Path("modules") / "job", "worker": Path("modules") / "worker"}
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +30,27 @@ def test_plans(tree: Terraform, file: str) -> None:
     passes(tree.run("test", "-no-color", f"-test-directory={_TESTS}", f"-filter={_TESTS / file}"))
 
 
-@pytest.mark.parametrize("module", sorted(_VARIABLES_OF))
+@pytest.mark.parametrize("module", sorted(_MODULES))
 def test_inputs(tmp_path: Path, module: str) -> None:
-    shutil.copy(_VARIABLES_OF[module] / "variables.tf", tmp_path)
-    shutil.copy(ROOT / _TESTS / "inputs" / f"{module}.tftest.hcl", tmp_path)
-    shutil.copytree(ROOT / _TESTS / "packages", tmp_path / _TESTS / "packages")
+    directory = inputs_of(module, tmp_path)
+    shutil.copy(ROOT / _TESTS / "inputs" / f"{module}.tftest.hcl", directory)
 
-    passes(Terraform(tmp_path).run("test", "-no-color"))
+    passes(Terraform(directory).run("test", "-no-color"))
 
 
 def test_every_file_of_inputs_is_run() -> None:
-    assert {path.name.partition(".")[0] for path in (ROOT / _TESTS / "inputs").iterdir()} == _VARIABLES_OF.keys()
+    assert {path.name.partition(".")[0] for path in (ROOT / _TESTS / "inputs").iterdir()} == _MODULES.keys()
+
+
+def inputs_of(module: str, tree: Path) -> Path:
+    """Copy a module's inputs, and what checks them, into an empty tree; returns the module's directory in it."""
+    directory = tree / _MODULES[module]
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ("variables.tf", "inputs.tf"):
+        shutil.copy(ROOT / _MODULES[module] / name, directory)
+    shutil.copytree(ROOT / "checks", tree / "checks")
+    shutil.copytree(ROOT / _TESTS / "packages", directory / _TESTS / "packages")
+    return directory
 
 
 def passes(output: str) -> None:

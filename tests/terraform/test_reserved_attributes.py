@@ -1,13 +1,16 @@
-"""The modules and the runtime agree on the attributes that jobs cannot be cut by, and on keys that are not a job's."""
+"""The modules and the runtime agree on words: attributes that jobs cannot be cut by, keys, periods, time zones."""
 
 from __future__ import annotations
+
+from importlib.resources import files
 
 import hcl2
 import pytest
 from pydantic import ValidationError
 
 from sosw_runtime.domain.chunking import DATE_LIST, JobSchema, plural
-from sosw_runtime.domain.job import RESERVED_KEYS, Job
+from sosw_runtime.domain.job import RESERVED_KEYS, WORDS, Job
+from sosw_runtime.domain.periods import PERIODS
 from tests.support.cache import ROOT
 
 #: What a job's or a task's keys are called.
@@ -39,3 +42,17 @@ def test_the_module_refuses_every_key_of_a_job_and_of_a_task() -> None:
 
 def test_the_job_module_refuses_every_key_of_a_task() -> None:
     assert listed("job", "reserved_keys") == RESERVED_KEYS | {"lambda_name"}
+
+
+def test_the_job_module_knows_every_word_of_the_language() -> None:
+    assert listed("job", "words") == set(WORDS)
+
+
+def test_the_job_module_knows_every_period_of_the_language() -> None:
+    assert listed("job", "periods") == PERIODS.keys()
+
+
+def test_the_modules_know_the_time_zones_of_the_package() -> None:
+    listed_zones = (ROOT / "checks" / "time_zones.txt").read_text().split()
+
+    assert listed_zones == (files("tzdata") / "zones").read_text().split()

@@ -279,6 +279,14 @@ run "everything_given" {
   }
 
   assert {
+    condition = jsonencode(output.job_schemas) == jsonencode({
+      default = { chunkable_attrs = ["section", "store"] }
+      old     = { chunkable_attrs = ["shop", "product"] }
+    })
+    error_message = "The job module gets the schemas in one form."
+  }
+
+  assert {
     condition     = aws_lambda_function_event_invoke_config.this.destination_config[0].on_success[0].destination == var.orchestrator.worker_assistant_function_arn
     error_message = "Lambda reports the success."
   }

@@ -197,3 +197,85 @@ run "isolated_days_without_days" {
 
   expect_failures = [var.attributes]
 }
+
+run "misspelled_key_of_a_job" {
+  command = plan
+
+  variables {
+    job = { worker = "resize", perod = "last_3_days" }
+  }
+
+  expect_failures = [var.job]
+}
+
+run "job_in_one_word" {
+  command = plan
+
+  variables {
+    job = "resize"
+  }
+
+  expect_failures = [var.job]
+}
+
+run "period_that_is_none" {
+  command = plan
+
+  variables {
+    job = { worker = "resize", period = "last_three_days" }
+  }
+
+  expect_failures = [var.job]
+}
+
+run "time_zone_that_is_none" {
+  command = plan
+
+  variables {
+    job = { worker = "resize", time_zone = "Europe/Belrin" }
+  }
+
+  expect_failures = [var.job]
+}
+
+run "job_schema_that_the_worker_lacks" {
+  command = plan
+
+  variables {
+    job         = { worker = "resize", job_schema_name = "news" }
+    job_schemas = { default = { chunkable_attrs = ["store"] } }
+  }
+
+  expect_failures = [var.job]
+}
+
+run "flag_for_an_attribute_that_the_schema_lacks" {
+  command = plan
+
+  variables {
+    attributes  = jsonencode({ isolate_shops = true })
+    job_schemas = { default = { chunkable_attrs = ["store"] } }
+  }
+
+  expect_failures = [var.attributes]
+}
+
+run "misspelled_key_of_the_attributes" {
+  command = plan
+
+  variables {
+    attributes = jsonencode({ timezone = "Europe/Berlin" })
+  }
+
+  expect_failures = [var.attributes]
+}
+
+run "payload_that_is_a_list" {
+  command = plan
+
+  variables {
+    attributes = jsonencode({ payload = ["a"] })
+  }
+
+  expect_failures = [var.attributes]
+}

@@ -280,3 +280,83 @@ run "fifo_topic" {
 
   expect_failures = [var.alarms]
 }
+
+run "misspelled_key_of_a_package" {
+  command = plan
+
+  variables {
+    runtime = { package = "tests/terraform/packages/sosw-runtime-1.2.3-py313-arm64.zip", version = "1.2.3", pakage = "b.zip" }
+  }
+
+  expect_failures = [var.runtime]
+}
+
+run "misspelled_key_of_logging" {
+  command = plan
+
+  variables {
+    logging = { retention = 30 }
+  }
+
+  expect_failures = [var.logging]
+}
+
+run "misspelled_key_of_encryption" {
+  command = plan
+
+  variables {
+    encryption = { kms_key_arn = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd", kms_key = "b" }
+  }
+
+  expect_failures = [var.encryption]
+}
+
+run "misspelled_key_of_tables" {
+  command = plan
+
+  variables {
+    tables = { deletion_protecton = true }
+  }
+
+  expect_failures = [var.tables]
+}
+
+run "misspelled_key_of_iam" {
+  command = plan
+
+  variables {
+    iam = { permission_boundary_arn = "arn:aws:iam::111122223333:policy/boundary" }
+  }
+
+  expect_failures = [var.iam]
+}
+
+run "misspelled_key_of_an_essential" {
+  command = plan
+
+  variables {
+    essentials = { scheduler = { memory = 512 } }
+  }
+
+  expect_failures = [var.essentials]
+}
+
+run "misspelled_key_of_alarms" {
+  command = plan
+
+  variables {
+    alarms = { enable = false }
+  }
+
+  expect_failures = [var.alarms]
+}
+
+run "misspelled_key_of_closed_jobs" {
+  command = plan
+
+  variables {
+    closed_jobs = { topic = { arn = "arn:aws:sns:eu-central-1:111122223333:reports", kms_arn = "b" } }
+  }
+
+  expect_failures = [var.closed_jobs]
+}

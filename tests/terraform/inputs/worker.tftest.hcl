@@ -581,3 +581,33 @@ run "too_many_shards" {
 
   expect_failures = [var.queue_shards]
 }
+
+run "misspelled_key_of_retry" {
+  command = plan
+
+  variables {
+    retry = { max_attemps = 9 }
+  }
+
+  expect_failures = [var.retry]
+}
+
+run "misspelled_key_of_a_health_metric" {
+  command = plan
+
+  variables {
+    health_metrics = { database = { namespace = "AWS/RDS", metric_name = "CPUUtilization", levels = { "4" = 40 }, period = 300 } }
+  }
+
+  expect_failures = [var.health_metrics]
+}
+
+run "misspelled_key_of_a_job_schema" {
+  command = plan
+
+  variables {
+    job_schemas = { default = { chunkable_attrs = ["store"], chunkable_attr = [] } }
+  }
+
+  expect_failures = [var.job_schemas]
+}
