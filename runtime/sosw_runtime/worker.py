@@ -45,8 +45,8 @@ Settings, from the environment:
 
 | variable | default | meaning |
 | --- | --- | --- |
-| `SOSW_NAME` | `sosw` | the `name` of the Terraform module |
-| `SOSW_WORKER_ASSISTANT` | `<SOSW_NAME>_worker_assistant` | name or ARN of the function that takes the reports |
+| `SOSW_NAME` | the event's `sosw_installation`, or `sosw` | the `name` of the Terraform module |
+| `SOSW_WORKER_ASSISTANT` | `<name>_worker_assistant` | name or ARN of the function that takes the reports |
 | `SOSW_WORKER_CONFIG` | none | configuration of the Worker, a JSON object |
 
 The role needs `lambda:InvokeFunction` on the WorkerAssistant and, where the Worker has a configuration in SSM,
@@ -206,6 +206,7 @@ class Handler:
         task = _Task(event, context)
         stats: Mapping[str, float] = {}
         try:
+            self.worker._configuration.installation = task.installation
             self.worker._begin(context)
             stats = self.worker.stats
             with powertools_keys(task._ids):
@@ -245,6 +246,7 @@ class _Task:
         self._ids = {name: fields[name] for name in names if name in fields}
         self._repeated = {name: fields[key] for name, key in _REPEATED.items() if key in fields}
         self._context = context
+        self.installation: str | None = self._repeated.get("installation")
 
     def completed(self, result: dict[str, Any], stats: Mapping[str, float]) -> dict[str, Any]:
         reported, stats = _kept(result) if "task_id" in self._ids else result, _kept(stats)
@@ -325,7 +327,9 @@ def _deliver(report: Mapping[str, Any], left: Callable[[], float]) -> Mapping[st
     payload = json.dumps(report)
     if _taker is not None:
         return _taker(json.loads(payload))
-    function = os.environ.get("SOSW_WORKER_ASSISTANT") or f"{installation_name()}_worker_assistant"
+    function = (
+        os.environ.get("SOSW_WORKER_ASSISTANT") or f"{installation_name(report.get('installation'))}_worker_assistant"
+    )
 
     def invoke() -> tuple[dict[str, Any], bool]:
         lambda_ = client("lambda", read_timeout_seconds=_read_timeout(left()), tries=1)

@@ -25,15 +25,16 @@ _DENIED_SECONDS: Final = 60.0
 logger = logging.getLogger(__name__)
 
 
-def installation_name() -> str:
-    """The `name` of the Terraform module."""
-    return os.environ.get("SOSW_NAME") or "sosw"
+def installation_name(of_event: str | None) -> str:
+    """The `name` of the Terraform module: of the environment, or else of the event."""
+    return os.environ.get("SOSW_NAME") or of_event or "sosw"
 
 
 class Configuration:
     """What a Worker read of its configuration."""
 
     def __init__(self) -> None:
+        self.installation: str | None = None  # of the last task's event
         self._config: dict[str, Any] | None = None
         self._read_at = 0.0
         self._parameter: dict[str, Any] | None = None  # as last read; {} if there was none
@@ -75,7 +76,7 @@ class Configuration:
         function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
         if not function:
             return {}
-        parameter = f"/{installation_name()}/{function}/config"
+        parameter = f"/{installation_name(self.installation)}/{function}/config"
         try:
             ssm = client("ssm", read_timeout_seconds=_READ_TIMEOUT_SECONDS, tries=_TRIES)
             text = ssm.get_parameter(Name=parameter, WithDecryption=True)["Parameter"]["Value"]

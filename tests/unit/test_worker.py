@@ -435,7 +435,7 @@ class TestDelivery:
         with pytest.raises(ReportUndelivered) as undelivered:
             Resize.handler()(TASK, Context(monkeypatch, seconds=20))
         assert ReportUndelivered.outcome(str(undelivered.value)) == ({"width": 800}, {"images": 1})
-        assert "sosw_worker_assistant" in json.loads(str(undelivered.value))["reason"]
+        assert "media_worker_assistant" in json.loads(str(undelivered.value))["reason"]
         assert "t0k3n" not in str(undelivered.value)
         assert "completed, but the report was not delivered" in caplog.text
         assert "width" not in caplog.text
@@ -470,7 +470,7 @@ class TestDelivery:
         with pytest.raises(ReportUndelivered) as undelivered:
             Resize.handler()(TASK)
         assert isinstance(undelivered.value.__cause__, Misconfigured)
-        assert str(undelivered.value.__cause__).startswith("SOSW_WORKER_ASSISTANT: sosw_worker_assistant")
+        assert str(undelivered.value.__cause__).startswith("SOSW_WORKER_ASSISTANT: media_worker_assistant")
         assert len(assistant.functions) == 1
 
     def test_a_report_that_is_refused_is_not_sent_again(self, assistant: Assistant) -> None:
@@ -487,7 +487,12 @@ class TestDelivery:
         Resize.handler()(TASK)
         monkeypatch.setenv("SOSW_WORKER_ASSISTANT", "elsewhere")
         Resize.handler()(TASK)
-        assert assistant.functions == ["sosw_worker_assistant", "acme_worker_assistant", "elsewhere"]
+        of_hand = {key: value for key, value in TASK.items() if key != "sosw_installation"}
+        monkeypatch.delenv("SOSW_NAME")
+        monkeypatch.delenv("SOSW_WORKER_ASSISTANT")
+        Resize.handler()(of_hand)
+        names = ["media_worker_assistant", "acme_worker_assistant", "elsewhere", "sosw_worker_assistant"]
+        assert assistant.functions == names
 
 
 def _returning(result: dict[str, Any]) -> Handler:

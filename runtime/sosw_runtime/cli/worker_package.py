@@ -78,6 +78,8 @@ def build(
     path = folder / f"{source.resolve().name}-py{python.replace('.', '')}-{architecture}.zip"
     own = {file.relative_to(source).as_posix(): file for file in _files(source, leave_out=folder.resolve())}
     own.pop(_REQUIREMENTS, None)
+    if not any(name.endswith(".py") for name in own):
+        raise FileRefused(f"DIR: {source} is refused; expected a folder with the function's code, a file of Python")
     requirements = source / _REQUIREMENTS
     if required := _required(requirements, python, architecture, print_step):
         _check_overlap(str(requirements), required.keys() & dict(worker_side.modules()).keys())

@@ -90,7 +90,7 @@ def _change_control(
     tables = Tables.connect(name)
     workers = selection.known_workers(tables, worker_ids) if worker_ids else registry.workers(tables)
     for worker in selection.with_labels(workers, options.labels_of(label)):
-        change = worker.control.paused != control.paused
+        change = registry.control(tables, worker.worker_id).paused != control.paused
         if change and not dry_run:
             registry.put_control(tables, worker.worker_id, control)
         if as_json:

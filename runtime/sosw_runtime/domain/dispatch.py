@@ -9,9 +9,9 @@ is reached:
 - No plan takes a slot at or above K, so that after V those slots are only freed.
 - Below K there are K slots. All occupied slots are at most `K + (limit - K)`.
 
-A plan made at a higher limit still follows that limit, until the invocation that made it ends. The same holds for a
-plan made before the limit was raised: until its invocation ends, it may use slots below its limit, while the slots that
-the raise added are occupied.
+This holds for plans of one limit. Plans of different limits, each made before the other's slots were taken, together
+follow the highest of their limits. After a change that holds for as long as invocations overlap, directly or by others,
+with one that began before the change.
 """
 
 from __future__ import annotations

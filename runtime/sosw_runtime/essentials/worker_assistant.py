@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
@@ -203,8 +204,9 @@ def handler(event: dict[str, Any], context: LambdaContext | None) -> Answer:
     recorded = report(invocation.tables, reported, invocation.clock())
     found = recorded.found
     if found is not None and _says_otherwise(reported, found):
-        # The function returned, and had said itself that its task failed: that is what its token now vouches for.
-        reported = reported_note(found)
+        # The function returned, and a report without the token had said that its task failed. The function's own code may
+        # have sent it, or anybody: the attempt failed, and the task is tried again, whatever the report said of that.
+        reported = replace(reported_note(found), retryable=True)
         recorded = report(invocation.tables, reported, invocation.clock())
     if found is not None and _lacks_its_token(reported, found):
         note(invocation.tables, found, reported)

@@ -142,6 +142,13 @@ def _put_health(tables: Tables, worker: WorkerRecord, *, gone: bool | None = Non
     return True
 
 
+def control(tables: Tables, worker_id: str) -> Control:
+    """What people last set of a Worker. Cost: 1 read unit."""
+    key = encoded({"pk": "control", "sk": worker_id})
+    answer = tables.client.get_item(TableName=tables.registry, Key=key, ConsistentRead=True)
+    return _control(answer.get("Item"))
+
+
 def put_control(tables: Tables, worker_id: str, control: Control) -> None:
     """Pause a Worker, or let it go on. Cost: 1 write unit."""
     values = {"paused": control.paused, "since": control.since, "reason": control.reason}
@@ -184,22 +191,26 @@ def _worker(worker_id: str, parts: Mapping[str, Item | None]) -> WorkerRecord:
     health, control = parts["health"], parts["control"]
     metrics = {} if health is None else decoded(health["metrics"]["M"])
     noted_shards = 0 if health is None else int(health["shards"]["N"])
-    values = {} if control is None else decoded(control)
     registration = _registration(worker_id, parts["worker"])
     valid, problem = (None, registration) if isinstance(registration, Misconfigured) else (registration, None)
     return WorkerRecord(
         worker_id,
         valid,
         {name: Level(level) for name, level in metrics.items()},
-        Control(values.get("paused", False), values.get("since"), values.get("reason")),
+        _control(control),
         max(noted_shards, 1 if valid is None else valid.queue_shards),
         noted_shards,
         marked_gone=health is not None and "gone" in health,
         gets_token=parts["worker"] is not None and parts["worker"].get("require_token") == {"BOOL": True},
-        token_seen=values.get("token_seen", False),
+        token_seen=control is not None and "token_seen" in control,
         problem=problem,
         is_registered=parts["worker"] is not None,
     )
+
+
+def _control(item: Item | None) -> Control:
+    values = {} if item is None else decoded(item)
+    return Control(values.get("paused", False), values.get("since"), values.get("reason"))
 
 
 def _registration(worker_id: str, item: Item | None) -> Registration | Misconfigured:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sosw_runtime.domain.slot import Slot
 from sosw_runtime.storage.items import decoded, encoded
 from sosw_runtime.storage.tables import ConditionFailed, Deadline, Tables, registry_part, write, write_by
+
+#: Of the largest limit that can be registered.
+_LAST_INDEX: Final = 9999
 
 
 def take(tables: Tables, slot: Slot, held_by: Slot | None, deadline: Deadline) -> bool:
@@ -67,6 +70,8 @@ def occupied(tables: Tables, pool: str, *, start: int = 0, consistent: bool = Fa
 
     Cost: 0.5 read units per 4 KB, about 25 slots; twice as much if consistent.
     """
+    if start > _LAST_INDEX:
+        return []
     first = _sort_key(start) if start else ""
     items = registry_part(tables, f"slots#{pool}", start=first, consistent=consistent)
     return [

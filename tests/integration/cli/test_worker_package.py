@@ -188,6 +188,7 @@ def test_the_page_on_workers_shows_what_is_printed(
     page = (ROOT / "docs" / "workers.md").read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "resize").mkdir()
+    (tmp_path / "resize" / "resize.py").touch()
     [*shown] = re.findall(r"^```console package\n\$ sosw (.*?)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
     for command, expected in shown:

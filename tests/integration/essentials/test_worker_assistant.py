@@ -417,6 +417,16 @@ def test_a_functions_return_does_not_outdo_the_failure_that_it_reported(
     assert sosw.task().failure == Error("Error", "busy")
 
 
+def test_nobody_without_the_token_ends_a_task_for_good(sosw: Installation, lambdas: FakeLambda) -> None:
+    sosw.register(report_by="destination")
+    sosw.put(queued())
+    sosw.tick_orchestrator()
+    [call] = lambdas.accepted
+    sosw.report({**FAILED, "error": "boo", "retryable": False})
+    sosw.report({**destination("Success"), "requestPayload": call.event})
+    assert (sosw.task().status, sosw.task().retryable) == (Status.FAILED, True)
+
+
 def test_a_functions_return_shows_nothing_of_the_package(unseen: Installation, lambdas: FakeLambda) -> None:
     [call] = lambdas.accepted
     assert unseen.report({**destination("Success"), "requestPayload": call.event})["accepted"]
