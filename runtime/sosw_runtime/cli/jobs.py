@@ -17,7 +17,7 @@ from sosw_runtime.cli import inputs, output, progress, scheduler, selection, tas
 from sosw_runtime.cli import preview as tasks_of_job
 from sosw_runtime.cli.options import AsJson, DryRun, Limit, Name, WorkerId
 from sosw_runtime.cli.redrive import RejectedJob, RejectedJobs
-from sosw_runtime.cli.watch import follow_until_closed, show_json
+from sosw_runtime.cli.watch import follow_until_closed, show_json, view
 from sosw_runtime.cli.watch import show as show_progress
 from sosw_runtime.domain.job import json_object
 from sosw_runtime.errors import JobInterrupted, SoswError
@@ -95,11 +95,19 @@ def preview(
 @app.command()
 def watch(job_id: KnownJobId, name: Name = "sosw", as_json: AsJson = False) -> None:
     """Show a job's progress until all its tasks are closed; exit code 1 if one is dead."""
+    raise typer.Exit(_watch(name, job_id, as_json=as_json))
+
+
+def _watch(name: str, job_id: str, *, as_json: bool) -> int:
+    """Follow a job until it is closed; the exit code."""
     tables = Tables.connect(name)
-    job_progress = progress.of_job(tables, selection.known_job(tables, job_id))
-    snapshots = follow_until_closed(lambda: job_progress.take_snapshot(time.monotonic()))
-    last = show_json(snapshots) if as_json else show_progress(snapshots)
-    raise typer.Exit(1 if last.dead else 0)
+    job = selection.known_job(tables, job_id)
+    job_progress = progress.of_job(tables, job)
+    views = follow_until_closed(
+        lambda: view(tables, job, job_progress.take_snapshot(time.monotonic()), times.now()),
+    )
+    last = show_json(views) if as_json else show_progress(views)
+    return 1 if last.dead else 0
 
 
 @app.command("list")

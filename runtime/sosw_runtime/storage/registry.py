@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -28,6 +28,7 @@ class Control:
     paused: bool = False
     since: int | None = None  # ms
     reason: str | None = None
+    by: str | None = None  # who paused it
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,9 @@ def _put_health(tables: Tables, worker: WorkerRecord, *, gone: bool | None = Non
 
 def put_control(tables: Tables, worker_id: str, control: Control) -> None:
     """Pause a Worker, or let it go on. Cost: 1 write unit."""
-    values = {"paused": control.paused, "since": control.since, "reason": control.reason}
+    values = {"paused": control.paused, "since": control.since, "reason": control.reason, "paused_by": control.by}
+    # Version 0.1.0 leaves `paused_by` as it was when it pauses. It counts only with the time for which it was written.
+    values["paused_by_since"] = None if control.by is None else control.since
     # The item holds more than this: a change of it leaves the rest as it is.
     present = [f"{name} = :{name}" for name, value in values.items() if value is not None]
     absent = [name for name, value in values.items() if value is None]
@@ -191,7 +194,7 @@ def _worker(worker_id: str, parts: Mapping[str, Item | None]) -> WorkerRecord:
         worker_id,
         valid,
         {name: Level(level) for name, level in metrics.items()},
-        Control(values.get("paused", False), values.get("since"), values.get("reason")),
+        _control(values),
         max(noted_shards, 1 if valid is None else valid.queue_shards),
         noted_shards,
         marked_gone=health is not None and "gone" in health,
@@ -200,6 +203,12 @@ def _worker(worker_id: str, parts: Mapping[str, Item | None]) -> WorkerRecord:
         problem=problem,
         is_registered=parts["worker"] is not None,
     )
+
+
+def _control(values: Mapping[str, Any]) -> Control:
+    since = values.get("since")
+    by = values.get("paused_by") if values.get("paused_by_since") == since else None
+    return Control(values.get("paused", False), since, values.get("reason"), by)
 
 
 def _registration(worker_id: str, item: Item | None) -> Registration | Misconfigured:

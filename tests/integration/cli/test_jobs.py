@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,55 @@ def test_a_job_that_starts_later_waits_until_it_is_cancelled(
 
     assert cli.err.splitlines()[0] == "0 of 2 tasks closed: 2 waiting"
     assert cli.out == "cancelled: 2 of 2 tasks\njob later: 2 of 2 tasks closed: 2 cancelled\n"
+
+
+def test_a_watch_says_why_nothing_moves(sosw: Installation, cli: Command, between_looks: BetweenLooks) -> None:
+    sosw.submit_photos(2, job_id="other")
+    dispatch(sosw)
+    sosw.submit_photos(4, job_id="nightly")
+    dispatch(sosw)
+    assert cli("workers", "pause", "resize", "--reason", "the database moves") == 0
+
+    def end_all() -> None:
+        run(["jobs", "cancel", "nightly"])
+        complete(sosw, dispatch(sosw)[-1])
+
+    between_looks(end_all)
+
+    assert cli("jobs", "watch", "nightly", "--json") == 0
+
+    begun = json.loads(cli.out.splitlines()[0])
+    assert [reason["kind"] for reason in begun["reasons"]] == ["paused"]
+    assert re.fullmatch(r"Worker resize is paused since .+ UTC by .+: the database moves", begun["reasons"][0]["text"])
+    assert begun["end_at"] is None
+
+
+def test_a_watch_counts_the_slots_of_other_jobs(sosw: Installation, cli: Command, between_looks: BetweenLooks) -> None:
+    sosw.submit_photos(2, job_id="other")
+    dispatch(sosw)
+    sosw.submit_photos(2, job_id="nightly")
+    between_looks(lambda: complete(sosw, dispatch(sosw)[-1]))
+    dispatch(sosw)
+
+    assert cli("jobs", "watch", "nightly") == 0
+
+    assert cli.err.splitlines()[:2] == [
+        "0 of 2 tasks closed: 1 queued, 1 running",
+        "  all 3 slots are taken, 2 of them by tasks of other jobs",
+    ]
+
+
+def test_a_watch_tells_when_the_next_retry_is_due(
+    sosw: Installation, cli: Command, between_looks: BetweenLooks
+) -> None:
+    sosw.register("resize", retry={"max_attempts": 2, "base_delay_seconds": 300}, token_seen=False)
+    sosw.submit_photos(1, job_id="nightly")
+    fail(sosw, dispatch(sosw)[0])
+    between_looks(lambda: run(["jobs", "cancel", "nightly"]))
+
+    assert cli("jobs", "watch", "nightly") == 0
+
+    assert cli.err.splitlines()[1].startswith("  1 tasks wait for a retry, the next one due at 20")
 
 
 def test_an_unknown_job_is_refused(sosw: Installation, cli: Command) -> None:
