@@ -19,8 +19,9 @@ from sosw_runtime.cli.options import AsJson, DryRun, Limit, Name, WorkerId
 from sosw_runtime.cli.redrive import RejectedJob, RejectedJobs
 from sosw_runtime.cli.watch import follow_until_closed, show_json, view
 from sosw_runtime.cli.watch import show as show_progress
+from sosw_runtime.domain.chunking import JobSchema
 from sosw_runtime.domain.job import json_object
-from sosw_runtime.errors import JobInterrupted, SoswError
+from sosw_runtime.errors import JobInterrupted, Refused, SoswError
 from sosw_runtime.storage import jobs as stored_jobs
 from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.tables import Tables
@@ -38,22 +39,53 @@ _ENQUEUING_PAUSE: Final = 1.0
 
 
 @app.command()
-def submit(file: JobFile, name: Name = "sosw", as_json: AsJson = False) -> None:
+def submit(
+    file: JobFile,
+    *,
+    follow: Annotated[bool, typer.Option("--watch", help="Then watch the job, as `watch` does.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only ask what the Scheduler would answer.")] = False,
+    name: Name = "sosw",
+    as_json: AsJson = False,
+) -> None:
     """Have the Scheduler take a job."""
+    if follow and dry_run:
+        raise Refused("--watch", True, "expected either --watch or --dry-run")
     job = json_object("job", inputs.read_text(file))
+    answer = _would_accept(name, job) if dry_run else _accept(name, job)
+    if as_json:
+        output.print_json(answer)
+    else:
+        what = "would be accepted" if dry_run else f"job {answer['job_id']}"
+        start = times.as_text(answer["first_start"])
+        output.print_line(f"{what}: {answer['tasks']} tasks, the first may start at {start} UTC")
+    if follow:
+        raise typer.Exit(_watch(name, answer["job_id"], as_json=as_json))
+
+
+def _would_accept(name: str, job: Mapping[str, Any]) -> dict[str, Any]:
+    """The Scheduler's answer for a job that it does not accept."""
+    try:
+        return scheduler.dry_run(name, job)
+    except scheduler.RefusedByScheduler as refused:
+        output.print_problem(str(refused))
+        raise typer.Exit(2) from refused
+
+
+def _accept(name: str, job: dict[str, Any]) -> dict[str, Any]:
+    """The Scheduler's answer for a job that it accepted."""
     # With an id, a request that is sent twice is one job.
     is_named = job.get("job_id") is not None
     if not is_named:
         job["job_id"] = str(uuid4())
     doubt = scheduler.Doubt()
     try:
-        answer = scheduler.submit(name, {"job": job}, doubt)
+        return scheduler.submit(name, {"job": job}, doubt)
     except scheduler.RefusedByScheduler as refused:
         output.print_problem(str(refused))
         raise typer.Exit(2) from refused
     except JobInterrupted as interrupted:
         output.print_message(interrupted.message)
-        answer = interrupted.answer
+        return interrupted.answer
     except (SoswError, BotoCoreError, ClientError) as failed:
         if doubt.remains and not is_named:
             output.print_message(f"The job may be accepted: submit it again with `job_id` {job['job_id']!r}.")
@@ -61,11 +93,6 @@ def submit(file: JobFile, name: Name = "sosw", as_json: AsJson = False) -> None:
             raise
         output.print_problem(f"job {job['job_id']}: {failed}")
         raise typer.Exit(1) from failed
-    if as_json:
-        output.print_json(answer)
-    else:
-        start = times.as_text(answer["first_start"])
-        output.print_line(f"job {answer['job_id']}: {answer['tasks']} tasks, the first may start at {start} UTC")
 
 
 @app.command()
@@ -76,20 +103,32 @@ def preview(
         typer.FileText | None,
         typer.Option(metavar="FILE", encoding="utf-8", help="File with the Worker's `job_schemas`, a JSON object."),
     ] = None,
+    worker: Annotated[
+        str | None, typer.Option(metavar="WORKER", help="Worker whose registered `job_schemas` are read from AWS.")
+    ] = None,
+    name: Name = "sosw",
     today: Annotated[
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="Day from which periods count, as YYYY-MM-DD."),
     ] = None,
     count: Annotated[bool, typer.Option("--count", help="Only print how many tasks there are.")] = False,
 ) -> None:
-    """Print the payload of every task that a job would have, a JSON object a line, without asking AWS."""
+    """Print the payload of every task that a job would have, a JSON object a line. Only --worker asks AWS."""
+    if schema is not None and worker is not None:
+        raise Refused("--worker", worker, "expected either --worker or --schema")
     day: date | None = None if today is None else today.date()
-    texts = inputs.read_text(file), None if schema is None else inputs.read_text(schema)
+    text = inputs.read_text(file)
+    schemas = _registered_schemas(name, worker) if worker is not None else schema and inputs.read_text(schema)
     if count:
-        output.print_line(str(tasks_of_job.count(*texts, day)))
+        output.print_line(str(tasks_of_job.count(text, schemas, day)))
         return
-    for payload in tasks_of_job.preview(*texts, day):
+    for payload in tasks_of_job.preview(text, schemas, day):
         output.print_line(payload)
+
+
+def _registered_schemas(name: str, worker_id: str) -> Mapping[str, JobSchema]:
+    [worker] = selection.known_workers(Tables.connect(name), [worker_id])
+    return worker.valid_registration.job_schemas
 
 
 @app.command()

@@ -47,6 +47,32 @@ def test_a_submitted_job_is_enqueued_and_told(sosw: Installation, cli: Command, 
     assert len(dispatch(sosw)) == 3
 
 
+def test_a_submitted_job_can_be_watched_to_its_end(
+    sosw: Installation, cli: Command, tmp_path: Path, between_looks: BetweenLooks
+) -> None:
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps({"job_id": "nightly", "worker": "resize"}))
+    between_looks(lambda: fail(sosw, dispatch(sosw)[0]))
+
+    assert cli("jobs", "submit", job, "--watch") == 1
+
+    first, last = cli.out.splitlines()
+    assert first.startswith("job nightly: 1 tasks, the first may start at 20")
+    assert last == "job nightly: 1 of 1 tasks closed: 1 dead"
+
+
+def test_a_preview_takes_the_schemas_that_are_registered(sosw: Installation, cli: Command, tmp_path: Path) -> None:
+    sosw.register("crawl", job_schemas={"default": {"chunkable_attrs": ["store"]}})
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps({"worker": "crawl", "stores": [1, 2], "isolate_stores": True}))
+
+    assert cli("jobs", "preview", job, "--worker", "crawl") == 0
+
+    assert cli.json == [{"stores": [1]}, {"stores": [2]}]
+    assert cli("jobs", "preview", job, "--worker", "crawl", "--schema", job) == 2
+    assert cli("jobs", "preview", job, "--worker", "craw") == 2
+
+
 def test_a_submitted_job_that_the_scheduler_refuses_enqueues_nothing(
     sosw: Installation, cli: Command, tmp_path: Path
 ) -> None:
