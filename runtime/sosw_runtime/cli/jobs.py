@@ -118,7 +118,9 @@ def preview(
         raise Refused("--worker", worker, "expected either --worker or --schema")
     day: date | None = None if today is None else today.date()
     text = inputs.read_text(file)
-    schemas = _registered_schemas(name, worker) if worker is not None else schema and inputs.read_text(schema)
+    schemas: str | Mapping[str, JobSchema] | None = None if schema is None else inputs.read_text(schema)
+    if worker is not None:
+        schemas = _registered_schemas(name, worker)
     if count:
         output.print_line(str(tasks_of_job.count(text, schemas, day)))
         return
