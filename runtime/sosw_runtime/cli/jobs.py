@@ -7,23 +7,27 @@ import time
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from heapq import nlargest
+from statistics import fmean
 from typing import Annotated, Any, Final
 from uuid import uuid4
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sosw_runtime.cli import inputs, output, progress, scheduler, selection, tasks, times
+from sosw_runtime.cli import inputs, outlooks, output, progress, scheduler, selection, tasks, times
 from sosw_runtime.cli import preview as tasks_of_job
+from sosw_runtime.cli.estimate import Estimate
 from sosw_runtime.cli.options import AsJson, DryRun, Limit, Name, WorkerId
 from sosw_runtime.cli.redrive import RejectedJob, RejectedJobs
 from sosw_runtime.cli.watch import follow_until_closed, show_json, view
 from sosw_runtime.cli.watch import show as show_progress
 from sosw_runtime.domain.chunking import JobSchema
 from sosw_runtime.domain.job import json_object
+from sosw_runtime.domain.job import parse as parse_job
 from sosw_runtime.errors import JobInterrupted, Refused, SoswError
 from sosw_runtime.storage import jobs as stored_jobs
 from sosw_runtime.storage.jobs import Cursor, JobRecord
+from sosw_runtime.storage.registry import WorkerRecord
 from sosw_runtime.storage.tables import Tables
 
 app = typer.Typer(help="Submit, watch and cancel jobs.", no_args_is_help=True)
@@ -33,6 +37,10 @@ JobFile = Annotated[
     typer.Argument(metavar="JOB", encoding="utf-8", help="File with the job, a JSON object; - for standard input."),
 ]
 KnownJobId = Annotated[str, typer.Argument(metavar="JOB_ID", help="Id of the job, as `submit` prints it.")]
+
+WithEstimate = Annotated[
+    bool, typer.Option("--estimate", help="Print how long the job would take, and what it would cost.")
+]
 
 #: Seconds between two passes over a job that is cancelled while the Scheduler still writes a window of it.
 _ENQUEUING_PAUSE: Final = 1.0
@@ -44,6 +52,7 @@ def submit(
     *,
     follow: Annotated[bool, typer.Option("--watch", help="Then watch the job, as `watch` does.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only ask what the Scheduler would answer.")] = False,
+    estimate: WithEstimate = False,
     name: Name = "sosw",
     as_json: AsJson = False,
 ) -> None:
@@ -51,6 +60,11 @@ def submit(
     if follow and dry_run:
         raise Refused("--watch", True, "expected either --watch or --dry-run")
     job = json_object("job", inputs.read_text(file))
+    if estimate:
+        tables = Tables.connect(name)
+        worker = outlooks.worker_of(tables, parse_job({"job": job}).job.worker)
+        schemas = worker.valid_registration.job_schemas
+        _print_estimate(_estimate(tables, worker, json.dumps(job), schemas, None), as_json=as_json)
     answer = _would_accept(name, job) if dry_run else _accept(name, job)
     if as_json:
         output.print_json(answer)
@@ -112,8 +126,10 @@ def preview(
         typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="Day from which periods count, as YYYY-MM-DD."),
     ] = None,
     count: Annotated[bool, typer.Option("--count", help="Only print how many tasks there are.")] = False,
+    estimate: WithEstimate = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Print the payload of every task that a job would have, a JSON object a line. Only --worker asks AWS."""
+    """Print the payload of every task of a job, a JSON object a line. Only --worker and --estimate ask AWS."""
     if schema is not None and worker is not None:
         raise Refused("--worker", worker, "expected either --worker or --schema")
     day: date | None = None if today is None else today.date()
@@ -121,11 +137,33 @@ def preview(
     schemas: str | Mapping[str, JobSchema] | None = None if schema is None else inputs.read_text(schema)
     if worker is not None:
         schemas = _registered_schemas(name, worker)
+    if estimate:
+        tables = Tables.connect(name)
+        named = outlooks.worker_of(tables, worker or parse_job(text).job.worker)
+        _print_estimate(_estimate(tables, named, text, schemas, day), as_json=as_json)
+        return
     if count:
         output.print_line(str(tasks_of_job.count(text, schemas, day)))
         return
     for payload in tasks_of_job.preview(text, schemas, day):
         output.print_line(payload)
+
+
+def _estimate(
+    tables: Tables, worker: WorkerRecord, text: str, schemas: str | Mapping[str, JobSchema] | None, day: date | None
+) -> Estimate:
+    sizes = [len(payload.encode()) for payload in tasks_of_job.preview(text, schemas, day)]
+    start = parse_job(text).job.start_at or 0
+    return Estimate(len(sizes), fmean(sizes), max(times.now(), start), outlooks.read(tables, worker))
+
+
+def _print_estimate(estimate: Estimate, *, as_json: bool) -> None:
+    if as_json:
+        output.print_json(estimate.to_json())
+        return
+    output.print_fields(estimate.fields())
+    for assumption in estimate.assumptions():
+        output.print_message(assumption)
 
 
 def _registered_schemas(name: str, worker_id: str) -> Mapping[str, JobSchema]:

@@ -18,7 +18,7 @@ from sosw_runtime.essentials import scheduler
 from sosw_runtime.storage import jobs as stored_jobs
 from sosw_runtime.storage.tasks import closed_ids
 from tests.integration.cli.conftest import Command, complete, dispatch, fail
-from tests.support.builders import HOUR
+from tests.support.builders import HOUR, SECOND
 from tests.support.installation import Installation
 from tests.support.lambdas import FakeLambda
 
@@ -71,6 +71,26 @@ def test_a_preview_takes_the_schemas_that_are_registered(sosw: Installation, cli
     assert cli.json == [{"stores": [1]}, {"stores": [2]}]
     assert cli("jobs", "preview", job, "--worker", "crawl", "--schema", job) == 2
     assert cli("jobs", "preview", job, "--worker", "craw") == 2
+
+
+def test_an_estimate_takes_the_workers_recent_tasks(sosw: Installation, cli: Command, tmp_path: Path) -> None:
+    sosw.submit_photos(5, job_id="before")
+    events = dispatch(sosw)
+    sosw.clock.advance(2 * SECOND)
+    for event in events[:2]:
+        complete(sosw, event)
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps({"job_id": "nightly", "worker": "resize", "period": "last_5_days", "isolate_days": True}))
+
+    assert cli("jobs", "preview", job, "--estimate", "--json") == 0
+
+    [line] = cli.json
+    assert line["tasks"] == 5
+    assert line["assumptions"][1] == "3 slots, and 3 tasks of the Worker before the job."
+    assert line["seconds"] == pytest.approx(8 * 2 / 3, rel=0.2)
+    assert cli("jobs", "submit", job, "--estimate") == 0
+    assert cli.out.splitlines()[0].split() == ["tasks", "5"]
+    assert cli.out.splitlines()[-1].startswith("job nightly: 5 tasks")
 
 
 def test_a_submitted_job_that_the_scheduler_refuses_enqueues_nothing(
