@@ -27,7 +27,6 @@ from sosw_runtime.domain.job import parse as parse_job
 from sosw_runtime.errors import JobInterrupted, Refused, SoswError
 from sosw_runtime.storage import jobs as stored_jobs
 from sosw_runtime.storage.jobs import Cursor, JobRecord
-from sosw_runtime.storage.registry import WorkerRecord
 from sosw_runtime.storage.tables import Tables
 
 app = typer.Typer(help="Submit, watch and cancel jobs.", no_args_is_help=True)
@@ -61,10 +60,7 @@ def submit(
         raise Refused("--watch", True, "expected either --watch or --dry-run")
     job = json_object("job", inputs.read_text(file))
     if estimate:
-        tables = Tables.connect(name)
-        worker = outlooks.worker_of(tables, parse_job({"job": job}).job.worker)
-        schemas = worker.valid_registration.job_schemas
-        _print_estimate(_estimate(tables, worker, json.dumps(job), schemas, None), as_json=as_json)
+        _print_estimate(_estimate(name, json.dumps({"job": job}), None, None, None), as_json=as_json)
     answer = _would_accept(name, job) if dry_run else _accept(name, job)
     if as_json:
         output.print_json(answer)
@@ -135,13 +131,11 @@ def preview(
     day: date | None = None if today is None else today.date()
     text = inputs.read_text(file)
     schemas: str | Mapping[str, JobSchema] | None = None if schema is None else inputs.read_text(schema)
-    if worker is not None:
-        schemas = _registered_schemas(name, worker)
     if estimate:
-        tables = Tables.connect(name)
-        named = outlooks.worker_of(tables, worker or parse_job(text).job.worker)
-        _print_estimate(_estimate(tables, named, text, schemas, day), as_json=as_json)
+        _print_estimate(_estimate(name, text, worker, schemas, day), as_json=as_json)
         return
+    if worker is not None:
+        schemas = outlooks.worker_of(Tables.connect(name), worker).valid_registration.job_schemas
     if count:
         output.print_line(str(tasks_of_job.count(text, schemas, day)))
         return
@@ -150,11 +144,16 @@ def preview(
 
 
 def _estimate(
-    tables: Tables, worker: WorkerRecord, text: str, schemas: str | Mapping[str, JobSchema] | None, day: date | None
+    name: str, text: str, worker_id: str | None, schemas: str | Mapping[str, JobSchema] | None, day: date | None
 ) -> Estimate:
+    """The estimate of a job, by default for the Worker that it names and with the schemas that are registered."""
+    tables, job = Tables.connect(name), parse_job(text).job
+    worker = outlooks.worker_of(tables, worker_id or job.worker)
+    if schemas is None:
+        schemas = worker.valid_registration.job_schemas
     sizes = [len(payload.encode()) for payload in tasks_of_job.preview(text, schemas, day)]
-    start = parse_job(text).job.start_at or 0
-    return Estimate(len(sizes), fmean(sizes), max(times.now(), start), outlooks.read(tables, worker))
+    start = max(times.now(), job.start_at or 0)
+    return Estimate(len(sizes), fmean(sizes), start, outlooks.read(tables, worker))
 
 
 def _print_estimate(estimate: Estimate, *, as_json: bool) -> None:
@@ -164,11 +163,6 @@ def _print_estimate(estimate: Estimate, *, as_json: bool) -> None:
     output.print_fields(estimate.fields())
     for assumption in estimate.assumptions():
         output.print_message(assumption)
-
-
-def _registered_schemas(name: str, worker_id: str) -> Mapping[str, JobSchema]:
-    [worker] = selection.known_workers(Tables.connect(name), [worker_id])
-    return worker.valid_registration.job_schemas
 
 
 @app.command()

@@ -71,6 +71,8 @@ def test_a_preview_takes_the_schemas_that_are_registered(sosw: Installation, cli
     assert cli.json == [{"stores": [1]}, {"stores": [2]}]
     assert cli("jobs", "preview", job, "--worker", "crawl", "--schema", job) == 2
     assert cli("jobs", "preview", job, "--worker", "craw") == 2
+    assert cli("jobs", "preview", job, "--estimate", "--json") == 0
+    assert (cli.json[0]["tasks"], cli.json[0]["seconds"]) == (2, None)
 
 
 def test_an_estimate_takes_the_workers_recent_tasks(sosw: Installation, cli: Command, tmp_path: Path) -> None:

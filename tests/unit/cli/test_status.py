@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 
@@ -51,6 +53,13 @@ def test_a_long_name_is_folded_and_never_cut() -> None:
 
     width = header.index("QUEUED")
     assert "".join(row[:width].strip() for row in rows[: rows.index("")]) == name
+
+
+def test_every_alarm_of_the_module_watches_what_the_screen_looks_for() -> None:
+    module = (Path(__file__).parents[3] / "modules" / "alarms" / "main.tf").read_text()
+
+    assert set(re.findall(r"namespace +\= (\S+)", module)) == {"var.name", '"AWS/Events"', '"AWS/Lambda"', '"AWS/SQS"'}
+    assert set(re.findall(r"dimensions +\= \{ (\w+)", module)) == {"service", "RuleName", "FunctionName", "QueueName"}
 
 
 def test_what_needs_a_person_comes_last_a_line_each() -> None:
