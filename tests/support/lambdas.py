@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -59,6 +59,7 @@ class FakeLambda(AbstractContextManager["FakeLambda"]):
     def __init__(self) -> None:
         self.invocations: list[Invocation] = []
         self._handlers: dict[str, Handler] = {}
+        self._configurations: dict[str, Mapping[str, str] | Refusal] = {}
         self._faults: dict[str, Iterator[_Fault]] = {}
         self._lock = threading.Lock()
         # A default session made earlier would not have the handler below.
@@ -83,6 +84,10 @@ class FakeLambda(AbstractContextManager["FakeLambda"]):
         """Answer `RequestResponse` with what `handler` makes of the event; what it raises is a function error."""
         self._handlers[function] = handler
 
+    def configure(self, function: str, variables: Mapping[str, str] | Refusal) -> None:
+        """Answer `GetFunctionConfiguration` with these variables of the environment, or refuse it."""
+        self._configurations[function] = variables
+
     def refuse(self, function: str, refusal: Refusal, *, times: int | None = None) -> None:
         """Answer with an error of Lambda's."""
         self._fail(function, _Fault(refusal=refusal), times)
@@ -99,9 +104,14 @@ class FakeLambda(AbstractContextManager["FakeLambda"]):
         self._faults[function] = iter(lambda: fault, None) if times is None else iter([fault] * times)
 
     def _send(self, event_name: str, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
-        if not event_name.endswith(".Invoke"):
-            raise NotImplementedError(f"{event_name}: this stand-in for Lambda has Invoke only")
+        operation = event_name.rpartition(".")[2]
+        if operation not in {"Invoke", "GetFunctionConfiguration"}:
+            raise NotImplementedError(
+                f"{event_name}: this stand-in for Lambda has Invoke only, and the configurations that a test gives it"
+            )
         function = unquote(urlsplit(request.url).path.split("/")[3])
+        if operation == "GetFunctionConfiguration":
+            return self._configuration(request, function)
         header: Any = request.headers["X-Amz-Invocation-Type"] or "RequestResponse"
         kind = header.decode() if isinstance(header, bytes) else header
         event = json.loads(request.body) if isinstance(request.body, str | bytes) and request.body else None
@@ -117,6 +127,13 @@ class FakeLambda(AbstractContextManager["FakeLambda"]):
         if answer is None or fault is not None:
             raise ReadTimeoutError(endpoint_url=request.url)
         return answer
+
+    def _configuration(self, request: AWSPreparedRequest, function: str) -> AWSResponse:
+        match self._configurations.get(function, "ResourceNotFoundException"):
+            case Mapping() as variables:
+                return _response(request, 200, {"FunctionName": function, "Environment": {"Variables": variables}})
+            case refusal:
+                return _response(request, _STATUS[refusal], {"Message": f"{refusal}: {function}"}, refusal)
 
     def _act(self, request: AWSPreparedRequest, function: str, kind: str, event: Any) -> AWSResponse:
         if kind == "Event":

@@ -14,6 +14,7 @@ from sosw_runtime.cli import failures, jobs, output, tasks, worker_package, work
 from sosw_runtime.cli.import_config import import_config
 from sosw_runtime.cli.package import package
 from sosw_runtime.cli.run import run as run_worker
+from sosw_runtime.cli.status import status
 from sosw_runtime.errors import SoswError
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(package)
 app.command("run")(run_worker)
+app.command()(status)
 app.command("import-config")(import_config)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(tasks.app, name="tasks")

@@ -7,20 +7,24 @@ import time
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from heapq import nlargest
+from statistics import fmean
 from typing import Annotated, Any, Final
 from uuid import uuid4
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sosw_runtime.cli import inputs, output, progress, scheduler, selection, tasks, times
+from sosw_runtime.cli import inputs, outlooks, output, progress, scheduler, selection, tasks, times
 from sosw_runtime.cli import preview as tasks_of_job
+from sosw_runtime.cli.estimate import Estimate
 from sosw_runtime.cli.options import AsJson, DryRun, Limit, Name, WorkerId
 from sosw_runtime.cli.redrive import RejectedJob, RejectedJobs
-from sosw_runtime.cli.watch import follow_until_closed, show_json
+from sosw_runtime.cli.watch import follow_until_closed, show_json, view
 from sosw_runtime.cli.watch import show as show_progress
+from sosw_runtime.domain.chunking import JobSchema
 from sosw_runtime.domain.job import json_object
-from sosw_runtime.errors import JobInterrupted, SoswError
+from sosw_runtime.domain.job import parse as parse_job
+from sosw_runtime.errors import JobInterrupted, Refused, SoswError
 from sosw_runtime.storage import jobs as stored_jobs
 from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.tables import Tables
@@ -33,27 +37,65 @@ JobFile = Annotated[
 ]
 KnownJobId = Annotated[str, typer.Argument(metavar="JOB_ID", help="Id of the job, as `submit` prints it.")]
 
+WithEstimate = Annotated[
+    bool, typer.Option("--estimate", help="Print how long the job would take, and what it would cost.")
+]
+
 #: Seconds between two passes over a job that is cancelled while the Scheduler still writes a window of it.
 _ENQUEUING_PAUSE: Final = 1.0
 
 
 @app.command()
-def submit(file: JobFile, name: Name = "sosw", as_json: AsJson = False) -> None:
+def submit(
+    file: JobFile,
+    *,
+    follow: Annotated[bool, typer.Option("--watch", help="Then watch the job, as `watch` does.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only ask what the Scheduler would answer.")] = False,
+    estimate: WithEstimate = False,
+    name: Name = "sosw",
+    as_json: AsJson = False,
+) -> None:
     """Have the Scheduler take a job."""
+    if follow and dry_run:
+        raise Refused("--watch", True, "expected either --watch or --dry-run")
     job = json_object("job", inputs.read_text(file))
+    if estimate:
+        _print_estimate(_estimate(name, json.dumps({"job": job}), None, None, None), as_json=as_json)
+    answer = _would_accept(name, job) if dry_run else _accept(name, job)
+    if as_json:
+        output.print_json(answer)
+    else:
+        what = "would be accepted" if dry_run else f"job {answer['job_id']}"
+        start = times.as_text(answer["first_start"])
+        output.print_line(f"{what}: {answer['tasks']} tasks, the first may start at {start} UTC")
+    if follow:
+        raise typer.Exit(_watch(name, answer["job_id"], as_json=as_json))
+
+
+def _would_accept(name: str, job: Mapping[str, Any]) -> dict[str, Any]:
+    """The Scheduler's answer for a job that it does not accept."""
+    try:
+        return scheduler.dry_run(name, job)
+    except scheduler.RefusedByScheduler as refused:
+        output.print_problem(str(refused))
+        raise typer.Exit(2) from refused
+
+
+def _accept(name: str, job: dict[str, Any]) -> dict[str, Any]:
+    """The Scheduler's answer for a job that it accepted."""
     # With an id, a request that is sent twice is one job.
     is_named = job.get("job_id") is not None
     if not is_named:
         job["job_id"] = str(uuid4())
     doubt = scheduler.Doubt()
     try:
-        answer = scheduler.submit(name, {"job": job}, doubt)
+        return scheduler.submit(name, {"job": job}, doubt)
     except scheduler.RefusedByScheduler as refused:
         output.print_problem(str(refused))
         raise typer.Exit(2) from refused
     except JobInterrupted as interrupted:
         output.print_message(interrupted.message)
-        answer = interrupted.answer
+        return interrupted.answer
     except (SoswError, BotoCoreError, ClientError) as failed:
         if doubt.remains and not is_named:
             output.print_message(f"The job may be accepted: submit it again with `job_id` {job['job_id']!r}.")
@@ -61,11 +103,6 @@ def submit(file: JobFile, name: Name = "sosw", as_json: AsJson = False) -> None:
             raise
         output.print_problem(f"job {job['job_id']}: {failed}")
         raise typer.Exit(1) from failed
-    if as_json:
-        output.print_json(answer)
-    else:
-        start = times.as_text(answer["first_start"])
-        output.print_line(f"job {answer['job_id']}: {answer['tasks']} tasks, the first may start at {start} UTC")
 
 
 @app.command()
@@ -76,30 +113,74 @@ def preview(
         typer.FileText | None,
         typer.Option(metavar="FILE", encoding="utf-8", help="File with the Worker's `job_schemas`, a JSON object."),
     ] = None,
+    worker: Annotated[
+        str | None, typer.Option(metavar="WORKER", help="Worker whose registered `job_schemas` are read from AWS.")
+    ] = None,
+    name: Name = "sosw",
     today: Annotated[
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="Day from which periods count, as YYYY-MM-DD."),
     ] = None,
     count: Annotated[bool, typer.Option("--count", help="Only print how many tasks there are.")] = False,
+    estimate: WithEstimate = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Print the payload of every task that a job would have, a JSON object a line, without asking AWS."""
+    """Print the payload of every task of a job, a JSON object a line. Only --worker and --estimate ask AWS."""
+    if schema is not None and worker is not None:
+        raise Refused("--worker", worker, "expected either --worker or --schema")
     day: date | None = None if today is None else today.date()
-    texts = inputs.read_text(file), None if schema is None else inputs.read_text(schema)
-    if count:
-        output.print_line(str(tasks_of_job.count(*texts, day)))
+    text = inputs.read_text(file)
+    schemas: str | Mapping[str, JobSchema] | None = None if schema is None else inputs.read_text(schema)
+    if estimate:
+        _print_estimate(_estimate(name, text, worker, schemas, day), as_json=as_json)
         return
-    for payload in tasks_of_job.preview(*texts, day):
+    if worker is not None:
+        schemas = outlooks.worker_of(Tables.connect(name), worker).valid_registration.job_schemas
+    if count:
+        output.print_line(str(tasks_of_job.count(text, schemas, day)))
+        return
+    for payload in tasks_of_job.preview(text, schemas, day):
         output.print_line(payload)
+
+
+def _estimate(
+    name: str, text: str, worker_id: str | None, schemas: str | Mapping[str, JobSchema] | None, day: date | None
+) -> Estimate:
+    """The estimate of a job, by default for the Worker that it names and with the schemas that are registered."""
+    tables, job = Tables.connect(name), parse_job(text).job
+    worker = outlooks.worker_of(tables, worker_id or job.worker)
+    if schemas is None:
+        schemas = worker.valid_registration.job_schemas
+    sizes = [len(payload.encode()) for payload in tasks_of_job.preview(text, schemas, day)]
+    start = max(times.now(), job.start_at or 0)
+    return Estimate(len(sizes), fmean(sizes), start, outlooks.read(tables, worker))
+
+
+def _print_estimate(estimate: Estimate, *, as_json: bool) -> None:
+    if as_json:
+        output.print_json(estimate.to_json())
+        return
+    output.print_fields(estimate.fields())
+    for assumption in estimate.assumptions():
+        output.print_message(assumption)
 
 
 @app.command()
 def watch(job_id: KnownJobId, name: Name = "sosw", as_json: AsJson = False) -> None:
     """Show a job's progress until all its tasks are closed; exit code 1 if one is dead."""
+    raise typer.Exit(_watch(name, job_id, as_json=as_json))
+
+
+def _watch(name: str, job_id: str, *, as_json: bool) -> int:
+    """Follow a job until it is closed; the exit code."""
     tables = Tables.connect(name)
-    job_progress = progress.of_job(tables, selection.known_job(tables, job_id))
-    snapshots = follow_until_closed(lambda: job_progress.take_snapshot(time.monotonic()))
-    last = show_json(snapshots) if as_json else show_progress(snapshots)
-    raise typer.Exit(1 if last.dead else 0)
+    job = selection.known_job(tables, job_id)
+    job_progress = progress.of_job(tables, job)
+    views = follow_until_closed(
+        lambda: view(tables, job, job_progress.take_snapshot(time.monotonic()), times.now()),
+    )
+    last = show_json(views) if as_json else show_progress(views)
+    return 1 if last.dead else 0
 
 
 @app.command("list")

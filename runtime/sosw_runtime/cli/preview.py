@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Final
 
@@ -21,32 +21,32 @@ _JOB_SCHEMAS: Final = TypeAdapter(dict[str, JobSchema])
 _EXAMPLE: Final = '{"default": {"chunkable_attrs": ["section", "store"]}}'
 
 
-def preview(job_text: str, schemas_text: str | None, today: date | None) -> Iterator[str]:
+def preview(job_text: str, schemas: str | Mapping[str, JobSchema] | None, today: date | None) -> Iterator[str]:
     """The payload of every task of a job as JSON, cut as the Scheduler cuts it.
 
     Args:
         job_text: the job, in any form in which the Scheduler takes it.
-        schemas_text: the Worker's `job_schemas`, a JSON object; None for a Worker without.
+        schemas: the Worker's `job_schemas`, as a JSON object or as they are registered; None for a Worker without.
         today: the day from which periods count; None for today in the job's time zone, or else in `SOSW_TIMEZONE`.
 
     Raises:
         Refused: before the first payload, if the job, the schemas or any of the payloads is invalid.
     """
-    inputs = _inputs(job_text, schemas_text, today)
+    inputs = _inputs(job_text, schemas, today)
     _count(inputs)
     return payload_texts(*inputs)
 
 
-def count(job_text: str, schemas_text: str | None, today: date | None) -> int:
+def count(job_text: str, schemas: str | Mapping[str, JobSchema] | None, today: date | None) -> int:
     """The number of payloads of `preview`, which refuses the same jobs."""
-    return _count(_inputs(job_text, schemas_text, today))
+    return _count(_inputs(job_text, schemas, today))
 
 
-def _inputs(job_text: str, schemas_text: str | None, today: date | None) -> _Inputs:
+def _inputs(job_text: str, schemas: str | Mapping[str, JobSchema] | None, today: date | None) -> _Inputs:
     timezone = Settings().timezone
     job = parse(job_text, timezone).job
-    schemas = {} if schemas_text is None else _schemas(schemas_text)
-    return job, schemas, today or periods.today(times.now(), job.time_zone or timezone)
+    read = _schemas(schemas) if isinstance(schemas, str) else dict(schemas or {})
+    return job, read, today or periods.today(times.now(), job.time_zone or timezone)
 
 
 def _count(inputs: _Inputs) -> int:

@@ -31,6 +31,10 @@ _PATIENT: Final = Config(
 class RefusedByScheduler(SoswError):
     """The Scheduler refused the job, and enqueued none of it. The message names the field."""
 
+    def __init__(self, field: str, message: str) -> None:
+        self.field = field
+        super().__init__(message)
+
 
 class SchedulerFailed(SoswError):
     """The Scheduler ended with an error or a time-out. The job may be accepted or not."""
@@ -40,6 +44,7 @@ class _Refusal(BaseModel):
     """The message of `sosw_runtime.errors.JobRefused`."""
 
     error: Literal["refused"]
+    field: str = ""
     message: str
 
 
@@ -74,7 +79,7 @@ class FunctionError(BaseModel):
         """The exception that `submit` raises for this error."""
         match _structured_message(self.message):
             case _Refusal() as refusal:
-                return RefusedByScheduler(refusal.message)
+                return RefusedByScheduler(refusal.field, refusal.message)
             case _Interruption() as interruption:
                 return JobInterrupted(interruption.answer, interruption.message)
         match self.type:
@@ -146,3 +151,26 @@ def submit(name: str, event: Mapping[str, Any], doubt: Doubt | None = None) -> d
     error = FunctionError.model_validate_json(answer).to_exception()
     doubt.remains = before or isinstance(error, Unavailable | SchedulerFailed)
     raise error
+
+
+def dry_run(name: str, job: Mapping[str, Any]) -> dict[str, Any]:
+    """The Scheduler's answer for a job that it does not accept.
+
+    Raises:
+        RefusedByScheduler: the job is invalid.
+        SchedulerFailed: the Scheduler failed, or is of a version without dry runs.
+        Misconfigured, Unavailable, botocore.exceptions.ClientError, BotoCoreError: as `submit`.
+    """
+    try:
+        return submit(name, {"dry_run": {"job": job}})
+    except RefusedByScheduler as refused:
+        # An older Scheduler reads a job with the only key `dry_run`, and misses the Worker.
+        if (
+            refused.field == "worker"
+            and (job.get("worker") or job.get("lambda_name"))
+            and str(refused).startswith("worker: None ")
+        ):
+            raise SchedulerFailed(
+                "the Scheduler is of a version without dry runs; upgrade the installation"
+            ) from refused
+        raise

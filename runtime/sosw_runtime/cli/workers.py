@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from sosw_runtime.cli import options, output, selection, times
+from sosw_runtime.cli import caller, options, output, selection, times
 from sosw_runtime.cli.options import AsJson, DryRun, Labels, Name
 from sosw_runtime.domain.dispatch import current_limit
 from sosw_runtime.errors import Refused
@@ -62,7 +62,7 @@ def pause(
     _change_control(
         worker_ids,
         label,
-        Control(paused=True, since=times.now(), reason=reason),
+        Control(paused=True, since=times.now(), reason=reason, by=None if dry_run else caller.name()),
         name,
         dry_run=dry_run,
         as_json=as_json,

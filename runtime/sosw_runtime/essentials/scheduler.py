@@ -105,7 +105,8 @@ def handler(event: Any, context: LambdaContext | None) -> dict[str, Any]:
     """Accept a job and enqueue its tasks, or resume a job.
 
     Args:
-        event: a job in any of the forms on the page on jobs, or `{"resume": <job_id>}`.
+        event: a job in any of the forms on the page on jobs; `{"resume": <job_id>}`; or `{"dry_run": <job>}`, the
+            same forms: the answer that the job would get, and nothing is written.
         context: Lambda's.
 
     Returns:
@@ -122,6 +123,8 @@ def handler(event: Any, context: LambdaContext | None) -> dict[str, Any]:
     invocation = Invocation.begin(context)
     batch = records(event)
     try:
+        if batch is None and _is_dry_run(event):
+            return _answer_without_acceptance(invocation, event["dry_run"])
         if batch is None:
             return _accept_and_enqueue(invocation, event)
         if are_sqs_messages(batch):
@@ -158,7 +161,7 @@ def _accept_and_enqueue(invocation: Invocation, event: object) -> dict[str, Any]
             record, held = accept_job(invocation, parse(event, invocation.settings.timezone))
     except (BotoCoreError, ClientError, ConditionFailed, Unavailable) as error:
         raise Unavailable(f"not accepted, or not known to be; ask again with the same id: {error}") from error
-    answer = {"job_id": record.job_id, "tasks": record.total, "first_start": record.first_start}
+    answer = _answer(record)
     try:
         held = held or take_over_job(invocation, record.job_id)
         if held is not None:
@@ -167,6 +170,25 @@ def _accept_and_enqueue(invocation: Invocation, event: object) -> dict[str, Any]
         message = f"job {record.job_id!r} is accepted, and the Scavenger resumes it: {type(error).__name__}: {error}"
         raise JobInterrupted(answer, message) from error
     return answer
+
+
+def _is_dry_run(event: object) -> bool:
+    """Whether an event only asks. A version that knows no dry run reads a job without a Worker, and refuses it."""
+    return isinstance(event, dict) and event.keys() == {"dry_run"}
+
+
+def _answer_without_acceptance(invocation: Invocation, event: object) -> dict[str, Any]:
+    """The answer for a job, after every check that comes before its acceptance. Cost: 2.5 read units."""
+    try:
+        record, _, _ = _checked_job(invocation, parse(event, invocation.settings.timezone))
+        known = jobs.get(invocation.tables, record.job_id)
+    except (BotoCoreError, ClientError, Unavailable) as error:
+        raise Unavailable(f"not known whether it would be accepted; ask again: {error}") from error
+    return _answer(record if known is None else _same_job(known, record))
+
+
+def _answer(record: JobRecord) -> dict[str, Any]:
+    return {"job_id": record.job_id, "tasks": record.total, "first_start": record.first_start}
 
 
 def _with_answer_deadline(invocation: Invocation) -> Invocation:
@@ -183,6 +205,21 @@ def accept_job(invocation: Invocation, request: Request) -> tuple[JobRecord, Hel
     Raises:
         Refused, Misconfigured: nothing was written.
         Unavailable, botocore.exceptions.ClientError, BotoCoreError: the job is not accepted, or the answer was lost.
+    """
+    record, spec, stored = _checked_job(invocation, request)
+    cursor = Cursor(record.job_id, 0, uuid4().hex, invocation.clock() + _LEASE_MS)
+    accepted = jobs.accept(invocation.tables, record, stored, cursor)
+    if accepted is record:
+        return record, HeldJob(spec, cursor)
+    return _same_job(accepted, record), None
+
+
+def _checked_job(invocation: Invocation, request: Request) -> tuple[JobRecord, _Spec, bytes]:
+    """A job that may be accepted, with its spec, also as it is stored.
+
+    Raises:
+        Refused, Misconfigured: it may not.
+        botocore.exceptions.ClientError, BotoCoreError: the registration cannot be read now.
     """
     job, now = request.job, invocation.clock()
     registration = _registration(invocation.tables, job.worker)
@@ -203,13 +240,18 @@ def accept_job(invocation: Invocation, request: Request) -> tuple[JobRecord, Hel
     stored = jobs.compress(spec.to_json())
     if len(stored) > jobs.LARGEST_JOB:
         raise Refused("job", f"{len(stored)} bytes compressed", f"the most is {jobs.LARGEST_JOB}; split the job")
-    cursor = Cursor(record.job_id, 0, uuid4().hex, invocation.clock() + _LEASE_MS)
-    accepted = jobs.accept(invocation.tables, record, stored, cursor)
-    if accepted is record:
-        return record, HeldJob(spec, cursor)
-    if accepted.fingerprint != record.fingerprint:
-        raise Refused("job_id", record.job_id, "another job has it; use another id, or none")
-    return accepted, None
+    return record, spec, stored
+
+
+def _same_job(known: JobRecord, asked: JobRecord) -> JobRecord:
+    """The job that was accepted under an id, if it is the one that is asked for again.
+
+    Raises:
+        Refused: it is another one.
+    """
+    if known.fingerprint != asked.fingerprint:
+        raise Refused("job_id", asked.job_id, "another job has it; use another id, or none")
+    return known
 
 
 def _fingerprint(job: Job) -> str:

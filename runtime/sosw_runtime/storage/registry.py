@@ -28,6 +28,7 @@ class Control:
     paused: bool = False
     since: int | None = None  # ms
     reason: str | None = None
+    by: str | None = None  # who paused it
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,9 @@ def control(tables: Tables, worker_id: str) -> Control:
 
 def put_control(tables: Tables, worker_id: str, control: Control) -> None:
     """Pause a Worker, or let it go on. Cost: 1 write unit."""
-    values = {"paused": control.paused, "since": control.since, "reason": control.reason}
+    values = {"paused": control.paused, "since": control.since, "reason": control.reason, "paused_by": control.by}
+    # Version 0.1.0 leaves `paused_by` as it was when it pauses. It counts only with the time for which it was written.
+    values["paused_by_since"] = None if control.by is None else control.since
     # The item holds more than this: a change of it leaves the rest as it is.
     present = [f"{name} = :{name}" for name, value in values.items() if value is not None]
     absent = [name for name, value in values.items() if value is None]
@@ -210,7 +213,9 @@ def _worker(worker_id: str, parts: Mapping[str, Item | None]) -> WorkerRecord:
 
 def _control(item: Item | None) -> Control:
     values = {} if item is None else decoded(item)
-    return Control(values.get("paused", False), values.get("since"), values.get("reason"))
+    since = values.get("since")
+    by = values.get("paused_by") if values.get("paused_by_since") == since else None
+    return Control(values.get("paused", False), since, values.get("reason"), by)
 
 
 def _registration(worker_id: str, item: Item | None) -> Registration | Misconfigured:

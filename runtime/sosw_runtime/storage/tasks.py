@@ -175,9 +175,18 @@ def waiting_ids(tables: Tables, worker_id: str) -> set[str]:
 
 
 def closed_ids(
-    tables: Tables, worker_id: str, outcome: Status, since: int = 0, until: int | None = None
+    tables: Tables,
+    worker_id: str,
+    outcome: Status,
+    since: int = 0,
+    until: int | None = None,
+    page: int | None = None,
 ) -> Iterator[str]:
-    """The ids of a Worker's closed tasks of one outcome, oldest first, closed between two times (ms, inclusive)."""
+    """The ids of a Worker's closed tasks of one outcome, oldest first, closed between two times (ms, inclusive).
+
+    They are read lazily in pages of `page` ids, or else of 1 MB. Cost: 0.5 read units per 4 KB, about 20 tasks.
+    """
+    limit = {} if page is None else {"Limit": page}
     values: dict[str, Any] = {":key": outcome_key(worker_id, outcome), ":since": since, ":until": until or 10**15}
     items = query(
         tables,
@@ -185,6 +194,7 @@ def closed_ids(
         IndexName="by_outcome",
         KeyConditionExpression="outcome_key = :key AND closed_at BETWEEN :since AND :until",
         ExpressionAttributeValues=encoded(values),
+        **limit,
     )
     return (item["task_id"]["S"] for item in items)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from sosw_runtime.essentials import scheduler
 from sosw_runtime.storage import jobs as stored_jobs
 from sosw_runtime.storage.tasks import closed_ids
 from tests.integration.cli.conftest import Command, complete, dispatch, fail
-from tests.support.builders import HOUR
+from tests.support.builders import HOUR, SECOND
 from tests.support.installation import Installation
 from tests.support.lambdas import FakeLambda
 
@@ -44,6 +45,54 @@ def test_a_submitted_job_is_enqueued_and_told(sosw: Installation, cli: Command, 
 
     assert cli.out.startswith("job nightly: 5 tasks, the first may start at 20")
     assert len(dispatch(sosw)) == 3
+
+
+def test_a_submitted_job_can_be_watched_to_its_end(
+    sosw: Installation, cli: Command, tmp_path: Path, between_looks: BetweenLooks
+) -> None:
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps({"job_id": "nightly", "worker": "resize"}))
+    between_looks(lambda: fail(sosw, dispatch(sosw)[0]))
+
+    assert cli("jobs", "submit", job, "--watch") == 1
+
+    first, last = cli.out.splitlines()
+    assert first.startswith("job nightly: 1 tasks, the first may start at 20")
+    assert last == "job nightly: 1 of 1 tasks closed: 1 dead"
+
+
+def test_a_preview_takes_the_schemas_that_are_registered(sosw: Installation, cli: Command, tmp_path: Path) -> None:
+    sosw.register("crawl", job_schemas={"default": {"chunkable_attrs": ["store"]}})
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps({"worker": "crawl", "stores": [1, 2], "isolate_stores": True}))
+
+    assert cli("jobs", "preview", job, "--worker", "crawl") == 0
+
+    assert cli.json == [{"stores": [1]}, {"stores": [2]}]
+    assert cli("jobs", "preview", job, "--worker", "crawl", "--schema", job) == 2
+    assert cli("jobs", "preview", job, "--worker", "craw") == 2
+    assert cli("jobs", "preview", job, "--estimate", "--json") == 0
+    assert (cli.json[0]["tasks"], cli.json[0]["seconds"]) == (2, None)
+
+
+def test_an_estimate_takes_the_workers_recent_tasks(sosw: Installation, cli: Command, tmp_path: Path) -> None:
+    sosw.submit_photos(5, job_id="before")
+    events = dispatch(sosw)
+    sosw.clock.advance(2 * SECOND)
+    for event in events[:2]:
+        complete(sosw, event)
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps({"job_id": "nightly", "worker": "resize", "period": "last_5_days", "isolate_days": True}))
+
+    assert cli("jobs", "preview", job, "--estimate", "--json") == 0
+
+    [line] = cli.json
+    assert line["tasks"] == 5
+    assert line["assumptions"][1] == "3 slots, and 3 tasks of the Worker before the job."
+    assert line["seconds"] == pytest.approx(8 * 2 / 3, rel=0.2)
+    assert cli("jobs", "submit", job, "--estimate") == 0
+    assert cli.out.splitlines()[0].split() == ["tasks", "5"]
+    assert cli.out.splitlines()[-1].startswith("job nightly: 5 tasks")
 
 
 def test_a_submitted_job_that_the_scheduler_refuses_enqueues_nothing(
@@ -100,6 +149,55 @@ def test_a_job_that_starts_later_waits_until_it_is_cancelled(
 
     assert cli.err.splitlines()[0] == "0 of 2 tasks closed: 2 waiting"
     assert cli.out == "cancelled: 2 of 2 tasks\njob later: 2 of 2 tasks closed: 2 cancelled\n"
+
+
+def test_a_watch_says_why_nothing_moves(sosw: Installation, cli: Command, between_looks: BetweenLooks) -> None:
+    sosw.submit_photos(2, job_id="other")
+    dispatch(sosw)
+    sosw.submit_photos(4, job_id="nightly")
+    dispatch(sosw)
+    assert cli("workers", "pause", "resize", "--reason", "the database moves") == 0
+
+    def end_all() -> None:
+        run(["jobs", "cancel", "nightly"])
+        complete(sosw, dispatch(sosw)[-1])
+
+    between_looks(end_all)
+
+    assert cli("jobs", "watch", "nightly", "--json") == 0
+
+    begun = json.loads(cli.out.splitlines()[0])
+    assert [reason["kind"] for reason in begun["reasons"]] == ["paused"]
+    assert re.fullmatch(r"Worker resize is paused since .+ UTC by .+: the database moves", begun["reasons"][0]["text"])
+    assert begun["end_at"] is None
+
+
+def test_a_watch_counts_the_slots_of_other_jobs(sosw: Installation, cli: Command, between_looks: BetweenLooks) -> None:
+    sosw.submit_photos(2, job_id="other")
+    dispatch(sosw)
+    sosw.submit_photos(2, job_id="nightly")
+    between_looks(lambda: complete(sosw, dispatch(sosw)[-1]))
+    dispatch(sosw)
+
+    assert cli("jobs", "watch", "nightly") == 0
+
+    assert cli.err.splitlines()[:2] == [
+        "0 of 2 tasks closed: 1 queued, 1 running",
+        "  all 3 slots are taken, 2 of them by tasks of other jobs",
+    ]
+
+
+def test_a_watch_tells_when_the_next_retry_is_due(
+    sosw: Installation, cli: Command, between_looks: BetweenLooks
+) -> None:
+    sosw.register("resize", retry={"max_attempts": 2, "base_delay_seconds": 300}, token_seen=False)
+    sosw.submit_photos(1, job_id="nightly")
+    fail(sosw, dispatch(sosw)[0])
+    between_looks(lambda: run(["jobs", "cancel", "nightly"]))
+
+    assert cli("jobs", "watch", "nightly") == 0
+
+    assert cli.err.splitlines()[1].startswith("  1 tasks wait for a retry, the next one due at 20")
 
 
 def test_an_unknown_job_is_refused(sosw: Installation, cli: Command) -> None:

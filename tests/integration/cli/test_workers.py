@@ -55,6 +55,21 @@ def test_a_paused_worker_starts_nothing_and_keeps_its_queue(sosw: Installation, 
     assert len(dispatch(sosw)) == 3
 
 
+def test_who_paused_a_worker_is_known_until_another_version_pauses_it(sosw: Installation, cli: Command) -> None:
+    cli("workers", "pause", "resize")
+    paused = registry.find_workers(sosw.tables, ["resize"])["resize"].control
+    assert paused.by is not None
+
+    sosw.client.update_item(  # as version 0.1.0 does
+        TableName=sosw.tables.registry,
+        Key={"pk": {"S": "control"}, "sk": {"S": "resize"}},
+        UpdateExpression="SET since = :since",
+        ExpressionAttributeValues={":since": {"N": "1"}},
+    )
+
+    assert registry.find_workers(sosw.tables, ["resize"])["resize"].control == replace(paused, since=1, by=None)
+
+
 def test_workers_are_paused_by_label(two_workers: Installation, cli: Command) -> None:
     assert cli("workers", "pause", "--label", "team=media", "--json") == 0
 

@@ -52,6 +52,47 @@ def test_a_job_is_understood_in_every_form(sosw: Installation) -> None:
         assert [entry.move for entry in task.history] == [Move.ENQUEUE], form
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_dry_run_gets_the_answer_and_writes_nothing(sosw: Installation, form: str) -> None:
+    sosw.register()
+    before = sosw.everything()
+
+    answer = sosw.submit({"dry_run": FORMS[form]})
+
+    assert answer == {"job_id": answer["job_id"], "tasks": 1, "first_start": NOON}
+    assert sosw.everything() == before
+
+
+def test_a_dry_run_is_refused_as_the_job_would_be(sosw: Installation) -> None:
+    sosw.register()
+    sosw.submit({**PHOTO, "job_id": "album"})
+    sosw.clock.advance(HOUR)
+
+    assert sosw.submit({"dry_run": {**PHOTO, "job_id": "album"}})["first_start"] == NOON
+    with pytest.raises(Refused, match="job_id: 'album' is refused; another job has it"):
+        sosw.submit({"dry_run": {"worker": "resize", "job_id": "album"}})
+    with pytest.raises(Refused, match="no such Worker is registered"):
+        sosw.submit({"dry_run": {"worker": "resise"}})
+
+
+def test_an_older_scheduler_refuses_the_form_of_a_dry_run(sosw: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version 0.1.0 reads it as a job, as this version without the form does."""
+    sosw.register()
+    monkeypatch.setattr(scheduler, "_is_dry_run", lambda _: False)
+
+    with pytest.raises(Refused, match="worker: None is refused"):
+        sosw.submit({"dry_run": {"job": PHOTO}})
+
+
+@pytest.mark.parametrize("event", [{"worker": "resize", "dry_run": True}, {"job": {**PHOTO, "dry_run": {}}}])
+def test_dry_run_beside_other_keys_is_a_key_of_the_job(sosw: Installation, event: dict[str, Any]) -> None:
+    sosw.register()
+
+    sosw.submit(event)
+
+    assert "dry_run" in json.loads(sosw.task().payload)
+
+
 def test_each_job_of_a_batch_is_taken_although_another_is_refused(sosw: Installation) -> None:
     sosw.register()
     bodies = {"m-1": '{"worker": "nobody"}', "m-2": '{"worker": "resize"}'}

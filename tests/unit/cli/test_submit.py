@@ -52,6 +52,47 @@ def test_json_is_the_schedulers_answer(
     assert json.loads(capsys.readouterr().out) == ACCEPTED
 
 
+def test_a_dry_run_sends_the_job_as_it_is_and_tells_the_answer(
+    fake_lambda: FakeLambda, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = tmp_path / "job.json"
+    job.write_text('{"worker": "resize"}')
+    fake_lambda.returns(ACCEPTED)
+
+    assert run(["jobs", "submit", str(job), "--dry-run"]) == 0
+
+    assert [body for _, body in fake_lambda.requests] == [{"dry_run": {"job": {"worker": "resize"}}}]
+    told = "would be accepted: 366 tasks, the first may start at 2026-02-25 06:13:20 UTC\n"
+    assert capsys.readouterr().out == told
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "told"),
+    [
+        (
+            "worker: None is refused; expected",
+            1,
+            "the Scheduler is of a version without dry runs; upgrade the installation",
+        ),
+        ("worker: 'resize' is refused; none", 2, "worker: 'resize' is refused; none"),
+    ],
+)
+def test_a_refused_dry_run_tells_an_old_scheduler_from_a_wrong_job(
+    message: str, code: int, told: str, fake_lambda: FakeLambda, job_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_lambda.raises("JobRefused", json.dumps({"error": "refused", "field": "worker", "message": message}))
+
+    assert run(["jobs", "submit", str(job_file), "--dry-run"]) == code
+
+    assert capsys.readouterr().err == f"sosw: {told}\n"
+
+
+def test_a_dry_run_cannot_be_watched(job_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["jobs", "submit", str(job_file), "--dry-run", "--watch"]) == 2
+
+    assert "expected either --watch or --dry-run" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("by", ["option", "environment"])
 def test_another_installation_is_named(
     by: str, fake_lambda: FakeLambda, job_file: Path, monkeypatch: pytest.MonkeyPatch
