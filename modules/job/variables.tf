@@ -206,14 +206,14 @@ variable "attributes" {
 
   validation {
     condition = var.job_schemas == null || length([
-      for key in try(keys(jsondecode(var.attributes)), []) : key
-      if can(regex("^(isolate_.+|max_.+_per_batch)$", key)) && !contains(local.meant, key)
+      for key, value in try(merge(jsondecode(var.attributes)), {}) : key
+      if value != null && can(regex("^(isolate_.+|max_.+_per_batch)$", key)) && !contains(local.meant, key)
     ]) == 0
     error_message = format(
       "attributes: has %s, which the job schema has no attribute for; the flags are %s.",
       join(", ", [
-        for key in try(keys(jsondecode(var.attributes)), []) : key
-        if can(regex("^(isolate_.+|max_.+_per_batch)$", key)) && !contains(local.meant, key)
+        for key, value in try(merge(jsondecode(var.attributes)), {}) : key
+        if value != null && can(regex("^(isolate_.+|max_.+_per_batch)$", key)) && !contains(local.meant, key)
       ]),
       join(", ", keys(local.flags)),
     )

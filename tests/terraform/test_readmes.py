@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 import hcl2
 import pytest
@@ -74,6 +75,21 @@ def test_lists_inputs_and_outputs(module: str) -> None:
     outputs = {name.strip("`") for name, *_ in _table(readme, "Outputs")}
     assert inputs == dict(_declared(directory / "variables.tf", "variable"))
     assert outputs == {name for name, _ in _declared(directory / "outputs.tf", "output")}
+
+
+@pytest.mark.parametrize("module", ["job", "worker"])
+def test_shows_the_shape_of_every_object_input(module: str) -> None:
+    directory = ROOT / "modules" / module
+    readme = (directory / "README.md").read_text()
+    shapes = {}
+    for block in (directory / "variables.tf").read_text().split('\nvariable "'):
+        description = block.partition("<<-EOT\n")[2].partition("\n  EOT\n")[0]
+        *_, last = description.split("\n\n")
+        if "object({" in last:
+            shapes[block.partition('"')[0]] = dedent(last)
+    assert shapes
+    for name, shape in shapes.items():
+        assert f"`{name}`:\n\n```hcl\n{shape}\n```\n" in readme
 
 
 def _blocks(page: str, language: str) -> list[str]:

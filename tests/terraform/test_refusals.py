@@ -316,7 +316,9 @@ RIGHT: dict[str, list[dict[str, Any]]] = {
         *({"job": {"worker": "resize", "period": period.replace("N", "12")}} for period in PERIODS),
         {"attributes": json.dumps({"payload": {"periods": 12}, "date_list": ["2026-01-31"], "isolate_shops": True})},
         {
-            "attributes": json.dumps({"isolate_store": True, "stores": ["a"], "max_section_per_batch": 2, "depth": 3}),
+            "attributes": json.dumps(
+                {"isolate_shops": None, "isolate_store": True, "stores": ["a"], "max_section_per_batch": 2, "depth": 3}
+            ),
             "job_schemas": SCHEMAS,
         },
         {
