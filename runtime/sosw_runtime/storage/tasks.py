@@ -174,10 +174,21 @@ def waiting_ids(tables: Tables, worker_id: str) -> set[str]:
     return {item["due"]["S"].partition("#")[2] for item in items}
 
 
-def closed_ids(
+@dataclass(frozen=True, slots=True)
+class ClosedEntry:
+    """A dead or cancelled task as the index shows it. It may be out of date, since index reads lag."""
+
+    task_id: str
+    job_id: str
+
+
+def closed_entries(
     tables: Tables, worker_id: str, outcome: Status, since: int = 0, until: int | None = None
-) -> Iterator[str]:
-    """The ids of a Worker's closed tasks of one outcome, oldest first, closed between two times (ms, inclusive)."""
+) -> Iterator[ClosedEntry]:
+    """A Worker's closed tasks of one outcome, oldest first, closed between two times (ms, inclusive).
+
+    Cost: 0.5 read units per 4 KB, about 20 tasks.
+    """
     values: dict[str, Any] = {":key": outcome_key(worker_id, outcome), ":since": since, ":until": until or 10**15}
     items = query(
         tables,
@@ -186,7 +197,14 @@ def closed_ids(
         KeyConditionExpression="outcome_key = :key AND closed_at BETWEEN :since AND :until",
         ExpressionAttributeValues=encoded(values),
     )
-    return (item["task_id"]["S"] for item in items)
+    return (ClosedEntry(item["task_id"]["S"], item.get("job_id", {}).get("S", "")) for item in items)
+
+
+def closed_ids(
+    tables: Tables, worker_id: str, outcome: Status, since: int = 0, until: int | None = None
+) -> Iterator[str]:
+    """The ids of `closed_entries`."""
+    return (entry.task_id for entry in closed_entries(tables, worker_id, outcome, since, until))
 
 
 def outbox_ids(tables: Tables) -> Iterator[str]:
