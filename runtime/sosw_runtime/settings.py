@@ -19,14 +19,14 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SOSW_", frozen=True)
 
-    name: str = Field(default="sosw", min_length=1)
+    name: str = Field(default="sosw", min_length=1, description="the name of an installation")
     # 0.1.0 refuses to start where `SOSW_VERSION` names another version, as it would while an upgrade is applied: a
     # function's environment changes before its code. The variable is left to it.
     pinned_version: str = __version__
     alarm_topic_arn: str | None = None
     jobs_topic_arn: str | None = None
     timezone: str = "UTC"
-    closed_tasks_retention_days: int | None = Field(default=None, ge=1)
+    closed_tasks_retention_days: int | None = Field(default=None, ge=1, description="a whole number of days from 1")
 
     @field_validator("timezone")
     @classmethod

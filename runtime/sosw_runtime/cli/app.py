@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -56,7 +56,7 @@ def run(arguments: Sequence[str]) -> int:
         is refused; 3 a call to AWS failed; 130 interrupted.
     """
     try:
-        code = app(args=list(arguments), prog_name="sosw", standalone_mode=False)
+        code = _command()(args=list(arguments), prog_name="sosw", standalone_mode=False)
     except typer.Abort:
         return 130
     except (typer.TyperException, SoswError, ValidationError, BotoCoreError, ClientError, OSError) as failure:
@@ -64,3 +64,16 @@ def run(arguments: Sequence[str]) -> int:
         if line:  # empty if the help was printed instead
             output.print_problem(line)
     return code if isinstance(code, int) else 0
+
+
+def _command() -> Callable[..., object]:
+    """The command tree, whose help shows a flag without a type."""
+    root = typer.main.get_command(app)
+    remaining = [root]
+    while remaining:
+        command = remaining.pop()
+        remaining += getattr(command, "commands", {}).values()
+        for parameter in command.get_params(typer.Context(command)):
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+    return root

@@ -47,8 +47,11 @@ def move_all(participle: str, tasks: Iterable[Task], move: Callable[[Task], bool
                 if as_json:
                     output.print_json({**identity(task), "done": obstacle is None, "reason": obstacle})
     finally:  # reading the tasks may fail midway
+        result = f"{participle}: {moved} of {moved + obstacles.total()} tasks"
         if not as_json:
-            output.print_line(f"{participle}: {moved} of {moved + obstacles.total()} tasks")
+            output.print_line(result)
+        elif not moved + obstacles.total():
+            output.print_message(result)
         for obstacle, count in obstacles.items():
             output.print_problem(f"not {participle}: {count} tasks: {obstacle}")
     return not obstacles

@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from pydantic import ValidationError
 
 from sosw_runtime.errors import Refused, SoswError, Unavailable
+from sosw_runtime.settings import Settings
 
 #: Errors that a command may end with. Any other exception is a defect and shown with its traceback.
 Failure = typer.TyperException | SoswError | ValidationError | BotoCoreError | ClientError | OSError
@@ -28,7 +29,7 @@ def exit_code_and_line(failure: Failure) -> tuple[int, str]:
         case SoswError():
             return _exit_code(failure), str(failure)
         case ValidationError():  # of a setting in the environment; wrong inputs raise `Refused`
-            return 2, failure.errors()[0]["msg"].removeprefix("Value error, ")
+            return 2, _setting_message(failure)
         case OSError() if not isinstance(failure, BotoCoreError):  # some time-outs of botocore are both
             return 1, f"{failure.filename}: {failure.strerror}" if failure.filename else str(failure)
         case _:
@@ -43,6 +44,15 @@ def _exit_code(failure: SoswError) -> int:
             return 3
         case _:
             return 1
+
+
+def _setting_message(failure: ValidationError) -> str:
+    error = failure.errors(include_url=False)[0]
+    if error["type"] == "value_error":  # the setting's own words
+        return str(error["ctx"]["error"])
+    name = str(error["loc"][-1])
+    expected = Settings.model_fields[name].description or "another value"
+    return f"SOSW_{name.upper()}: {error['input']!r} is refused; expected {expected}"
 
 
 def _aws_message(failure: BotoCoreError | ClientError) -> str:

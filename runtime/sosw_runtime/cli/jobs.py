@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date, datetime
 from heapq import nlargest
 from statistics import fmean
@@ -14,11 +15,13 @@ from uuid import uuid4
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sosw_runtime.cli import inputs, outlooks, output, progress, scheduler, selection, tasks, times
+from sosw_runtime.cli import columns as columns_of
+from sosw_runtime.cli import deaths, inputs, outlooks, output, progress, scheduler, selection, tasks, times
 from sosw_runtime.cli import preview as tasks_of_job
 from sosw_runtime.cli.estimate import Estimate
-from sosw_runtime.cli.options import AsJson, DryRun, Limit, Name, WorkerId
+from sosw_runtime.cli.options import AsJson, Columns, DryRun, Limit, Name, Wide, WorkerId
 from sosw_runtime.cli.redrive import RejectedJob, RejectedJobs
+from sosw_runtime.cli.table import print_table
 from sosw_runtime.cli.watch import follow_until_closed, show_json, view
 from sosw_runtime.cli.watch import show as show_progress
 from sosw_runtime.domain.chunking import JobSchema
@@ -43,6 +46,8 @@ WithEstimate = Annotated[
 
 #: Seconds between two passes over a job that is cancelled while the Scheduler still writes a window of it.
 _ENQUEUING_PAUSE: Final = 1.0
+#: State of a closed job with open tasks again.
+_REPLAYING: Final = "replaying"
 
 
 @app.command()
@@ -191,41 +196,30 @@ def list_(
         str | None, typer.Option(help="Only jobs created since: 30m, 6h or 2d ago, or a time as 2026-01-31T06:00.")
     ] = None,
     limit: Limit = 100,
+    columns: Columns = None,
+    wide: Wide = False,
     name: Name = "sosw",
     as_json: AsJson = False,
 ) -> None:
     """List the jobs, the newest first."""
+    layout = columns_of.layout(_COLUMNS, columns, wide=wide, as_json=as_json)
     earliest = 0 if since is None else times.parse("--since", since, times.now())
     tables = Tables.connect(name)
+    if worker is not None:
+        selection.known_workers(tables, [worker])
     cursors = {cursor.job_id: cursor for cursor in stored_jobs.cursors(tables)}
     found = [
         job for job in stored_jobs.list_all(tables) if worker in {None, job.worker_id} and job.created_at >= earliest
     ]
     newest = nlargest(limit, found, key=lambda job: job.created_at)
     lines = [_line(tables, job, cursors.get(job.job_id)) for job in newest]
-    if as_json:
-        for line in lines:
-            output.print_json(line)
-    else:
-        _print_table(lines)
+    replayed = deaths.replayed_jobs(tables, {job: line["dead"] for job, line in zip(newest, lines, strict=True)})
+    for line in lines:
+        if line["job_id"] in replayed:
+            line["state"] = _REPLAYING
+    layout.print(lines, "No job passes the filters." if worker or since else "There is no job.")
     if len(found) > limit:
         output.print_limit_reached(limit)
-
-
-def _print_table(lines: Iterable[Mapping[str, Any]]) -> None:
-    output.print_table(
-        ["JOB", "WORKER", "CREATED", "CLOSED", "TASKS", "COMPLETED", "DEAD", "CANCELLED", "STATE"],
-        (
-            [
-                line["job_id"],
-                line["worker_id"],
-                times.as_text(line["created_at"]),
-                times.as_text(line["closed_at"]),
-                *(line[count] for count in ("total", "completed", "dead", "cancelled", "state")),
-            ]
-            for line in lines
-        ),
-    )
 
 
 @app.command()
@@ -234,10 +228,16 @@ def show(job_id: KnownJobId, name: Name = "sosw", as_json: AsJson = False) -> No
     tables = Tables.connect(name)
     job = selection.known_job(tables, job_id)
     snapshot = progress.of_job(tables, job).take_snapshot(0)
-    cursor = stored_jobs.cursor(tables, job_id)
-    spec = stored_jobs.spec(tables, job_id)
+    cursor = stored_jobs.cursor(tables, job.job_id)
+    spec = stored_jobs.spec(tables, job.job_id)
+    line = _line(tables, job, cursor)
+    if job.closed_at is not None and (
+        snapshot.queued + snapshot.running + snapshot.waiting or deaths.replayed_jobs(tables, {job: line["dead"]})
+    ):
+        line["state"] = _REPLAYING
+    failures = deaths.failures(tables, job, snapshot.dead) if snapshot.dead else []
     about = {
-        **_line(tables, job, cursor),
+        **line,
         "first_start_at": job.first_start,
         "today": job.today.isoformat(),
         "source": job.source,
@@ -250,9 +250,14 @@ def show(job_id: KnownJobId, name: Name = "sosw", as_json: AsJson = False) -> No
         "job": None if spec is None else json.loads(spec)["job"],
     }
     if as_json:
-        output.print_json(about)
+        output.print_json({**about, "failures": [asdict(failure) for failure in failures]})
     else:
         output.print_fields(times.with_times_as_text(about))
+        if failures:
+            output.print_line("")
+            print_table(_FAILURES, [asdict(failure) for failure in failures], all_columns=True)
+    if (grouped := sum(failure.count for failure in failures)) < snapshot.dead:
+        output.print_message(f"{grouped} of {snapshot.dead} dead tasks were read.")
 
 
 @app.command()
@@ -263,6 +268,7 @@ def cancel(job_id: KnownJobId, *, name: Name = "sosw", dry_run: DryRun = False, 
     """
     tables = Tables.connect(name)
     job = selection.known_job(tables, job_id)
+    job_id = job.job_id
     wanted = selection.Selection(tasks.NOT_STARTED, job_id=job_id)
     while True:
         cursor = stored_jobs.cursor(tables, job_id) if dry_run else stored_jobs.cancel(tables, job_id, times.now())
@@ -335,3 +341,22 @@ def _state(job: JobRecord, cursor: Cursor | None) -> str:
     if job.cancelled_at is not None or (cursor is not None and cursor.cancelled):
         return "cancelled"
     return "open" if cursor is None else "enqueuing"
+
+
+_COLUMNS: Final = (
+    columns_of.plain("job_id", "JOB", narrowing="id"),
+    columns_of.plain("worker_id", "WORKER", rank=5),
+    columns_of.plain("created_at", "CREATED", rank=6),
+    columns_of.plain("closed_at", "CLOSED", rank=8),
+    columns_of.plain("total", "TASKS", rank=3),
+    columns_of.plain("completed", "COMPLETED", rank=4),
+    columns_of.plain("dead", "DEAD", rank=2, style=lambda text: "" if text == "0" else "bold red"),
+    columns_of.plain("cancelled", "CANCELLED", rank=7),
+    columns_of.plain("state", "STATE", rank=1, style=lambda text: "yellow" if text == _REPLAYING else ""),
+)
+_FAILURES: Final = (
+    columns_of.plain("count", "DEAD"),
+    columns_of.plain("type", "ERROR", narrowing="cut", style=lambda _: "red"),
+    columns_of.plain("task_id", "EXAMPLE"),
+    columns_of.plain("message", "MESSAGE", narrowing="wrap"),
+)

@@ -7,13 +7,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from sosw_runtime.cli import times
+from sosw_runtime.cli import json_path, times
 from sosw_runtime.cli.selection import Selection
 from sosw_runtime.domain.task import Status
 from sosw_runtime.errors import Refused
 
 Name = Annotated[str, typer.Option("--name", envvar="SOSW_NAME", help="`name` of the Terraform module.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+Columns = Annotated[
+    str | None,
+    typer.Option("--columns", metavar="NAME,...", help="Only these columns, named as the keys of --json."),
+]
+Wide = Annotated[bool, typer.Option("--wide", help="Every column, and nothing cut.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print what would be changed.")]
 Labels = Annotated[
     list[str] | None,
@@ -28,6 +33,13 @@ Since = Annotated[
     ),
 ]
 Until = Annotated[str | None, typer.Option(help="Only tasks closed (open ones: created) until then.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="Only tasks with this in their payload; a dotted key, e.g. order.id, reaches into it. Repeatable.",
+    ),
+]
 Limit = Annotated[int, typer.Option(min=1, help="Most lines to print.")]
 Outcome = Literal["completed", "dead", "cancelled", "queued", "running", "waiting"]
 
@@ -54,6 +66,7 @@ def selection(
     labels: Iterable[str] | None,
     since: str | None,
     until: str | None,
+    where: Iterable[str] | None = None,
 ) -> Selection:
     """The selection that the options describe.
 
@@ -68,4 +81,5 @@ def selection(
         labels=labels_of(labels),
         since=None if since is None else times.parse("--since", since, at),
         until=None if until is None else times.parse("--until", until, at),
+        where=json_path.conditions(where),
     )

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 
 def print_line(text: str) -> None:
@@ -19,19 +16,6 @@ def print_line(text: str) -> None:
 def print_json(value: object) -> None:
     """Print one JSON document on one line, keys in the order given."""
     typer.echo(json.dumps(value))
-
-
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print aligned columns. Only the last column is cut, and only on a terminal that is too narrow."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, no_wrap=True, overflow="ellipsis" if column == columns[-1] else "fold")
-    for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
-    console = Console()
-    if not console.is_terminal:
-        console.width = 10_000
-    console.print(table)
 
 
 def print_fields(values: Mapping[str, object]) -> None:

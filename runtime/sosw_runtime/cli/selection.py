@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Final
 
 from sosw_runtime.cli import times
+from sosw_runtime.cli.json_path import Condition
+from sosw_runtime.cli.table import ELLIPSIS
+from sosw_runtime.domain.job import is_id
 from sosw_runtime.domain.task import CLOSED, Status, Task, task_id
 from sosw_runtime.errors import Refused
 from sosw_runtime.storage import jobs, progress, registry, slots, tasks
@@ -36,6 +40,7 @@ class Selection:
     labels: Mapping[str, str] | None = None  # of the Worker's registration
     since: int | None = None  # ms, inclusive: when the task was closed or, while it is open, created
     until: int | None = None  # ms, inclusive
+    where: tuple[Condition, ...] = ()  # of the payload
 
     def __post_init__(self) -> None:
         if self.since is not None and self.until is not None and self.since > self.until:
@@ -51,7 +56,15 @@ class Selection:
             and self.job_id in {None, task.job_id}
             and (self.since is None or at >= self.since)
             and (self.until is None or at <= self.until)
+            and (not self.where or self._payload_matches(task))
         )
+
+    def _payload_matches(self, task: Task) -> bool:
+        try:
+            payload = json.loads(task.payload)
+        except (ValueError, RecursionError):  # somebody else wrote it
+            return False
+        return all(condition.holds(payload) for condition in self.where)
 
 
 def time_of(task: Task) -> int:
@@ -73,19 +86,35 @@ def select(tables: Tables, wanted: Selection) -> Iterator[Task]:
     job = known_job(tables, wanted.job_id)
     if job.worker_id not in {worker.worker_id for worker in workers}:
         return iter(())
+    wanted = replace(wanted, job_id=job.job_id)
     return filter(wanted.matches, _tasks_of_job(tables, job, wanted.statuses))
 
 
 def known_job(tables: Tables, job_id: str) -> JobRecord:
-    """An accepted job.
+    """An accepted job, by its id or by the beginning of it as a list cuts it: `nightly-2026…` or `nightly-2026...`.
+
+    Without the ellipsis a text is a whole id: no command takes a job that only begins like the one meant.
+    Cost: 1 read unit; for a beginning 1 more.
 
     Raises:
-        Refused: there is none of this id.
+        Refused: there is no such job, or several begin so.
     """
-    job = jobs.get(tables, job_id)
-    if job is None:
+    job = jobs.get(tables, job_id) if is_id(job_id) else None
+    if job is not None:
+        return job
+    beginning = job_id.removesuffix("...").removesuffix(ELLIPSIS)
+    if beginning == job_id or not is_id(beginning):
         raise Refused("job", job_id, f"expected the id of a job in {tables.registry}")
-    return job
+    first = list(islice(jobs.starting_with(tables, beginning), 3))
+    match first:
+        case [only]:
+            return only
+        case []:
+            raise Refused("job", job_id, f"expected the beginning of a job's id in {tables.registry}")
+        case _:
+            ids = ", ".join(job.job_id for job in first[:2])
+            more = ", ..." if first[2:] else ""
+            raise Refused("job", job_id, f"expected the beginning of a single job's id; so begin {ids}{more}")
 
 
 def known_workers(tables: Tables, worker_ids: Iterable[str]) -> list[WorkerRecord]:
@@ -113,6 +142,8 @@ def with_labels(workers: Iterable[WorkerRecord], labels: Mapping[str, str]) -> l
 
 def find(tables: Tables, task_id: str) -> Task | None:
     """One task, in whichever table it is. During archiving it is in two tables: closed wins."""
+    if not is_id(task_id):  # no key of a table
+        return None
     for _ in range(2):  # a task that moves to a table that was read already is found in the second pass
         open_ = tasks.find(tables, [task_id]).get(task_id)
         found = tasks.find_closed(tables, [task_id]).get(task_id) or open_ or _find_waiting(tables, task_id)
@@ -169,7 +200,7 @@ def _tasks_of_worker(
     for job in its_jobs:
         yield from _completed_tasks(tables, job, wanted)
     for outcome in sorted(wanted.statuses & CLOSED - {Status.COMPLETED}):
-        yield from _closed_by_id(tables, tasks.closed_ids(tables, worker_id, outcome, wanted.since or 0, wanted.until))
+        yield from closed_by_id(tables, tasks.closed_ids(tables, worker_id, outcome, wanted.since or 0, wanted.until))
 
 
 def _completed_tasks(tables: Tables, job: JobRecord, wanted: Selection) -> Iterator[Task]:
@@ -178,10 +209,11 @@ def _completed_tasks(tables: Tables, job: JobRecord, wanted: Selection) -> Itera
         return iter(())
     final = progress.final_outcomes(tables, job)
     numbers = sorted(number for number, outcome in final.items() if outcome is Status.COMPLETED)
-    return _closed_by_id(tables, (task_id(job.job_id, number) for number in numbers))
+    return closed_by_id(tables, (task_id(job.job_id, number) for number in numbers))
 
 
-def _closed_by_id(tables: Tables, task_ids: Iterable[str]) -> Iterator[Task]:
+def closed_by_id(tables: Tables, task_ids: Iterable[str]) -> Iterator[Task]:
+    """The given tasks that are closed, in their order, read lazily. Cost: 1 read unit per 4 KB of each."""
     for ids in _batches(task_ids):
         found = tasks.find_closed(tables, ids)
         yield from (found[each] for each in ids if each in found)

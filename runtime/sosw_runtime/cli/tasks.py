@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 from itertools import islice
 from typing import Annotated, Any, Final, Literal
@@ -11,8 +11,24 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from sosw_runtime.cli import bulk, options, output, selection, times
-from sosw_runtime.cli.options import AsJson, DryRun, JobId, Labels, Limit, Name, Outcome, Since, Until, WorkerId
-from sosw_runtime.domain.task import Status, Task
+from sosw_runtime.cli import columns as columns_of
+from sosw_runtime.cli.options import (
+    AsJson,
+    Columns,
+    DryRun,
+    JobId,
+    Labels,
+    Limit,
+    Name,
+    Outcome,
+    Since,
+    Until,
+    Where,
+    Wide,
+    WorkerId,
+)
+from sosw_runtime.cli.table import Column, print_table
+from sosw_runtime.domain.task import Error, Status, Task
 from sosw_runtime.errors import Refused
 from sosw_runtime.storage import jobs, moves, registry
 from sosw_runtime.storage import tasks as stored_tasks
@@ -38,20 +54,20 @@ def list_(
     label: Labels = None,
     since: Since = None,
     until: Until = None,
+    where: Where = None,
     limit: Limit = 1000,
+    columns: Columns = None,
+    wide: Wide = False,
     name: Name = "sosw",
     as_json: AsJson = False,
 ) -> None:
     """List tasks by Worker: queued, running and waiting ones, then closed ones from the oldest."""
+    layout = columns_of.layout(_COLUMNS, columns, wide=wide, as_json=as_json, payload_keys=True)
     statuses = _LISTED if outcome is None else {Status(outcome)}
-    wanted = options.selection(statuses, worker, job, label, since, until)
+    wanted = options.selection(statuses, worker, job, label, since, until, where)
     found = selection.select(Tables.connect(name), wanted)
     first = list(islice(found, limit))
-    if as_json:
-        for task in first:
-            output.print_json(_line(task))
-    else:
-        _print_table(first)
+    layout.print([_line(task) for task in first], "No task passes the filters.")
     if next(found, None) is not None:
         output.print_limit_reached(limit)
 
@@ -68,13 +84,10 @@ def show(
         output.print_json(_details(task))
         return
     whole = _details(task)
-    del whole["history"]
+    history = whole.pop("history")
     output.print_fields(times.with_times_as_text(whole))
     output.print_line("")
-    output.print_table(
-        ["AT", "MOVE", "ATTEMPT", "REASON"],
-        ([times.as_text(entry.at), entry.move, entry.attempt, entry.reason or ""] for entry in task.history),
-    )
+    print_table(_HISTORY, history, all_columns=True)
 
 
 @app.command()
@@ -87,16 +100,18 @@ def replay(
     label: Labels = None,
     since: Since = None,
     until: Until = None,
+    where: Where = None,
     name: Name = "sosw",
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Queue dead tasks again, each with a new allowance of attempts; exit code 1 if one was not replayed."""
     tables = Tables.connect(name)
-    filtered = any([worker, job, outcome, label, since, until])
-    wanted = options.selection({Status.DEAD}, worker, job, label, since, until)
+    filtered = any([worker, job, outcome, label, since, until, where])
+    wanted = options.selection({Status.DEAD}, worker, job, label, since, until, where)
     # A replayed task may die again before the command ends. It is not replayed twice.
-    wanted = replace(wanted, until=min(wanted.until or times.now(), times.now()))
+    now = times.now()
+    wanted = replace(wanted, until=now if wanted.until is None else min(wanted.until, now))
     found = _find(tables, task_ids, {Status.DEAD}, wanted, filtered=filtered)
     workers = {worker.worker_id: worker for worker in registry.workers(tables)}
 
@@ -121,6 +136,7 @@ def cancel(
     label: Labels = None,
     since: Since = None,
     until: Until = None,
+    where: Where = None,
     name: Name = "sosw",
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -128,22 +144,18 @@ def cancel(
     """Cancel queued, waiting or dead tasks; exit code 1 if one was not cancelled."""
     tables = Tables.connect(name)
     statuses = NOT_STARTED if outcome is None else {Status(outcome)}
-    wanted = options.selection(statuses, worker, job, label, since, until)
-    filtered = any([worker, job, outcome, label, since, until])
+    wanted = options.selection(statuses, worker, job, label, since, until, where)
+    filtered = any([worker, job, outcome, label, since, until, where])
     found = _find(tables, task_ids, NOT_STARTED | {Status.DEAD}, wanted, filtered=filtered)
     raise typer.Exit(0 if cancel_all(tables, found, dry_run=dry_run, as_json=as_json) else 1)
 
 
 @app.command()
-def unreadable(*, name: Name = "sosw", as_json: AsJson = False) -> None:
+def unreadable(*, columns: Columns = None, wide: Wide = False, name: Name = "sosw", as_json: AsJson = False) -> None:
     """List unreadable items; exit code 1 if there is one. Scans the tables."""
-    tables = Tables.connect(name)
-    lines = [_unreadable_line(each) for each in stored_tasks.unreadable_items(tables)]
-    if as_json:
-        for line in lines:
-            output.print_json(line)
-    else:
-        output.print_table(["TASK", "WORKER", "JOB", "REASON"], (list(line.values()) for line in lines))
+    layout = columns_of.layout(_UNREADABLE, columns, wide=wide, as_json=as_json)
+    lines = [_unreadable_line(each) for each in stored_tasks.unreadable_items(Tables.connect(name))]
+    layout.print(lines, "Every item can be read.")
     raise typer.Exit(1 if lines else 0)
 
 
@@ -226,9 +238,9 @@ def _move_all(
 
 
 def _line(task: Task) -> dict[str, Any]:
-    """A task as `list --json` prints it: without payload, result and history."""
+    """A task as `list --json` prints it: without result, stats and history."""
     whole = _details(task)
-    return {key: whole[key] for key in whole if key not in {"payload", "result", "stats", "history"}}
+    return {key: whole[key] for key in whole if key not in {"result", "stats", "history"}}
 
 
 def _details(task: Task) -> dict[str, Any]:
@@ -257,23 +269,48 @@ def _details(task: Task) -> dict[str, Any]:
 
 
 def _parse_json(text: str | None) -> Any:
-    return None if text is None else json.loads(text)
+    """A stored value; a text that is no JSON, as somebody else may have written it, as it is."""
+    try:
+        return None if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
-def _print_table(tasks: Iterable[Task]) -> None:
-    output.print_table(
-        ["TASK", "WORKER", "JOB", "OUTCOME", "ATTEMPT", "CREATED", "CLOSED", "ERROR"],
-        (
-            [
-                task.task_id,
-                task.worker_id,
-                task.job_id,
-                task.status,
-                task.attempt,
-                times.as_text(task.created_at),
-                times.as_text(task.closed_at),
-                task.failure or "",
-            ]
-            for task in tasks
-        ),
-    )
+def _error_cell(line: Mapping[str, Any]) -> str:
+    error = line["error"]
+    return "" if error is None else str(Error.from_json(json.dumps(error)))
+
+
+def _outcome_style(text: str) -> str:
+    return "bold red" if text == "dead" else ""
+
+
+_COLUMNS: Final = (
+    columns_of.plain("task_id", "TASK"),
+    columns_of.plain("worker_id", "WORKER", rank=5),
+    columns_of.plain("job_id", "JOB", rank=3, narrowing="id"),
+    columns_of.plain("number", "NUMBER", only_wide=True),
+    columns_of.plain("outcome", "OUTCOME", rank=1, style=_outcome_style),
+    columns_of.plain("attempt", "ATTEMPT", rank=4),
+    columns_of.plain("spared", "SPARED", only_wide=True),
+    columns_of.plain("priority", "PRIORITY", only_wide=True),
+    columns_of.plain("created_at", "CREATED", rank=7),
+    columns_of.plain("started_at", "STARTED", only_wide=True),
+    columns_of.plain("due_at", "DUE", only_wide=True),
+    columns_of.plain("closed_at", "CLOSED", rank=6),
+    columns_of.plain("duration_ms", "DURATION_MS", only_wide=True),
+    Column("error", "ERROR", _error_cell, rank=2, narrowing="cut", style=lambda _: "red"),
+    columns_of.plain("payload", "PAYLOAD", narrowing="cut", only_wide=True),
+)
+_HISTORY: Final = (
+    Column("at", "AT", lambda entry: times.as_text(entry["at"])),
+    columns_of.plain("move", "MOVE"),
+    columns_of.plain("attempt", "ATTEMPT"),
+    columns_of.plain("reason", "REASON", narrowing="wrap"),
+)
+_UNREADABLE: Final = (
+    columns_of.plain("task_id", "TASK"),
+    columns_of.plain("worker_id", "WORKER", rank=2),
+    columns_of.plain("job_id", "JOB", rank=3, narrowing="id"),
+    columns_of.plain("reason", "REASON", rank=1, narrowing="wrap"),
+)

@@ -26,7 +26,7 @@ def parse(option: str, text: str, at: int) -> int:
     Raises:
         Refused: names the option.
     """
-    ago = re.fullmatch(r"(\d+)([smhd])", text)
+    ago = re.fullmatch(r"(\d{1,18})([smhd])", text)
     if ago:
         return max(0, at - int(ago[1]) * _UNIT_MS[ago[2]])
     try:

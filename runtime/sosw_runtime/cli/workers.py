@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import typer
 
 from sosw_runtime.cli import caller, options, output, selection, times
-from sosw_runtime.cli.options import AsJson, DryRun, Labels, Name
+from sosw_runtime.cli import columns as columns_of
+from sosw_runtime.cli.options import AsJson, Columns, DryRun, Labels, Name, Wide
+from sosw_runtime.cli.table import Column
 from sosw_runtime.domain.dispatch import current_limit
 from sosw_runtime.errors import Refused
 from sosw_runtime.storage import registry, slots, tasks
@@ -23,29 +26,20 @@ WorkerIds = Annotated[list[str] | None, typer.Argument(metavar="WORKER", help="I
 
 
 @app.command("list")
-def list_(*, label: Labels = None, name: Name = "sosw", as_json: AsJson = False) -> None:
+def list_(
+    *,
+    label: Labels = None,
+    columns: Columns = None,
+    wide: Wide = False,
+    name: Name = "sosw",
+    as_json: AsJson = False,
+) -> None:
     """List the Workers with their limit, health, running and queued tasks."""
+    layout = columns_of.layout(_COLUMNS, columns, wide=wide, as_json=as_json)
     tables = Tables.connect(name)
-    lines = [_line(tables, each) for each in selection.with_labels(registry.workers(tables), options.labels_of(label))]
-    if as_json:
-        for line in lines:
-            output.print_json(line)
-        return
-    output.print_table(
-        ["WORKER", "LIMIT", "HEALTH", "ALLOWED", "RUNNING", "QUEUED", "STATE"],
-        (
-            [
-                line["worker_id"],
-                _cell(line["max_concurrency"]),
-                line["health"],
-                _cell(line["allowed"]),
-                line["running"],
-                f"{line['queued']}+" if line["queued"] == _COUNTED_AT_MOST else line["queued"],
-                _state(line),
-            ]
-            for line in lines
-        ),
-    )
+    found = selection.with_labels(registry.workers(tables), options.labels_of(label))
+    nothing = "No Worker has the labels." if label else "No Worker is registered."
+    layout.print([_line(tables, each) for each in found], nothing)
 
 
 @app.command()
@@ -89,7 +83,10 @@ def _change_control(
         raise Refused("WORKER", worker_ids, "expected ids of Workers, or --label")
     tables = Tables.connect(name)
     workers = selection.known_workers(tables, worker_ids) if worker_ids else registry.workers(tables)
-    for worker in selection.with_labels(workers, options.labels_of(label)):
+    found = selection.with_labels(workers, options.labels_of(label))
+    if not found:
+        output.print_message("No Worker has the labels.")
+    for worker in found:
         change = registry.control(tables, worker.worker_id).paused != control.paused
         if change and not dry_run:
             registry.put_control(tables, worker.worker_id, control)
@@ -124,7 +121,7 @@ def _problem(worker: WorkerRecord) -> str | None:
     return None if worker.problem is None else str(worker.problem)
 
 
-def _state(line: dict[str, Any]) -> str:
+def _state(line: Mapping[str, Any]) -> str:
     if line["problem"]:
         return str(line["problem"])
     if not line["paused"]:
@@ -133,5 +130,22 @@ def _state(line: dict[str, Any]) -> str:
     return f"paused since {times.as_text(line['paused_since'])}{reason}"
 
 
-def _cell(number: int | None) -> str:
-    return "" if number is None else str(number)
+def _state_style(text: str) -> str:
+    if text == "active":
+        return ""
+    return "yellow" if text.startswith("paused since ") else "red"
+
+
+def _queued(line: Mapping[str, Any]) -> str:
+    return f"{line['queued']}+" if line["queued"] == _COUNTED_AT_MOST else str(line["queued"])
+
+
+_COLUMNS: Final = (
+    columns_of.plain("worker_id", "WORKER"),
+    columns_of.plain("max_concurrency", "LIMIT", rank=4),
+    columns_of.plain("health", "HEALTH", rank=5, style=lambda text: "" if text == "high" else "yellow"),
+    columns_of.plain("allowed", "ALLOWED", rank=6),
+    columns_of.plain("running", "RUNNING", rank=3),
+    Column("queued", "QUEUED", _queued, rank=2),
+    Column("state", "STATE", _state, rank=1, narrowing="wrap", style=_state_style),
+)

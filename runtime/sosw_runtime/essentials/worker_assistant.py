@@ -204,8 +204,8 @@ def handler(event: dict[str, Any], context: LambdaContext | None) -> Answer:
     recorded = report(invocation.tables, reported, invocation.clock())
     found = recorded.found
     if found is not None and _says_otherwise(reported, found):
-        # The function returned, and a report without the token had said that its task failed. Its own code may have sent
-        # that, or anybody: the attempt failed, and the task is tried again, whatever the report said of that.
+        # The function returned, and a report without the token had said that its task failed, maybe of its own code,
+        # or of anybody: the attempt failed, and the task is tried again, whatever that report said of it.
         reported = replace(reported_note(found), retryable=True)
         recorded = report(invocation.tables, reported, invocation.clock())
     if found is not None and _lacks_its_token(reported, found):

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from sosw_runtime.domain.task import Status, Task, task_id
 from sosw_runtime.storage.items import Item, decoded, encoded
-from sosw_runtime.storage.tables import ConditionFailed, Tables, get_batches, registry_part, write
+from sosw_runtime.storage.tables import ConditionFailed, Tables, get_batches, query, registry_part, write
 from sosw_runtime.storage.tasks import find, find_closed, waiting_ids
 
 #: Most bytes of a compressed spec. The rest of DynamoDB's 400 KB an item is for the other attributes.
@@ -153,6 +153,18 @@ def spec(tables: Tables, job_id: str) -> str | None:
 def list_all(tables: Tables) -> Iterator[JobRecord]:
     """Every stored job, in no order. Cost: 0.5 read units per 4 KB, about 15 jobs."""
     return map(JobRecord.from_item, registry_part(tables, "job"))
+
+
+def starting_with(tables: Tables, beginning: str) -> Iterator[JobRecord]:
+    """The stored jobs whose ids begin so, by id; read three at a time. Cost: 0.5 read units a page."""
+    items = query(
+        tables,
+        TableName=tables.registry,
+        KeyConditionExpression="pk = :pk AND begins_with(sk, :beginning)",
+        ExpressionAttributeValues=encoded({":pk": "job", ":beginning": beginning}),
+        Limit=3,
+    )
+    return map(JobRecord.from_item, items)
 
 
 def cursor(tables: Tables, job_id: str) -> Cursor | None:

@@ -174,17 +174,25 @@ def waiting_ids(tables: Tables, worker_id: str) -> set[str]:
     return {item["due"]["S"].partition("#")[2] for item in items}
 
 
-def closed_ids(
+@dataclass(frozen=True, slots=True)
+class ClosedEntry:
+    """A dead or cancelled task as the index shows it. It may be out of date, since index reads lag."""
+
+    task_id: str
+    job_id: str
+
+
+def closed_entries(
     tables: Tables,
     worker_id: str,
     outcome: Status,
     since: int = 0,
     until: int | None = None,
     page: int | None = None,
-) -> Iterator[str]:
-    """The ids of a Worker's closed tasks of one outcome, oldest first, closed between two times (ms, inclusive).
+) -> Iterator[ClosedEntry]:
+    """A Worker's closed tasks of one outcome, oldest first, closed between two times (ms, inclusive).
 
-    They are read lazily in pages of `page` ids, or else of 1 MB. Cost: 0.5 read units per 4 KB, about 20 tasks.
+    They are read lazily in pages of `page` tasks, or else of 1 MB. Cost: 0.5 read units per 4 KB, about 20 tasks.
     """
     limit = {} if page is None else {"Limit": page}
     values: dict[str, Any] = {":key": outcome_key(worker_id, outcome), ":since": since, ":until": until or 10**15}
@@ -196,7 +204,19 @@ def closed_ids(
         ExpressionAttributeValues=encoded(values),
         **limit,
     )
-    return (item["task_id"]["S"] for item in items)
+    return (ClosedEntry(item["task_id"]["S"], item.get("job_id", {}).get("S", "")) for item in items)
+
+
+def closed_ids(
+    tables: Tables,
+    worker_id: str,
+    outcome: Status,
+    since: int = 0,
+    until: int | None = None,
+    page: int | None = None,
+) -> Iterator[str]:
+    """The ids of `closed_entries`."""
+    return (entry.task_id for entry in closed_entries(tables, worker_id, outcome, since, until, page))
 
 
 def outbox_ids(tables: Tables) -> Iterator[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,8 +34,9 @@ def boto3_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Command:
     """The command line, and what it wrote."""
 
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self._capsys = capsys
+        self._monkeypatch = monkeypatch
         self.out = self.err = ""
 
     def __call__(self, *arguments: str | Path) -> int:
@@ -41,6 +44,15 @@ class Command:
         code = run([str(argument) for argument in arguments])
         self.out, self.err = self._capsys.readouterr()
         return code
+
+    def on_terminal(self, width: int, *arguments: str) -> list[str]:
+        """The lines that the command shows on a terminal of a width, without their colours."""
+        with self._monkeypatch.context() as patch:
+            patch.setattr(sys.stdout, "isatty", lambda: True)
+            patch.setenv("COLUMNS", str(width))
+            patch.setenv("TERM", "xterm")
+            self(*arguments)
+        return [line.rstrip() for line in re.sub(r"\x1b\[[\d;]*m", "", self.out).splitlines()]
 
     @property
     def json(self) -> list[dict[str, Any]]:
@@ -105,5 +117,5 @@ def reads(sosw: Installation) -> list[str]:
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Command:
-    return Command(capsys)
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    return Command(capsys, monkeypatch)

@@ -285,6 +285,106 @@ def test_the_dead_of_a_closed_job_are_listed_as_they_are_shown(sosw: Installatio
     assert counts(cli, "list") == counts(cli, "show", "nightly") == {"completed": 1, "dead": 1, "cancelled": 1}
 
 
+def test_a_closed_job_with_replayed_tasks_has_work_again(sosw: Installation, cli: Command, reads: list[str]) -> None:
+    sosw.submit_photos(2, job_id="nightly")
+    done, damaged = dispatch(sosw)
+    complete(sosw, done)
+    fail(sosw, damaged)
+    assert states(cli) == ["closed", "closed"]
+
+    assert cli("tasks", "replay", damaged["task_id"]) == 0
+    assert states(cli) == ["replaying", "replaying"]
+
+    (event,) = dispatch(sosw)
+    complete(sosw, event)
+    reads.clear()
+    assert states(cli) == ["closed", "closed"]
+    assert "closed_tasks/by_outcome" not in reads, "none is dead"
+
+
+def states(cli: Command) -> list[str]:
+    """The state of the one job, as `list` and `show` have it."""
+    found = []
+    for command in (["list"], ["show", "nightly"]):
+        assert cli("jobs", *command, "--json") == 0
+        found.append(cli.json[0]["state"])
+    return found
+
+
+def test_a_job_that_expires_after_its_progress_stays_closed(sosw: Installation, cli: Command) -> None:
+    sosw.submit_photos(1, job_id="nightly")
+    (damaged,) = dispatch(sosw)
+    fail(sosw, damaged)
+    assert cli("tasks", "replay", damaged["task_id"]) == 0
+    (event,) = dispatch(sosw)
+    complete(sosw, event)
+    for item in sosw.client.scan(TableName=sosw.tables.registry)["Items"]:
+        if item["pk"]["S"].startswith("progress#"):
+            sosw.client.delete_item(TableName=sosw.tables.registry, Key={key: item[key] for key in ("pk", "sk")})
+
+    assert cli("jobs", "list", "--json") == 0
+    assert cli.json[0]["state"] == "closed"
+
+
+def test_a_job_is_shown_with_its_failures_by_type(
+    sosw: Installation, cli: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sosw.submit_photos(1, job_id="other")
+    sosw.submit_photos(5, job_id="nightly")
+    while events := dispatch(sosw):
+        for event in events:
+            fail(sosw, event)
+
+    assert cli("jobs", "show", "nightly", "--json") == 0
+
+    [failure] = cli.json[0]["failures"]
+    assert (failure["type"], failure["count"], failure["message"]) == ("ValueError", 5, "row 7 is damaged")
+    assert cli("tasks", "show", failure["task_id"], "--json") == 0
+    assert cli.json[0]["job_id"] == "nightly"
+    assert cli("jobs", "show", "nightly") == 0
+    assert cli.out.splitlines()[-1] == f"5\tValueError\t{failure['task_id']}\trow 7 is damaged"
+    monkeypatch.setattr("sosw_runtime.cli.deaths._TASKS", 2)
+    assert cli("jobs", "show", "nightly") == 0
+    assert cli.err == "2 of 5 dead tasks were read.\n"
+
+
+def test_a_job_is_named_by_the_cut_id_of_a_list(sosw: Installation, cli: Command) -> None:
+    for job_id in ("nightly-1", "nightly-10", "hourly"):
+        sosw.submit_photos(1, job_id=job_id)
+
+    for beginning in ("hour…", "hour..."):
+        for command in ("show", "cancel"):
+            assert cli("jobs", command, beginning) == 0
+        assert cli("tasks", "list", "--job", beginning, "--json") == 0
+        assert {line["job_id"] for line in cli.json} == {"hourly"}
+    assert cli("jobs", "show", "nightly-1", "--json") == 0, "a whole id is not a beginning"
+    for beginning, problem in {
+        "nightly…": "expected the beginning of a single job's id; so begin nightly-1, nightly-10",
+        "weekly…": "expected the beginning of a job's id in ",
+        "nightly": "expected the id of a job in ",
+        "…": "expected the id of a job in ",
+    }.items():
+        assert cli("jobs", "show", beginning) == 2
+        assert cli.err.startswith(f"sosw: job: '{beginning}' is refused; {problem}")
+
+
+def test_a_terminal_of_80_columns_shows_jobs_with_generated_ids(sosw: Installation, cli: Command) -> None:
+    job_id = "0e3c59b4-9f5c-4b0c-8a8e-0d1d7c2f6a11"
+    sosw.submit_photos(1, job_id=job_id)
+
+    header, line = cli.on_terminal(80, "jobs", "list")
+
+    assert header.split() == ["JOB", "WORKER", "TASKS", "COMPLETED", "DEAD", "STATE"]
+    assert line.split() == [job_id, "resize", "1", "0", "0", "open"]
+
+
+def test_jobs_of_an_unknown_worker_are_refused(sosw: Installation, cli: Command) -> None:
+    assert cli("jobs", "list", "--worker", "nope") == 2
+    assert cli.err == "sosw: worker: 'nope' is refused; expected a registered Worker; known are: resize\n"
+    assert cli("jobs", "list", "--worker", "resize") == 0
+    assert (cli.out, cli.err) == ("", "No job passes the filters.\n")
+
+
 @pytest.mark.parametrize("dead", [0, 1])
 def test_a_job_whose_tasks_have_expired_is_shown_as_it_was_closed(sosw: Installation, cli: Command, dead: int) -> None:
     sosw.submit_photos(3, job_id="nightly")

@@ -73,8 +73,58 @@ def test_the_table_names_the_error_of_a_dead_task(day: dict[str, str], cli: Comm
 
     header, line = cli.out.splitlines()
     assert header.split() == ["TASK", "WORKER", "JOB", "OUTCOME", "ATTEMPT", "CREATED", "CLOSED", "ERROR"]
-    assert line.startswith(f"{day['dead']} ")
+    assert line.startswith(f"{day['dead']}\t")
     assert line.rstrip().endswith("ValueError: row 7 is damaged")
+
+
+@pytest.mark.parametrize(
+    ("width", "header"),
+    [
+        (80, ["TASK", "OUTCOME", "ERROR"]),
+        (120, ["TASK", "WORKER", "JOB", "OUTCOME", "ATTEMPT", "CLOSED", "ERROR"]),
+        (200, ["TASK", "WORKER", "JOB", "OUTCOME", "ATTEMPT", "CREATED", "CLOSED", "ERROR"]),
+    ],
+)
+def test_a_terminal_shows_whole_ids_and_what_fits(
+    width: int, header: list[str], day: dict[str, str], cli: Command
+) -> None:
+    first, *rows = cli.on_terminal(width, "tasks", "list", "--job", "nightly")
+
+    assert first.split() == header
+    assert len(rows) == 6
+    assert max(map(len, [first, *rows])) <= width
+    assert day["dead"] in {row.split()[0] for row in rows}
+
+
+def test_a_history_is_whole_on_a_narrow_terminal(day: dict[str, str], cli: Command) -> None:
+    rows = cli.on_terminal(80, "tasks", "show", day["dead"])
+
+    [start] = [row.index("REASON") for row in rows if row.startswith("AT ")]
+    cells = " ".join(row[start:].strip() for row in rows)
+    assert "attempt 1 of 1 failed; ValueError: row 7 is damaged" in cells
+
+
+def test_tasks_are_found_and_shown_by_what_is_in_their_payload(sosw: Installation, cli: Command) -> None:
+    sosw.submit({"job": {"job_id": "shops", "worker": "resize", "store": "A1", "order": {"id": 7}}})
+    sosw.submit({"job": {"job_id": "more", "worker": "resize", "store": "B2", "order": {"id": 7}}})
+
+    assert cli("tasks", "list", "--json", "--where", "store=A1") == 0
+    assert [(line["job_id"], line["payload"]["store"]) for line in cli.json] == [("shops", "A1")]
+    assert cli("tasks", "list", "--where", "order.id=7", "--where", "store=B2", "--columns", "store,job_id") == 0
+    assert cli.out == "STORE\tJOB\nB2\tmore\n"
+    assert cli("tasks", "list", "--where", "store=C3") == 0
+    assert (cli.out, cli.err) == ("", "No task passes the filters.\n")
+    assert cli("tasks", "list", "--where", "store") == 2
+    assert cli.err == "sosw: --where: 'store' is refused; expected KEY=VALUE, e.g. store=A1 or order.id=7\n"
+    assert cli("tasks", "cancel", "--where", "store=A1") == 0
+    assert cli.out == "cancelled: 1 of 1 tasks\n"
+
+
+def test_ids_that_no_table_can_have_are_refused_before_aws(sosw: Installation, cli: Command) -> None:
+    for command in (["tasks", "show", ""], ["tasks", "show", 3000 * "x"], ["tasks", "list", "--job", ""]):
+        assert cli(*command) == 2
+        assert "AWS" not in cli.err
+        assert len(cli.err.splitlines()) == 1
 
 
 def test_a_long_list_is_cut_and_says_so(day: dict[str, str], cli: Command) -> None:
@@ -125,6 +175,8 @@ def test_wrong_filters_are_refused(day: dict[str, str], cli: Command) -> None:
         "--worker mial": "worker: 'mial' is refused; expected a registered Worker; known are: mail, resize",
         "--job night": "job: 'night' is refused; expected the id of a job in ",
         "--label team": "--label: 'team' is refused; expected NAME=VALUE",
+        "--since 9999999999999999999d": "--since: '9999999999999999999d' is refused; expected a time ago such as 30m, "
+        "6h or 2d",
         "--since soon": "--since: 'soon' is refused; expected a time ago such as 30m, 6h or 2d",
         "--since 1h --until 2h": "--since: '20",
         "--since 2026-01-02 --until 2026-01-01 --outcome dead": "--since: '2026-01-02 00:00:00' is refused; expected a "
@@ -172,6 +224,13 @@ def test_a_replayed_task_runs_again(day: dict[str, str], sosw: Installation, cli
     assert cli.out == "replayed: 1 of 1 tasks\n"
     task = stored_tasks.find(sosw.tables, [day["dead"]])[day["dead"]]
     assert (task.status, task.counted_attempts) == (Status.QUEUED, 0)
+
+
+def test_nothing_to_replay_is_told(day: dict[str, str], cli: Command) -> None:
+    assert cli("tasks", "replay", "--job", "nightly", "--until", "1970-01-01") == 0
+    assert cli.out == "replayed: 0 of 0 tasks\n"
+    assert cli("tasks", "replay", "--job", "nightly", "--until", "1970-01-01", "--json") == 0
+    assert (cli.out, cli.err) == ("", "replayed: 0 of 0 tasks\n")
 
 
 def test_dead_tasks_are_replayed_in_bulk(sosw: Installation, cli: Command) -> None:
@@ -350,6 +409,7 @@ def test_unreadable_items_are_listed_with_what_is_wrong(damaged: str, cli: Comma
 
 def test_nothing_unreadable_is_no_news(day: dict[str, str], cli: Command) -> None:
     assert cli("tasks", "unreadable") == 0
+    assert (cli.out, cli.err) == ("", "Every item can be read.\n")
 
 
 def test_an_unreadable_item_is_buried_by_its_id(damaged: str, sosw: Installation, cli: Command) -> None:

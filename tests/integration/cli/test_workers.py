@@ -76,6 +76,23 @@ def test_workers_are_paused_by_label(two_workers: Installation, cli: Command) ->
     assert cli.json == [{"worker_id": "resize", "paused": True, "changed": True}]
 
 
+def test_labels_that_no_worker_has_are_told(two_workers: Installation, cli: Command) -> None:
+    for command in ("list", "pause", "resume"):
+        assert cli("workers", command, "--label", "team=none") == 0
+        assert (cli.out, cli.err) == ("", "No Worker has the labels.\n")
+
+
+def test_a_terminal_of_80_columns_shows_a_long_reason(two_workers: Installation, cli: Command) -> None:
+    cli("workers", "pause", "mail", "--reason", "the database moves to another region until Monday noon")
+
+    header, *rows = cli.on_terminal(80, "workers", "list")
+
+    assert header.split() == ["WORKER", "LIMIT", "HEALTH", "ALLOWED", "RUNNING", "QUEUED", "STATE"]
+    assert max(map(len, rows)) <= 80
+    reason = " ".join(" ".join(row[header.index("STATE") :].strip() for row in rows).split())
+    assert "the database moves to another region until Monday noon" in reason
+
+
 def test_a_second_pause_changes_nothing(two_workers: Installation, cli: Command) -> None:
     cli("workers", "pause", "mail", "--reason", "first")
 

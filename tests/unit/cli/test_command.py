@@ -60,7 +60,7 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str])
     [
         (["pack"], "No such command 'pack'. Did you mean 'package'?"),
         (["jobs", "watch"], "Missing argument 'JOB_ID'."),
-        (["tasks", "list", "--colour"], "No such option: --colour"),
+        (["tasks", "list", "--paint"], "No such option: --paint"),
     ],
 )
 def test_misuse_is_one_line_and_exit_code_2(
@@ -157,6 +157,32 @@ def test_a_wrong_setting_is_one_line(
 
     assert run(["jobs", "preview", str(job)]) == 2
     assert capsys.readouterr().err.startswith("sosw: SOSW_TIMEZONE: 'Moon' is no IANA time zone; ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("SOSW_CLOSED_TASKS_RETENTION_DAYS", "soon", "'soon' is refused; expected a whole number of days from 1"),
+        ("SOSW_CLOSED_TASKS_RETENTION_DAYS", "0", "'0' is refused; expected a whole number of days from 1"),
+        ("SOSW_NAME", "", "'' is refused; expected the name of an installation"),
+    ],
+)
+def test_a_setting_of_a_wrong_type_is_told_in_plain_words(
+    name: str, value: str, expected: str, job: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    assert run(["jobs", "preview", str(job)]) == 2
+    assert capsys.readouterr().err == f"sosw: {name}: {expected}\n"
+
+
+def test_the_help_shows_flags_without_a_type(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for command in (["--help"], ["tasks", "list", "--help"], ["package", "--help"]):
+        assert run(command) == 0
+        assert "bool" not in capsys.readouterr().out
 
 
 def test_the_command_without_its_extra_says_what_to_install() -> None:
