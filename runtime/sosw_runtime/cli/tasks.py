@@ -299,7 +299,7 @@ _COLUMNS: Final = (
     columns_of.plain("due_at", "DUE", only_wide=True),
     columns_of.plain("closed_at", "CLOSED", rank=6),
     columns_of.plain("duration_ms", "DURATION_MS", only_wide=True),
-    Column("error", "ERROR", _error_cell, rank=2, narrowing="cut", style=lambda _: "red"),
+    Column("error", "ERROR", _error_cell, rank=2, narrowing="cut", style=lambda text: "red" if text else ""),
     columns_of.plain("payload", "PAYLOAD", narrowing="cut", only_wide=True),
 )
 _HISTORY: Final = (

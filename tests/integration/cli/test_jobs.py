@@ -302,6 +302,21 @@ def test_a_closed_job_with_replayed_tasks_has_work_again(sosw: Installation, cli
     assert "closed_tasks/by_outcome" not in reads, "none is dead"
 
 
+def test_jobs_of_a_worker_with_too_many_dead_tasks_stay_closed(
+    sosw: Installation, cli: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sosw.submit_photos(3, job_id="nightly")
+    first, *_ = events = dispatch(sosw)
+    for event in events:
+        fail(sosw, event)
+    assert cli("tasks", "replay", first["task_id"]) == 0
+
+    for most, state in ((1, "closed"), (2, "replaying")):
+        monkeypatch.setattr("sosw_runtime.cli.deaths._ENTRIES", most)
+        assert cli("jobs", "list", "--json") == 0
+        assert cli.json[0]["state"] == state
+
+
 def states(cli: Command) -> list[str]:
     """The state of the one job, as `list` and `show` have it."""
     found = []

@@ -175,8 +175,7 @@ def test_wrong_filters_are_refused(day: dict[str, str], cli: Command) -> None:
         "--worker mial": "worker: 'mial' is refused; expected a registered Worker; known are: mail, resize",
         "--job night": "job: 'night' is refused; expected the id of a job in ",
         "--label team": "--label: 'team' is refused; expected NAME=VALUE",
-        "--since 9999999999999999999d": "--since: '9999999999999999999d' is refused; expected a time ago such as 30m, "
-        "6h or 2d",
+        "--since 9999999999999999999d": "--since: '9999999999999999999d' is refused; expected a time ago such as",
         "--since soon": "--since: 'soon' is refused; expected a time ago such as 30m, 6h or 2d",
         "--since 1h --until 2h": "--since: '20",
         "--since 2026-01-02 --until 2026-01-01 --outcome dead": "--since: '2026-01-02 00:00:00' is refused; expected a "
