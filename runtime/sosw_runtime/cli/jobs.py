@@ -27,6 +27,7 @@ from sosw_runtime.cli.watch import show as show_progress
 from sosw_runtime.domain.chunking import JobSchema
 from sosw_runtime.domain.job import json_object
 from sosw_runtime.domain.job import parse as parse_job
+from sosw_runtime.domain.spec import Spec
 from sosw_runtime.errors import JobInterrupted, Refused, SoswError
 from sosw_runtime.storage import jobs as stored_jobs
 from sosw_runtime.storage.jobs import Cursor, JobRecord
@@ -247,7 +248,7 @@ def show(job_id: KnownJobId, name: Name = "sosw", as_json: AsJson = False) -> No
             status: getattr(snapshot, status)
             for status in ("queued", "running", "waiting", "completed", "dead", "cancelled")
         },
-        "job": None if spec is None else json.loads(spec)["job"],
+        "job": None if spec is None else Spec.from_json(spec).job_as_asked,
     }
     if as_json:
         output.print_json({**about, "failures": [asdict(failure) for failure in failures]})

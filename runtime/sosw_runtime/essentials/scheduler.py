@@ -16,9 +16,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from sosw_runtime import aws, telemetry
 from sosw_runtime.domain import pacing, periods
-from sosw_runtime.domain.chunking import ACCEPTED, AS_STORED, JobSchema, payload_texts
+from sosw_runtime.domain.chunking import ACCEPTED, payload_texts
 from sosw_runtime.domain.job import (
-    Job,
     Request,
     is_id,
     message_event,
@@ -28,6 +27,7 @@ from sosw_runtime.domain.job import (
 )
 from sosw_runtime.domain.pacing import Pace
 from sosw_runtime.domain.registration import Registration
+from sosw_runtime.domain.spec import Spec
 from sosw_runtime.domain.task import Entry, Move, Rank, Status, Task, task_id
 from sosw_runtime.errors import JobInterrupted, JobRefused, Refused, Unavailable
 from sosw_runtime.essentials.invocation import Invocation, LambdaContext, invoke_scheduler
@@ -60,44 +60,10 @@ logger = telemetry.logger("scheduler")
 
 
 @dataclass(frozen=True, slots=True)
-class _Spec:
-    """Everything that decides a job's tasks, so that they are the same tasks whenever they are cut."""
-
-    job: Job
-    schemas: dict[str, JobSchema]
-    shards: int
-
-    def to_json(self) -> str:
-        # Version 0.1.0, to which `payload` is a key like any other, leaves a job with it to a later version.
-        key = "job_with_payload" if self.job.payload else "job"
-        return json.dumps(
-            {
-                key: self.job.model_dump(mode="json", exclude_unset=True),
-                "schemas": {name: schema.model_dump(mode="json") for name, schema in self.schemas.items()},
-                "shards": self.shards,
-            }
-        )
-
-    @classmethod
-    def from_json(cls, text: str) -> _Spec:
-        values = json.loads(text)
-        schemas = {
-            name: JobSchema.model_validate(schema, context=AS_STORED) for name, schema in values["schemas"].items()
-        }
-        job = values.get("job_with_payload") or _as_meant_by_0_1_0(values["job"])
-        return cls(Job.model_validate(job), schemas, values["shards"])
-
-
-def _as_meant_by_0_1_0(job: dict[str, Any]) -> dict[str, Any]:
-    """A stored job in which `payload` is a key of its own, for the tasks."""
-    return {**job, "payload": {"payload": job["payload"]}} if "payload" in job else job
-
-
-@dataclass(frozen=True, slots=True)
 class HeldJob:
     """A job whose lease this run of the Scheduler holds."""
 
-    spec: _Spec
+    spec: Spec
     cursor: Cursor
 
 
@@ -214,7 +180,7 @@ def accept_job(invocation: Invocation, request: Request) -> tuple[JobRecord, Hel
     return _same_job(accepted, record), None
 
 
-def _checked_job(invocation: Invocation, request: Request) -> tuple[JobRecord, _Spec, bytes]:
+def _checked_job(invocation: Invocation, request: Request) -> tuple[JobRecord, Spec, bytes]:
     """A job that may be accepted, with its spec, also as it is stored.
 
     Raises:
@@ -225,7 +191,7 @@ def _checked_job(invocation: Invocation, request: Request) -> tuple[JobRecord, _
     registration = _registration(invocation.tables, job.worker)
     asked_at = now if request.event_time is None else round(request.event_time.timestamp() * 1000)
     today = periods.today(asked_at, job.time_zone or invocation.settings.timezone)
-    spec = _Spec(job, registration.job_schemas, registration.queue_shards)
+    spec = Spec(job, registration.job_schemas, registration.queue_shards)
     record = JobRecord(
         job_id=job.job_id or request.event_id or invocation.request_id,
         worker_id=registration.worker_id,
@@ -234,7 +200,7 @@ def _checked_job(invocation: Invocation, request: Request) -> tuple[JobRecord, _
         created_at=now,
         first_start=max(now, job.start_at or now),
         source=request.event_id or invocation.request_id,
-        fingerprint=_fingerprint(job),
+        fingerprint=_fingerprint(spec),
         schema_name=job.job_schema_name,
     )
     stored = jobs.compress(spec.to_json())
@@ -254,9 +220,9 @@ def _same_job(known: JobRecord, asked: JobRecord) -> JobRecord:
     return known
 
 
-def _fingerprint(job: Job) -> str:
+def _fingerprint(spec: Spec) -> str:
     """A hash of a job that does not depend on the order of its keys."""
-    text = json.dumps(job.model_dump(mode="json", exclude_unset=True), sort_keys=True)
+    text = json.dumps(spec.job_as_asked, sort_keys=True)
     return sha256(text.encode()).hexdigest()[:32]
 
 
@@ -268,7 +234,7 @@ def take_over_job(invocation: Invocation, job_id: str) -> HeldJob | None:
         return None
     spec = jobs.spec(tables, job_id)
     cursor = None if spec is None else jobs.take_over(tables, seen, uuid4().hex, invocation.clock() + _LEASE_MS)
-    return None if spec is None or cursor is None else HeldJob(_Spec.from_json(spec), cursor)
+    return None if spec is None or cursor is None else HeldJob(Spec.from_json(spec), cursor)
 
 
 def enqueue_job(invocation: Invocation, record: JobRecord, held: HeldJob, *, must_advance: bool) -> None:
@@ -431,7 +397,7 @@ def _accepted_job(tables: Tables, job_id: Any) -> JobRecord:
     return record
 
 
-def _check_and_count_tasks(invocation: Invocation, spec: _Spec, today: date) -> int:
+def _check_and_count_tasks(invocation: Invocation, spec: Spec, today: date) -> int:
     """The number of a job's tasks. Cuts and checks each of them.
 
     Raises:
@@ -446,7 +412,7 @@ def _check_and_count_tasks(invocation: Invocation, spec: _Spec, today: date) -> 
     return total
 
 
-def _tasks_from(record: JobRecord, spec: _Spec, start: int) -> Iterator[Task]:
+def _tasks_from(record: JobRecord, spec: Spec, start: int) -> Iterator[Task]:
     """The tasks of an accepted job from a number on; the same on every call."""
     delayed = _is_delayed(record)
     payloads = payload_texts(spec.job, spec.schemas, record.today, start, ACCEPTED)

@@ -448,6 +448,15 @@ def test_a_job_is_shown_as_it_was_asked_for(sosw: Installation, cli: Command) ->
     assert "worker_id       resize\n" in cli.out
 
 
+def test_a_job_with_a_payload_is_shown_as_it_was_asked_for(sosw: Installation, cli: Command) -> None:
+    job = {"job_id": "nightly", "worker": "resize", "payload": {"period": "mine"}}
+    sosw.submit({"job": job})
+
+    assert cli("jobs", "show", "nightly", "--json") == 0
+
+    assert cli.json[0]["job"] == job
+
+
 def test_a_cancelled_job_ends_with_its_running_tasks(sosw: Installation, cli: Command) -> None:
     sosw.submit_photos(5, job_id="nightly")
     running = dispatch(sosw)
