@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
@@ -86,7 +86,7 @@ def _dead_by_job(tables: Tables, worker_id: str, its_jobs: Iterable[JobRecord]) 
 
 def _is_counted(tables: Tables, job: JobRecord) -> bool:
     """Whether a job's progress is still there. It may expire before the job, and then its dead are those of its end."""
-    return bool(sum(astuple(progress.counts(tables, job))) == job.total)
+    return progress.counts(tables, job).total == job.total
 
 
 def _last_reason(task: Task) -> str:

@@ -67,7 +67,11 @@ def submit(
     job = json_object("job", inputs.read_text(file))
     if estimate:
         _print_estimate(_estimate(name, json.dumps({"job": job}), None, None, None), as_json=as_json)
-    answer = _would_accept(name, job) if dry_run else _accept(name, job)
+    try:
+        answer = scheduler.dry_run(name, job) if dry_run else _accept(name, job)
+    except scheduler.RefusedByScheduler as refused:
+        output.print_problem(str(refused))
+        raise typer.Exit(2) from refused
     if as_json:
         output.print_json(answer)
     else:
@@ -76,15 +80,6 @@ def submit(
         output.print_line(f"{what}: {answer['tasks']} tasks, the first may start at {start} UTC")
     if follow:
         raise typer.Exit(_watch(name, answer["job_id"], as_json=as_json))
-
-
-def _would_accept(name: str, job: Mapping[str, Any]) -> dict[str, Any]:
-    """The Scheduler's answer for a job that it does not accept."""
-    try:
-        return scheduler.dry_run(name, job)
-    except scheduler.RefusedByScheduler as refused:
-        output.print_problem(str(refused))
-        raise typer.Exit(2) from refused
 
 
 def _accept(name: str, job: dict[str, Any]) -> dict[str, Any]:
@@ -96,9 +91,8 @@ def _accept(name: str, job: dict[str, Any]) -> dict[str, Any]:
     doubt = scheduler.Doubt()
     try:
         return scheduler.submit(name, {"job": job}, doubt)
-    except scheduler.RefusedByScheduler as refused:
-        output.print_problem(str(refused))
-        raise typer.Exit(2) from refused
+    except scheduler.RefusedByScheduler:
+        raise
     except JobInterrupted as interrupted:
         output.print_message(interrupted.message)
         return interrupted.answer

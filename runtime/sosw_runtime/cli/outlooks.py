@@ -6,16 +6,13 @@ from heapq import nlargest
 from typing import Final
 
 from sosw_runtime.cli.estimate import Outlook
-from sosw_runtime.domain.dispatch import current_limit
-from sosw_runtime.domain.job import worker_id_candidates
+from sosw_runtime.cli.installation import COUNTED_AT_MOST
 from sosw_runtime.domain.task import Status, task_id
 from sosw_runtime.errors import Refused
 from sosw_runtime.storage import jobs, registry, slots, tasks
 from sosw_runtime.storage.registry import WorkerRecord
 from sosw_runtime.storage.tables import BATCH_READ, Tables
 
-#: Queued tasks are counted up to this number, since counting reads the queue.
-_COUNTED_AT_MOST: Final = 1000
 #: The newest jobs whose tasks are sampled, one read of tasks each.
 _SAMPLED_JOBS: Final = 3
 
@@ -26,22 +23,20 @@ def worker_of(tables: Tables, named: str) -> WorkerRecord:
     Raises:
         Refused: there is none.
     """
-    candidates = worker_id_candidates(named)
-    found = registry.find_workers(tables, candidates)
-    for worker_id in candidates:
-        if found[worker_id].is_registered:
-            return found[worker_id]
-    raise Refused("worker", named, "expected a registered Worker")
+    found = registry.find_named(tables, named)
+    if found is None:
+        raise Refused("worker", named, "expected a registered Worker")
+    return found
 
 
 def read(tables: Tables, worker: WorkerRecord) -> Outlook:
     """What is known of a Worker. Cost in read units: 0.5 per 15 stored jobs, and about 350 at most for the rest."""
-    queued = tasks.queue_head(tables, worker.worker_id, worker.shards, _COUNTED_AT_MOST)
+    queued = tasks.queue_head(tables, worker.worker_id, worker.shards, COUNTED_AT_MOST)
     return Outlook(
         durations_ms=_recent_durations(tables, worker.worker_id),
-        allowed=current_limit(worker.valid_registration.max_concurrency, worker.level, paused=worker.control.paused),
+        allowed=worker.current_limit,
         ahead=len(queued) + len(slots.occupied(tables, worker.worker_id)),
-        ahead_is_cut=len(queued) == _COUNTED_AT_MOST,
+        ahead_is_cut=len(queued) == COUNTED_AT_MOST,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from sosw_runtime.domain.task import CLOSED, Status
@@ -127,7 +127,7 @@ def closed_counts(tables: Tables, job: JobRecord) -> Counts:
         return as_closed
     now = progress.counts(tables, job)
     # A job with dead tasks outlives its progress items.
-    return now if sum(astuple(now)) == job.total else as_closed
+    return now if now.total == job.total else as_closed
 
 
 def count_by_status(tables: Tables, job: JobRecord) -> Counter[str]:

@@ -8,7 +8,6 @@ from typing import Final, Literal
 
 from sosw_runtime.cli import times
 from sosw_runtime.cli.progress import Snapshot
-from sosw_runtime.domain.dispatch import current_limit
 from sosw_runtime.domain.health import allowed_slots
 from sosw_runtime.storage.jobs import Cursor, JobRecord
 from sosw_runtime.storage.registry import Control, WorkerRecord
@@ -134,7 +133,7 @@ def _of_waiting(seen: Situation) -> Iterator[Reason]:
 
 def _of_slots(seen: Situation, *, is_explained: bool) -> Iterator[Reason]:
     worker, snapshot = seen.worker, seen.snapshot
-    allowed = current_limit(_limit(worker), worker.level, paused=worker.control.paused)
+    allowed = worker.current_limit
     if not snapshot.queued or not allowed:
         return
     if seen.by_others and seen.occupied >= allowed:

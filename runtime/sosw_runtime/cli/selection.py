@@ -200,7 +200,8 @@ def _tasks_of_worker(
     for job in its_jobs:
         yield from _completed_tasks(tables, job, wanted)
     for outcome in sorted(wanted.statuses & CLOSED - {Status.COMPLETED}):
-        yield from closed_by_id(tables, tasks.closed_ids(tables, worker_id, outcome, wanted.since or 0, wanted.until))
+        entries = tasks.closed_entries(tables, worker_id, outcome, wanted.since or 0, wanted.until)
+        yield from closed_by_id(tables, (entry.task_id for entry in entries))
 
 
 def _completed_tasks(tables: Tables, job: JobRecord, wanted: Selection) -> Iterator[Task]:

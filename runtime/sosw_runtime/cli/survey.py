@@ -11,7 +11,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sosw_runtime import __version__, aws
 from sosw_runtime.cli import times
 from sosw_runtime.cli.installation import COUNTED_AT_MOST, Alarm, Installation, Unknown, WorkerState
-from sosw_runtime.domain.dispatch import current_limit
 from sosw_runtime.domain.task import Rank, Status
 from sosw_runtime.storage import jobs, registry, slots, tasks
 from sosw_runtime.storage.registry import WorkerRecord
@@ -48,14 +47,14 @@ def read(tables: Tables, name: str) -> Installation:
 def _worker(tables: Tables, worker: WorkerRecord) -> WorkerState:
     queue = tasks.queue_head(tables, worker.worker_id, worker.shards, COUNTED_AT_MOST)
     limit = None if worker.registration is None else worker.registration.max_concurrency
-    dead = tasks.closed_ids(tables, worker.worker_id, Status.DEAD, page=COUNTED_AT_MOST)
+    dead = tasks.closed_entries(tables, worker.worker_id, Status.DEAD, page=COUNTED_AT_MOST)
     return WorkerState(
         worker_id=worker.worker_id,
         queued=len(queue),
         oldest_queued_at=min((Rank.parse(candidate.rank).time for candidate in queue), default=None),
         running=len(slots.occupied(tables, worker.worker_id)),
         max_concurrency=limit,
-        allowed=None if limit is None else current_limit(limit, worker.level, paused=worker.control.paused),
+        allowed=None if limit is None else worker.current_limit,
         health=worker.level.name.lower(),
         dead=sum(1 for _ in islice(dead, COUNTED_AT_MOST)),
         control=worker.control,

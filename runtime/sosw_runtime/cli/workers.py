@@ -9,16 +9,13 @@ import typer
 
 from sosw_runtime.cli import caller, options, output, selection, times
 from sosw_runtime.cli import columns as columns_of
+from sosw_runtime.cli.installation import COUNTED_AT_MOST, counted
 from sosw_runtime.cli.options import AsJson, Columns, DryRun, Labels, Name, Wide
 from sosw_runtime.cli.table import Column
-from sosw_runtime.domain.dispatch import current_limit
 from sosw_runtime.errors import Refused
 from sosw_runtime.storage import registry, slots, tasks
 from sosw_runtime.storage.registry import Control, WorkerRecord
 from sosw_runtime.storage.tables import Tables
-
-#: Queued tasks are counted up to this number, since counting reads the queue.
-_COUNTED_AT_MOST: Final = 1000
 
 app = typer.Typer(help="List, pause and resume Workers.", no_args_is_help=True)
 
@@ -105,9 +102,9 @@ def _line(tables: Tables, worker: WorkerRecord) -> dict[str, Any]:
         "worker_id": worker.worker_id,
         "max_concurrency": limit,
         "health": worker.level.name.lower(),
-        "allowed": None if limit is None else current_limit(limit, worker.level, paused=worker.control.paused),
+        "allowed": None if limit is None else worker.current_limit,
         "running": len(slots.occupied(tables, worker.worker_id)),
-        "queued": len(tasks.queue_head(tables, worker.worker_id, worker.shards, _COUNTED_AT_MOST)),
+        "queued": len(tasks.queue_head(tables, worker.worker_id, worker.shards, COUNTED_AT_MOST)),
         "paused": worker.control.paused,
         "paused_since": worker.control.since if worker.control.paused else None,
         "paused_reason": worker.control.reason if worker.control.paused else None,
@@ -136,16 +133,12 @@ def _state_style(text: str) -> str:
     return "yellow" if text.startswith("paused since ") else "red"
 
 
-def _queued(line: Mapping[str, Any]) -> str:
-    return f"{line['queued']}+" if line["queued"] == _COUNTED_AT_MOST else str(line["queued"])
-
-
 _COLUMNS: Final = (
     columns_of.plain("worker_id", "WORKER"),
     columns_of.plain("max_concurrency", "LIMIT", rank=4),
     columns_of.plain("health", "HEALTH", rank=5, style=lambda text: "" if text == "high" else "yellow"),
     columns_of.plain("allowed", "ALLOWED", rank=6),
     columns_of.plain("running", "RUNNING", rank=3),
-    Column("queued", "QUEUED", _queued, rank=2),
+    Column("queued", "QUEUED", lambda line: counted(line["queued"]), rank=2),
     Column("state", "STATE", _state, rank=1, narrowing="wrap", style=_state_style),
 )

@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError,
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from sosw_runtime import aws, telemetry
-from sosw_runtime.domain.dispatch import current_limit, plan
+from sosw_runtime.domain.dispatch import plan
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.domain.slot import Slot
 from sosw_runtime.domain.task import Error, Task
@@ -80,9 +80,7 @@ def dispatch(invocation: Invocation, worker: WorkerRecord, reported: Sequence[Sl
     Raises:
         Misconfigured: the Worker's registration cannot be read. The reported slots are freed first.
     """
-    limit = 0
-    if worker.registration is not None:
-        limit = current_limit(worker.registration.max_concurrency, worker.level, paused=worker.control.paused)
+    limit = worker.current_limit
     # With a limit of 0 the reported slots are freed without a read.
     occupied = _occupied_slots(invocation, worker, limit, new_work=new_work) if limit else reported
     planned = plan(limit, occupied, reported, new_work=new_work)

@@ -23,7 +23,6 @@ from sosw_runtime.domain.job import (
     message_event,
     parse,
     records,
-    worker_id_candidates,
 )
 from sosw_runtime.domain.pacing import Pace
 from sosw_runtime.domain.registration import Registration
@@ -381,12 +380,10 @@ def _registration(tables: Tables, worker: str) -> Registration:
         Refused: no such Worker is registered.
         Misconfigured: its registration cannot be read.
     """
-    candidates = worker_id_candidates(worker)
-    found = registry.find_workers(tables, candidates)
-    for worker_id in candidates:
-        if found[worker_id].is_registered:
-            return found[worker_id].valid_registration
-    raise Refused("worker", worker, "no such Worker is registered; apply its worker module, or correct the name")
+    found = registry.find_named(tables, worker)
+    if found is None:
+        raise Refused("worker", worker, "no such Worker is registered; apply its worker module, or correct the name")
+    return found.valid_registration
 
 
 def _accepted_job(tables: Tables, job_id: Any) -> JobRecord:

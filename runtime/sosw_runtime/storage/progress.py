@@ -24,7 +24,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
 
@@ -65,6 +65,11 @@ class Counts:
     completed: int = 0
     dead: int = 0
     cancelled: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.completed + self.dead + self.cancelled
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(self.completed + other.completed, self.dead + other.dead, self.cancelled + other.cancelled)
@@ -233,7 +238,7 @@ def _count_group(tables: Tables, job: _Job, group: int, expires_at: int | None) 
     keys = [job.block_key(block) for block in range(group * GROUP, (group + 1) * GROUP)]
     counts = sum(map(_block_counts, map(decoded, get_batches(tables, tables.registry, keys))), Counts())
     # A group that `add_unwritten` counted has no blocks.
-    if sum(astuple(counts)) == _group_size(_total(tables, job), group):
+    if counts.total == _group_size(_total(tables, job), group):
         _put_counts(tables, job, group, counts, expires_at)
 
 

@@ -9,7 +9,9 @@ from typing import Final
 from pydantic import ValidationError
 
 from sosw_runtime.domain.chunking import AS_STORED
+from sosw_runtime.domain.dispatch import current_limit
 from sosw_runtime.domain.health import Level, worst
+from sosw_runtime.domain.job import worker_id_candidates
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.errors import Misconfigured
 from sosw_runtime.storage.items import Item, decoded, encoded
@@ -62,6 +64,13 @@ class WorkerRecord:
         return worst(self.health)
 
     @property
+    def current_limit(self) -> int:
+        """How many of its tasks may run now; 0 without a registration."""
+        if self.registration is None:
+            return 0
+        return current_limit(self.registration.max_concurrency, self.level, paused=self.control.paused)
+
+    @property
     def is_gone(self) -> bool:
         """Whether no tick need look at it until it is registered again."""
         return self.marked_gone and not self.is_registered
@@ -107,6 +116,13 @@ def find_workers(tables: Tables, worker_ids: Iterable[str]) -> dict[str, WorkerR
         for item in get_batches(tables, tables.registry, keys, consistent=False)
     }
     return {worker_id: _worker(worker_id, {pk: found.get((pk, worker_id)) for pk in _PARTS}) for worker_id in wanted}
+
+
+def find_named(tables: Tables, named: str) -> WorkerRecord | None:
+    """The registered Worker that a job names, by its id or its function's name or ARN. Cost: as `find_workers`."""
+    candidates = worker_id_candidates(named)
+    found = find_workers(tables, candidates)
+    return next((found[worker_id] for worker_id in candidates if found[worker_id].is_registered), None)
 
 
 def put_health(tables: Tables, worker: WorkerRecord) -> bool:

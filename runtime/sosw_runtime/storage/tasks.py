@@ -207,18 +207,6 @@ def closed_entries(
     return (ClosedEntry(item["task_id"]["S"], item.get("job_id", {}).get("S", "")) for item in items)
 
 
-def closed_ids(
-    tables: Tables,
-    worker_id: str,
-    outcome: Status,
-    since: int = 0,
-    until: int | None = None,
-    page: int | None = None,
-) -> Iterator[str]:
-    """The ids of `closed_entries`."""
-    return (entry.task_id for entry in closed_entries(tables, worker_id, outcome, since, until, page))
-
-
 def outbox_ids(tables: Tables) -> Iterator[str]:
     """The ids of closed tasks that are not yet announced, oldest first, as the index shows them."""
     items = query(

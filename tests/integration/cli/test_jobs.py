@@ -16,7 +16,7 @@ from sosw_runtime.domain.task import Status
 from sosw_runtime.errors import JobInterrupted, Misconfigured, Unavailable
 from sosw_runtime.essentials import scheduler
 from sosw_runtime.storage import jobs as stored_jobs
-from sosw_runtime.storage.tasks import closed_ids
+from sosw_runtime.storage.tasks import closed_entries
 from tests.integration.cli.conftest import Command, complete, dispatch, fail
 from tests.support.builders import HOUR, SECOND
 from tests.support.installation import Installation
@@ -428,8 +428,8 @@ def counts(cli: Command, *command: str) -> dict[str, int]:
 def expire(sosw: Installation, job_id: str) -> None:
     """Delete what DynamoDB deletes once a job's completed tasks are old enough."""
     tables = sosw.tables
-    for task_id in closed_ids(tables, "resize", Status.COMPLETED):
-        tables.client.delete_item(TableName=tables.closed_tasks, Key={"task_id": {"S": task_id}})
+    for entry in closed_entries(tables, "resize", Status.COMPLETED):
+        tables.client.delete_item(TableName=tables.closed_tasks, Key={"task_id": {"S": entry.task_id}})
     tables.client.delete_item(TableName=tables.registry, Key={"pk": {"S": "spec"}, "sk": {"S": job_id}})
 
 

@@ -432,10 +432,12 @@ def test_closed_tasks_are_read_by_outcome_and_time(sosw: Installation) -> None:
         task = replace(outcome, task_id=queued(number).task_id, number=number, closed_at=NOON + closed_at)
         sosw.client.put_item(TableName=sosw.tables.closed_tasks, Item=to_item(task))
     ids = {queued(number).task_id: number for number in range(3)}
-    assert [ids[found] for found in tasks.closed_ids(sosw.tables, "resize", Status.DEAD)] == [0, 1, 2]
-    assert [ids[found] for found in tasks.closed_ids(sosw.tables, "resize", Status.DEAD, NOON + 2, NOON + 2)] == [1]
-    assert list(tasks.closed_ids(sosw.tables, "resize", Status.COMPLETED)) == [], "they are found by their job"
-    assert list(tasks.closed_ids(sosw.tables, "crop", Status.DEAD)) == []
+    assert [ids[found.task_id] for found in tasks.closed_entries(sosw.tables, "resize", Status.DEAD)] == [0, 1, 2]
+    assert [
+        ids[found.task_id] for found in tasks.closed_entries(sosw.tables, "resize", Status.DEAD, NOON + 2, NOON + 2)
+    ] == [1]
+    assert list(tasks.closed_entries(sosw.tables, "resize", Status.COMPLETED)) == [], "they are found by their job"
+    assert list(tasks.closed_entries(sosw.tables, "crop", Status.DEAD)) == []
 
 
 def test_the_outbox_holds_what_is_still_to_be_announced(sosw: Installation) -> None:
