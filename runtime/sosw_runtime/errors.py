@@ -22,7 +22,7 @@ class Refused(SoswError):
 
     def __init__(self, field: str, value: object, expected: str) -> None:
         # A job's key may hold half of a surrogate pair, which cannot be written to a log.
-        self.field = _shortened(field.encode(errors="backslashreplace").decode())
+        self.field = shortened(field.encode(errors="backslashreplace").decode())
         self.value = value
         self.expected = expected
         super().__init__(f"{self.field}: {_value_text(value)} is refused; {expected}")
@@ -123,10 +123,11 @@ class ReportUndelivered(SoswError):
 def _value_text(value: object) -> str:
     """The shortened text of a value."""
     try:
-        return _shortened(repr(value))
+        return shortened(repr(value))
     except (ValueError, RecursionError):  # a number with thousands of digits; too many levels for Python's stack
         return f"<{type(value).__name__}>"
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 3]}..."
+def shortened(text: str, most: int = _MOST_CHARACTERS) -> str:
+    """A text of at most so many characters; one that is cut ends with dots."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."

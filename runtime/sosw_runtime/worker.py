@@ -72,7 +72,7 @@ from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self
 
 from sosw_runtime.contract import Answer, Event, Report
-from sosw_runtime.errors import Misconfigured, NotRetryable, ReportUndelivered, Retry, Unavailable
+from sosw_runtime.errors import Misconfigured, NotRetryable, ReportUndelivered, Retry, Unavailable, shortened
 from sosw_runtime.outcome_limits import replacement
 from sosw_runtime.worker_clients import client, connect_timeout_seconds
 from sosw_runtime.worker_config import Configuration, installation_name
@@ -254,7 +254,7 @@ class _Task:
             self._report({"action": "mark_task_as_completed", "result": reported, "stats": stats})
         except Exception as error:
             self._log(logging.ERROR, f"completed, but the report was not delivered: {error}")
-            raise ReportUndelivered(_shortened(_message(error)), reported, stats) from error
+            raise ReportUndelivered(_message(error), reported, stats) from error
         return reported
 
     def failed(self, error: Exception, stats: Mapping[str, float]) -> None:
@@ -263,7 +263,7 @@ class _Task:
         self._log(logging.WARNING, f"failed with {name}, {'worth' if retryable else 'not worth'} another try")
         report: dict[str, Any] = {
             "action": "mark_task_as_failed",
-            "error": {"type": _shortened(name), "message": _shortened(_message(error))},
+            "error": {"type": shortened(name, LONGEST_MESSAGE), "message": _message(error)},
             "retryable": retryable,
             "stats": {} if _json_problem(stats) else _kept(stats),
         }
@@ -434,10 +434,6 @@ def _kept(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def _message(error: Exception) -> str:
     try:
-        return str(error)
+        return shortened(str(error), LONGEST_MESSAGE)
     except Exception as unreadable:  # noqa: BLE001 - whatever it is, the task's own error is what is reported
         return f"its message cannot be read: {type(unreadable).__name__}"
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE - 3]}..."

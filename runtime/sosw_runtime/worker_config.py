@@ -62,7 +62,7 @@ class Configuration:
             Unavailable: SSM does not answer, and nothing was read before.
         """
         try:
-            self._config = _merged(_merged(defaults, _environment()), self._read_parameter())
+            self._config = merged(merged(defaults, _environment()), self._read_parameter())
         except Unavailable as unavailable:
             if self._config is None:
                 raise
@@ -123,9 +123,11 @@ def _parsed(source: str, text: str) -> dict[str, Any]:
     return config
 
 
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = _merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-    return merged
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over`; objects that both have under one key are merged key by key."""
+    both = {
+        key: merged(base[key], over[key])
+        for key in base.keys() & over.keys()
+        if isinstance(base[key], Mapping) and isinstance(over[key], Mapping)
+    }
+    return {**base, **over, **both}

@@ -18,6 +18,7 @@ from sosw_runtime.domain.health import MetricSource
 from sosw_runtime.domain.job import json_object, worker_id_candidates
 from sosw_runtime.domain.registration import Registration
 from sosw_runtime.errors import Refused
+from sosw_runtime.worker_config import merged
 
 Json = dict[str, Any]
 
@@ -120,24 +121,15 @@ def convert(texts: Sequence[str], source: str) -> str:
     Raises:
         Refused: a text is no JSON object, there are no labourers, or a value cannot be converted; names its key.
     """
-    merged: Json = {}
+    whole: Json = {}
     for text in texts:
-        merged = _merged(merged, json_object("config", text))
-    flat = {key: value for key, value in merged.items() if key not in _SECTIONS}
+        whole = merged(whole, json_object("config", text))
+    flat = {key: value for key, value in whole.items() if key not in _SECTIONS}
     for section in _SECTIONS:
-        if isinstance(merged.get(section), dict):
-            flat = _merged(flat, merged[section])
+        if isinstance(whole.get(section), dict):
+            flat = merged(flat, whole[section])
     config = _config(flat)
     return "\n".join(_terraform(config, source))
-
-
-def _merged(one: Json, other: Json) -> Json:
-    both = {
-        key: _merged(one[key], other[key])
-        for key in one.keys() & other.keys()
-        if isinstance(one[key], dict) and isinstance(other[key], dict)
-    }
-    return {**one, **other, **both}
 
 
 def _config(flat: Json) -> _Config:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from sosw_runtime.cli import json_path, times
+from sosw_runtime.cli.pip import Architecture, Python
 from sosw_runtime.cli.selection import Selection
 from sosw_runtime.domain.task import Status
 from sosw_runtime.errors import Refused
@@ -40,6 +42,9 @@ Where = Annotated[
         help="Only tasks with this in their payload; a dotted key, e.g. order.id, reaches into it. Repeatable.",
     ),
 ]
+PythonOption = Annotated[Python, typer.Option("--python", help="Version of the Lambda runtime.")]
+ArchitectureOption = Annotated[Architecture, typer.Option("--architecture", help="Instruction set of the functions.")]
+FolderOption = Annotated[Path, typer.Option("--output", help="Folder that receives the zip.")]
 Limit = Annotated[int, typer.Option(min=1, help="Most lines to print.")]
 Outcome = Literal["completed", "dead", "cancelled", "queued", "running", "waiting"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import typer
 
@@ -24,6 +25,14 @@ def print_fields(values: Mapping[str, object]) -> None:
     for name, value in values.items():
         if value is not None:
             print_line(f"{name:<{width}}  {value if isinstance(value, str | int) else json.dumps(value)}")
+
+
+def print_built(package: Mapping[str, Any], *, as_json: bool, note: str = "") -> None:
+    """Print what was built: its `package`, `sha256` and `bytes`, or as JSON all of it."""
+    if as_json:
+        print_json(package)
+    else:
+        print_line(f"{package['package']}  {package['bytes'] / 1_000_000:.1f} MB  sha256 {package['sha256']}{note}")
 
 
 def print_message(text: str) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import distribution, distributions
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import sosw_runtime
 from sosw_runtime.cli import archive, layer, output, pip
+from sosw_runtime.cli.options import ArchitectureOption, AsJson, FolderOption, PythonOption
 from sosw_runtime.cli.pip import Architecture, Python
 from sosw_runtime.domain.periods import ENTRY_POINT_GROUP, PERIODS
 from sosw_runtime.errors import Refused
@@ -24,11 +25,6 @@ NOT_FOR_LAMBDA = {"cli", "testing", "__pycache__"}
 
 # https://packaging.python.org/en/latest/specifications/version-specifiers/#version-matching, without wildcards
 PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+")
-
-PythonOption = Annotated[Python, typer.Option("--python", help="Version of the Lambda runtime.")]
-ArchitectureOption = Annotated[Architecture, typer.Option("--architecture", help="Instruction set of the functions.")]
-FolderOption = Annotated[Path, typer.Option("--output", help="Folder that receives the zip.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
 @dataclass(frozen=True)
@@ -76,18 +72,11 @@ def package(
     if for_workers:
         if requirements:
             raise Refused("--with", requirements[0], "expected none with --layer, which holds the Worker's side alone")
-        show(asdict(layer.build(folder, output.print_message)), as_json=as_json)
+        output.print_built(asdict(layer.build(folder, output.print_message)), as_json=as_json)
         return
     built = build(folder, python, architecture, output.print_message, requirements or ())
-    show(asdict(built), as_json=as_json, note=f"  with {', '.join(built.included)}" if built.included else "")
-
-
-def show(built: Mapping[str, Any], *, as_json: bool, note: str = "") -> None:
-    """Print what was built: its `package`, `sha256` and `bytes`, and as JSON all of it."""
-    if as_json:
-        output.print_json(built)
-    else:
-        output.print_line(f"{built['package']}  {built['bytes'] / 1_000_000:.1f} MB  sha256 {built['sha256']}{note}")
+    note = f"  with {', '.join(built.included)}" if built.included else ""
+    output.print_built(asdict(built), as_json=as_json, note=note)
 
 
 def build(

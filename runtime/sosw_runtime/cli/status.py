@@ -20,8 +20,6 @@ from sosw_runtime.storage.tables import Tables
 
 #: Least seconds between two screens of `--watch`.
 _PAUSE: Final = 10.0
-#: The pause as a multiple of the time that reading took.
-_REST: Final = 4.0
 
 
 def status(
@@ -50,7 +48,7 @@ def _read_again_and_again(tables: Tables, name: str) -> Iterator[Installation]:
     while True:
         began = time.monotonic()
         yield survey.read(tables, name)
-        time.sleep(max(_PAUSE, _REST * (time.monotonic() - began)))
+        time.sleep(times.pause_seconds(time.monotonic() - began, _PAUSE))
 
 
 def _print(seen: Installation, *, as_json: bool) -> None:

@@ -18,6 +18,14 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
+def pause_seconds(took: float, least: float) -> float:
+    """Seconds to wait before the next look at the tables: four times as long as the last one took, or `least`.
+
+    A look reads every open task, so that large jobs and installations get fewer.
+    """
+    return max(least, 4 * took)
+
+
 def parse(option: str, text: str, at: int) -> int:
     """The time (ms) of a text: ISO 8601 in UTC, or a duration before `at` (ms) such as `90s`, `30m`, `6h` or `2d`.
 

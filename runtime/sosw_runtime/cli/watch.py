@@ -25,8 +25,6 @@ from sosw_runtime.storage.tables import Tables
 
 #: Least seconds between two snapshots.
 PAUSE: Final = 1.0
-#: The pause as a multiple of a snapshot's duration. A snapshot reads every open task, so a large job gets fewer.
-REST: Final = 4.0
 #: Seconds for which snapshots after the first are retried while AWS cannot be reached.
 PATIENCE: Final = 300.0
 
@@ -80,7 +78,7 @@ def follow_until_closed(take_view: Callable[[], View]) -> Iterator[View]:
     taken = take_view()
     yield taken
     while not taken.snapshot.is_closed:
-        time.sleep(max(PAUSE, REST * (time.monotonic() - began)))
+        time.sleep(times.pause_seconds(time.monotonic() - began, PAUSE))
         began = time.monotonic()
         taken = retry(take_view)
         yield taken

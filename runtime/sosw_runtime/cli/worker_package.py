@@ -11,7 +11,7 @@ import typer
 
 from sosw_runtime.cli import archive, output, pip, worker_side
 from sosw_runtime.cli.inputs import FileRefused
-from sosw_runtime.cli.package import ArchitectureOption, AsJson, FolderOption, PythonOption, show
+from sosw_runtime.cli.options import ArchitectureOption, AsJson, FolderOption, PythonOption
 from sosw_runtime.cli.pip import Architecture, PackageNotBuilt, Python
 
 app = typer.Typer(help="Make a function of your own a Worker.", no_args_is_help=True)
@@ -52,7 +52,7 @@ def package(
     dependencies. Left out are files and folders whose name starts with a dot, __pycache__, *.pyc, virtual environments,
     requirements.txt itself and the folder that receives the zip. boto3 is part of Lambda's runtimes.
     """
-    show(asdict(build(source, folder, python, architecture, output.print_message)), as_json=as_json)
+    output.print_built(asdict(build(source, folder, python, architecture, output.print_message)), as_json=as_json)
 
 
 def build(
