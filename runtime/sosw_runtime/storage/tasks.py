@@ -139,39 +139,30 @@ def find_closed(tables: Tables, task_ids: Iterable[str]) -> dict[str, Task]:
 
 def waiting(tables: Tables, worker_id: str) -> Iterator[Task]:
     """A Worker's waiting tasks by time. Cost: 1 read unit per 4 KB."""
-    items = query(
-        tables,
-        TableName=tables.retry_tasks,
-        KeyConditionExpression="worker_id = :worker",
-        ExpressionAttributeValues=encoded({":worker": worker_id}),
-        ConsistentRead=True,
-    )
-    return to_tasks(items)
+    return to_tasks(_query_waiting(tables, worker_id))
 
 
 def due(tables: Tables, worker_id: str, now: int) -> Iterator[Task | Unreadable]:
     """A Worker's waiting tasks that are due at `now` (ms), by time, and unreadable items. Cost: as `waiting`."""
-    items = query(
-        tables,
-        TableName=tables.retry_tasks,
-        KeyConditionExpression="worker_id = :worker AND due < :until",
-        ExpressionAttributeValues=encoded({":worker": worker_id, ":until": due_key(now + 1, "")}),
-        ConsistentRead=True,
-    )
-    return to_tasks_or_unreadable(items)
+    return to_tasks_or_unreadable(_query_waiting(tables, worker_id, until=due_key(now + 1, "")))
 
 
 def waiting_ids(tables: Tables, worker_id: str) -> set[str]:
     """The ids of a Worker's waiting tasks. Cost: 1 read unit per 4 KB of the tasks, although only ids are sent."""
-    items = query(
+    items = _query_waiting(tables, worker_id, ProjectionExpression="due")
+    return {item["due"]["S"].partition("#")[2] for item in items}
+
+
+def _query_waiting(tables: Tables, worker_id: str, until: str | None = None, **more: Any) -> Iterator[Item]:
+    """The items of a Worker's waiting tasks by time, read consistently; those before the sort key `until`, if given."""
+    return query(
         tables,
         TableName=tables.retry_tasks,
-        KeyConditionExpression="worker_id = :worker",
-        ExpressionAttributeValues=encoded({":worker": worker_id}),
-        ProjectionExpression="due",
+        KeyConditionExpression="worker_id = :worker" + ("" if until is None else " AND due < :until"),
+        ExpressionAttributeValues=encoded({":worker": worker_id, ":until": until}),
         ConsistentRead=True,
+        **more,
     )
-    return {item["due"]["S"].partition("#")[2] for item in items}
 
 
 @dataclass(frozen=True, slots=True)
